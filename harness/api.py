@@ -1,0 +1,136 @@
+"""All that a variant may import: the contract, tokens, blocks, layouts, closed forms, plain arithmetic.
+
+A variant is one file with one subclass of `Variant`; docs/variants.md walks through a complete one. The file's
+docstring is what `list variants` shows: its first line, and the line that begins with `Source:`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from harness.nn import count, plain
+from harness.nn.attention import Attention, attend, plain_attention
+from harness.nn.blocks import Block, DropPath, FrameAttention, FrameBlock, FrameEncoder, Mlp, SequenceEncoder, TokensEncoder
+from harness.nn.config import StrictConfig as VariantConfig
+from harness.nn.layout import Layout, then
+from harness.nn.tokens import ClassToken, FrameTokens, Tokens, from_sequence, to_sequence
+from harness.nn.trunk import TrunkGeometry, layer_set
+
+__all__ = [
+    "Attention", "Block", "ClassToken", "DegenerateCase", "DropPath", "Field", "FrameAttention", "FrameBlock",
+    "FrameEncoder", "FrameTokens", "Layout", "Mlp", "SequenceEncoder", "Tokens", "TokensEncoder", "TrunkGeometry",
+    "Variant", "VariantConfig", "attend", "count", "from_sequence", "layer_set", "plain", "plain_attention", "then",
+    "to_sequence",
+]  # fmt: skip
+
+_UNSAID = "this variant does not say what they would mean in it"
+
+
+@dataclass(frozen=True)
+class DegenerateCase:
+    """A setting in which a variant must equal another: same weights in, same tokens out.
+
+    `config` and `model` change the variant's own fields and the trunk's; `other_config` are fields of the other
+    variant. At `at_init` the freshly initialised weights are compared, otherwise perturbed ones.
+    `constant_clip` compares on a clip whose frames are all equal; `patches_only` leaves the class token out.
+    """
+
+    name: str
+    equals: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    other_config: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    at_init: bool = False
+    constant_clip: bool = False
+    patches_only: bool = False
+
+
+class Variant(ABC):
+    """A way in which the tokens of a clip exchange information.
+
+    Most variants say what one layer does (`build_block`, `block_macs`, `block_influence`, `reference_block`); one
+    whose layers differ in kind overrides the whole (`build_encoder`, `macs`, `influence`, `reference`).
+    """
+
+    Config: ClassVar[type[VariantConfig]] = VariantConfig
+    class_token: ClassToken = "frame"
+    default_readout: ClassVar[str] = "mean_frames"
+    encoder_type: ClassVar[type[nn.Module]] = FrameEncoder
+    #: global token mechanism ('summary', 'registers') -> why this variant cannot carry it
+    cannot_carry: ClassVar[Mapping[str, str]] = {"summary": _UNSAID, "registers": _UNSAID}
+
+    def __init__(self, config: Any, trunk: TrunkGeometry):
+        self.config = config
+        self.trunk = trunk
+
+    @property
+    def class_token_out(self) -> ClassToken:
+        """Class-token policy of what the encoder returns; differs from `class_token` where it makes its own."""
+        return self.class_token
+
+    def validate(self) -> Iterator[tuple[str, str]]:
+        """Yields (field, message) for every combination that cannot be built; fields as in the sweep file."""
+        tokens = self.trunk.global_tokens
+        for name, number in (("summary", tokens.summary), ("registers", tokens.registers)):
+            if number and name in self.cannot_carry:
+                yield f"global_tokens.{name}", f"{number} given, but {self.cannot_carry[name]}; set it to 0"
+
+    def build_encoder(self) -> nn.Module:
+        """The encoder, `Tokens` -> `Tokens`."""
+        return self.encoder_type(self.build_block(layer) for layer in range(self.trunk.depth))
+
+    def initialise(self, encoder: nn.Module) -> None:  # noqa: B027 (optional: most schemes start as the trunk does)
+        """Sets initial weights that differ from the trunk's (truncated normal 0.02, biases 0)."""
+
+    def macs(self) -> int:
+        """Multiply-accumulates of the encoder for one clip, in closed form."""
+        return sum(self.block_macs(layer) for layer in range(self.trunk.depth))
+
+    def influence(self, layout: Layout) -> Tensor:
+        """Bool (n_out, n_in): which input tokens of the encoder can change which output token."""
+        total = layout.itself()
+        for layer in range(self.trunk.depth):
+            total = then(total, self.block_influence(layout, layer) | layout.itself())
+        return total
+
+    def reference(self, encoder: nn.Module, tokens: Tokens) -> Tokens:
+        """What the encoder should return, computed slowly and plainly from its parameters."""
+        layout, x = self.layout(), to_sequence(tokens)
+        for layer, block in enumerate(encoder.blocks):  # type: ignore[arg-type]
+            x = self.reference_block(block, x, layout, layer)
+        return from_sequence(x, tokens)
+
+    def layout(self) -> Layout:
+        """Where the encoder's input tokens sit."""
+        trunk = self.trunk
+        return Layout(trunk.num_frames, trunk.height, trunk.width, self.class_token, trunk.global_tokens.registers)
+
+    def degenerate_cases(self) -> Iterator[DegenerateCase]:
+        """Yields the settings in which this variant equals another one."""
+        return iter(())
+
+    def without_gradient(self) -> frozenset[str]:
+        """Names of encoder parameters that never receive a gradient (kept for parity with a source)."""
+        return frozenset()
+
+    def build_block(self, layer: int) -> nn.Module:
+        """One layer of the encoder."""
+        raise TypeError(f"{type(self).__name__} needs build_block, or build_encoder, macs, influence and reference")
+
+    def block_macs(self, layer: int) -> int:
+        """Multiply-accumulates of one layer for one clip."""
+        raise TypeError(f"{type(self).__name__} needs block_macs or macs")
+
+    def block_influence(self, layout: Layout, layer: int) -> Tensor:
+        """Bool (n, n): which token of the layer's input can change which token of its output."""
+        raise TypeError(f"{type(self).__name__} needs block_influence or influence")
+
+    def reference_block(self, block: Any, x: Tensor, layout: Layout, layer: int) -> Tensor:
+        """One layer in plain arithmetic: a row of all tokens (B, n, D) in, the same out."""
+        raise TypeError(f"{type(self).__name__} needs reference_block or reference")

@@ -1,0 +1,1 @@
+"""The trunk around a variant: embedding, positions, readout, heads."""

@@ -1,0 +1,1 @@
+"""What variants and the trunk are built of: tokens, attention, blocks, layouts."""

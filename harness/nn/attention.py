@@ -1,0 +1,84 @@
+"""Dot-product attention: the fused path that runs, the plain path that is its oracle, and their projections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_PLAIN: ContextVar[bool] = ContextVar("plain_attention", default=False)
+
+
+@contextmanager
+def plain_attention() -> Iterator[None]:
+    """Within this context `attend` writes the softmax out instead of calling the fused kernel."""
+    token = _PLAIN.set(True)
+    try:
+        yield
+    finally:
+        _PLAIN.reset(token)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """softmax(q k^T / sqrt(c)) v over the last two dimensions.
+
+    q (..., n, c), k (..., m, c), v (..., m, d) with equal leading dimensions; mask broadcasts to (..., n, m): bool
+    (True = may look) or float (added to the scores). Returns (..., n, d).
+    """
+    if _PLAIN.get():
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
+        return scores.softmax(-1) @ v
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+
+class Attention(nn.Module):
+    """The projections of multi-head attention: `project` to heads, `merge` back. Who sees whom is the variant's.
+
+    Parameters are named as in timm (`qkv`, `proj`). bias: 'all', 'qv' (no key bias, BEiT and VideoMAE) or 'none'.
+    """
+
+    def __init__(self, dim: int, num_heads: int, bias: str = "all"):
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(dim, 3 * dim, bias=bias == "all")
+        self.q_bias = nn.Parameter(torch.zeros(dim)) if bias == "qv" else None
+        self.v_bias = nn.Parameter(torch.zeros(dim)) if bias == "qv" else None
+        self.proj = nn.Linear(dim, dim)
+
+    def qkv_bias(self) -> Tensor | None:
+        """Bias of the joint projection (3D,), or None."""
+        if self.q_bias is None or self.v_bias is None:
+            return self.qkv.bias
+        return torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x (..., n, D) -> q, k, v, each (..., h, n, c)."""
+        qkv = F.linear(x, self.qkv.weight, self.qkv_bias())
+        q, k, v = qkv.unflatten(-1, (3, self.num_heads, -1)).movedim(-3, 0).transpose(-2, -3).unbind(0)
+        return q, k, v
+
+    def merge(self, y: Tensor) -> Tensor:
+        """y (..., h, n, c) -> (..., n, D), through the output projection."""
+        return self.proj(y.transpose(-2, -3).flatten(-2))
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Self-attention among the tokens of the second-to-last dimension: (..., n, D) -> (..., n, D)."""
+        return self.merge(attend(*self.project(x), mask=mask))
+
+
+def pooled_means(x: Tensor, num_groups: int) -> Tensor:
+    """Means over `num_groups` contiguous groups of patches: (..., S, c) -> (..., R, c); group sizes differ by one at most.
+
+    Patch s belongs to group floor(s * R / S), so R = 1 is the mean over all patches.
+    """
+    if num_groups == 1:
+        return x.mean(-2, keepdim=True)
+    size = x.shape[-2]
+    bounds = [-(-group * size // num_groups) for group in range(num_groups + 1)]
+    return torch.cat([x[..., a:b, :].mean(-2, keepdim=True) for a, b in zip(bounds, bounds[1:], strict=False)], dim=-2)

@@ -1,0 +1,125 @@
+"""Where each token of a clip sits: the coordinates that masks, influences and plain references are written in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from harness.nn.tokens import ClassToken
+
+NOWHERE = -1
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The row of all tokens of a clip, in the order of `to_sequence`: class tokens, patches (t h w), registers.
+
+    Masks are bool (n, n): [i, j] is True where token i may look at, or depend on, token j.
+    """
+
+    num_frames: int
+    height: int
+    width: int
+    class_token: ClassToken
+    num_registers: int = 0
+
+    @property
+    def num_class(self) -> int:
+        """Number of class tokens of the clip."""
+        return {"none": 0, "clip": 1, "frame": self.num_frames}[self.class_token]
+
+    @property
+    def num_patches(self) -> int:
+        """Number of patch tokens of the clip, T * S."""
+        return self.num_frames * self.height * self.width
+
+    @property
+    def num_tokens(self) -> int:
+        """Length n of the row."""
+        return self.num_class + self.num_patches + self.num_registers
+
+    def _row(self, of_class: Tensor, of_patches: Tensor) -> Tensor:
+        nowhere = torch.full((self.num_registers,), NOWHERE)
+        return torch.cat([of_class, of_patches.flatten(), nowhere])
+
+    def _grid(self) -> tuple[Tensor, Tensor, Tensor]:
+        axes = (torch.arange(self.num_frames), torch.arange(self.height), torch.arange(self.width))
+        t, h, w = torch.meshgrid(*axes, indexing="ij")
+        return t, h, w
+
+    @property
+    def frame(self) -> Tensor:
+        """Frame of each token (n,); -1 for the clip's class token and registers, which belong to no frame."""
+        of_class = torch.arange(self.num_frames) if self.class_token == "frame" else torch.full((self.num_class,), -1)
+        return self._row(of_class, self._grid()[0])
+
+    @property
+    def slot(self) -> Tensor:
+        """Place of each token within its frame (n,): -2 class token of a frame, h * W + w a patch, -1 elsewhere."""
+        of_class = torch.full((self.num_class,), -2 if self.class_token == "frame" else NOWHERE)
+        _, h, w = self._grid()
+        return self._row(of_class, h * self.width + w)
+
+    @property
+    def row(self) -> Tensor:
+        """Patch row of each token (n,); -1 for tokens that are no patch."""
+        return self._row(torch.full((self.num_class,), NOWHERE), self._grid()[1])
+
+    @property
+    def column(self) -> Tensor:
+        """Patch column of each token (n,); -1 for tokens that are no patch."""
+        return self._row(torch.full((self.num_class,), NOWHERE), self._grid()[2])
+
+    @property
+    def is_patch(self) -> Tensor:
+        """True for patches (n,)."""
+        return self.row >= 0
+
+    @property
+    def is_register(self) -> Tensor:
+        """True for registers (n,)."""
+        return torch.arange(self.num_tokens) >= self.num_tokens - self.num_registers
+
+    def nobody(self) -> Tensor:
+        """Mask in which nobody sees anybody."""
+        return torch.zeros(self.num_tokens, self.num_tokens, dtype=torch.bool)
+
+    def itself(self) -> Tensor:
+        """Mask in which each token sees itself."""
+        return torch.eye(self.num_tokens, dtype=torch.bool)
+
+    def everyone(self) -> Tensor:
+        """Mask in which everybody sees everybody."""
+        return ~self.nobody()
+
+    def by_frame(self, seen: Tensor) -> Tensor:
+        """Token i of frame t sees all tokens of the frames t' with seen[t, t']; `seen` is bool (T, T)."""
+        frame = self.frame
+        inside = (frame[:, None] >= 0) & (frame[None, :] >= 0)
+        return seen[frame.clamp(min=0)[:, None], frame.clamp(min=0)[None, :]] & inside
+
+    def same_frame(self) -> Tensor:
+        """Tokens of one frame see each other."""
+        return self.by_frame(torch.eye(self.num_frames, dtype=torch.bool))
+
+    def same_place(self) -> Tensor:
+        """Patches at one (row, column) see each other over time."""
+        patch = self.is_patch
+        equal = (self.row[:, None] == self.row[None]) & (self.column[:, None] == self.column[None])
+        return equal & patch[:, None] & patch[None]
+
+    def with_registers(self, mask: Tensor) -> Tensor:
+        """Adds to a mask: everyone sees the registers, the registers see everyone."""
+        register = self.is_register
+        return mask | register[None, :] | register[:, None]
+
+    def with_summaries(self, mask: Tensor) -> Tensor:
+        """Adds to a mask: tokens of a frame see the patches of all frames (through the summaries)."""
+        return mask | ((self.frame >= 0)[:, None] & self.is_patch[None, :])
+
+
+def then(first: Tensor, second: Tensor) -> Tensor:
+    """Influence of two steps after each other: i depends on j if some k lies between. Both bool (n, n)."""
+    return (second.double() @ first.double()) > 0

@@ -1,0 +1,73 @@
+"""Tokens between trunk and encoder, and the two ways in which encoders lay them in memory.
+
+Shape legend: B clips, T frames of tokens, H x W patches of a frame, S = H * W, G registers, D width.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+ClassToken = Literal["clip", "frame", "none"]
+
+
+class Tokens(NamedTuple):
+    """What enters and leaves an encoder.
+
+    patches (B, T, H, W, D); cls (B, D) one per clip, (B, T, D) one per frame, or None; registers (B, G, D) or None.
+    """
+
+    patches: Tensor
+    cls: Tensor | None = None
+    registers: Tensor | None = None
+
+    @property
+    def class_token(self) -> ClassToken:
+        """Class-token policy of these tokens."""
+        if self.cls is None:
+            return "none"
+        return "clip" if self.cls.ndim == 2 else "frame"
+
+
+class FrameTokens(NamedTuple):
+    """Tokens laid out frame by frame: x (B, T, [1+]S, D), class token of the frame first; registers apart."""
+
+    x: Tensor
+    registers: Tensor | None
+
+
+def to_frames(tokens: Tokens) -> FrameTokens:
+    """Lays tokens with a class token per frame, or none, out frame by frame."""
+    x = tokens.patches.flatten(2, 3)
+    if tokens.cls is not None:
+        x = torch.cat([tokens.cls.unsqueeze(2), x], dim=2)
+    return FrameTokens(x, tokens.registers)
+
+
+def from_frames(frames: FrameTokens, height: int, width: int) -> Tokens:
+    """Inverse of `to_frames`; the class tokens are there if a frame has one token more than patches."""
+    x, has_class = frames.x, frames.x.shape[2] > height * width
+    patches = (x[:, :, 1:] if has_class else x).unflatten(2, (height, width))
+    return Tokens(patches, x[:, :, 0] if has_class else None, frames.registers)
+
+
+def to_sequence(tokens: Tokens) -> Tensor:
+    """All tokens of a clip in one row (B, n, D): class tokens, patches (t h w), registers."""
+    parts = [tokens.patches.flatten(1, 3)]
+    if tokens.cls is not None:
+        parts.insert(0, tokens.cls.unsqueeze(1) if tokens.cls.ndim == 2 else tokens.cls)
+    if tokens.registers is not None:
+        parts.append(tokens.registers)
+    return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+
+
+def from_sequence(x: Tensor, like: Tokens) -> Tokens:
+    """Inverse of `to_sequence` for tokens of the same grid as `like`."""
+    num_class = {"none": 0, "clip": 1, "frame": like.patches.shape[1]}[like.class_token]
+    num_registers = 0 if like.registers is None else like.registers.shape[1]
+    end = x.shape[1] - num_registers
+    patches = x[:, num_class:end].unflatten(1, like.patches.shape[1:4])
+    cls = None if not num_class else x[:, 0] if like.class_token == "clip" else x[:, :num_class]
+    return Tokens(patches, cls, x[:, end:] if num_registers else None)

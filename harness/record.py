@@ -1,0 +1,148 @@
+"""What one trial found: the schema of `record.json`, with its version.
+
+A record is written by the worker of the trial and read by reports; nothing else passes between the two. Numbers
+carry their unit in the field's name, raw samples stay with the statistics that are computed from them, and what
+was not measured is None, never 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+STATUSES = (
+    "pending", "queued", "running",
+    "done", "failed", "oom", "timeout", "nan", "killed", "preempted", "lost", "invalid", "pruned",
+)  # fmt: skip
+Status = Literal[
+    "pending", "queued", "running",
+    "done", "failed", "oom", "timeout", "nan", "killed", "preempted", "lost", "invalid", "pruned",
+]  # fmt: skip
+OPEN_STATUSES = ("pending", "queued", "running", "preempted", "lost")
+FINAL_STATUSES = tuple(status for status in STATUSES if status not in OPEN_STATUSES)
+
+
+class Part(BaseModel):
+    """Base of all parts of a record."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Score(Part):
+    """Correct answers of one label on one split. `top5_correct` is None where there are fewer than six classes."""
+
+    top1_correct: int
+    top5_correct: int | None
+    total: int
+
+    @property
+    def top1(self) -> float:
+        """Top-1 accuracy as a fraction."""
+        return self.top1_correct / self.total
+
+
+class MacsCount(Part):
+    """Multiply-accumulates of one clip, forward, counted three ways.
+
+    `status`: exact (all three agree and no op is uncounted), lower_bound (an op with unknown cost was met),
+    disagrees (the counts differ). `macs_per_view` is the fvcore count.
+    """
+
+    status: Literal["exact", "lower_bound", "disagrees"]
+    macs_per_view: int
+    flop_counter_macs: int | None
+    closed_form_macs: int
+    attention_macs: int = Field(description="share of the two matrix products of attention")
+    uncounted_ops: dict[str, int] = Field(default_factory=dict)
+
+
+class Timing(Part):
+    """One timed quantity: all samples in milliseconds, in the order they were taken."""
+
+    batch_size: int
+    samples_ms: list[float]
+    median_ms: float
+    median_low_ms: float = Field(description="bootstrap 95 % interval of the median")
+    median_high_ms: float
+    unstable: bool = Field(description="interquartile range over median above 5 %, or a drift over the run")
+
+
+class Memory(Part):
+    """Peak memory of inference and of a training step with `batch_size` clips."""
+
+    batch_size: int
+    method: str = Field(description="how the peaks were obtained")
+    inference_peak_bytes: int
+    train_step_peak_bytes: int
+    process_peak_bytes: int | None = Field(description="high-water mark of the measuring process, libraries included")
+
+
+class Timings(Part):
+    """Measured on an otherwise idle machine, after all training."""
+
+    latency: Timing = Field(description="inference, one clip")
+    inference: Timing = Field(description="inference, a batch")
+    train_step: Timing = Field(description="forward, backward, update, a batch")
+    alone: bool = Field(description="no other trial of this sweep ran meanwhile")
+
+
+class Costs(Part):
+    """What the configuration costs."""
+
+    num_parameters: int
+    macs: MacsCount
+    num_views: int
+    macs_per_video: int
+    memory: Memory | None = None
+    timings: Timings | None = None
+
+
+class Training(Part):
+    """How the training went."""
+
+    num_steps: int
+    final_loss: float | None
+    loss_curve: list[tuple[int, float]] = Field(description="(step, training loss), thinned")
+    duration_s: float = Field(description="time spent in training steps, over all resumptions")
+    num_resumes: int
+
+
+class Record(Part):
+    """One finished trial."""
+
+    schema_version: int = SCHEMA_VERSION
+    trial_id: str
+    config: dict[str, Any]
+    seed: int
+    data_identity: str
+    scores: dict[str, dict[str, Score]] = Field(description="split -> label -> score")
+    ceilings: dict[str, dict[str, float]] = Field(
+        default_factory=dict, description="kind of model -> label -> best accuracy it can reach on the test split"
+    )
+    training: Training
+    costs: Costs
+    environment: dict[str, Any]
+    finished_at: str
+
+
+class PlannedRow(Part):
+    """A configuration without its seed: one line of the table."""
+
+    row_id: str
+    label: str
+    values: dict[str, Any] = Field(description="every field that the sweep varies -> its value in this row")
+    trials: dict[str, str] = Field(description="seed -> trial_id")
+
+
+class PlanFile(Part):
+    """`plan.json` of a run: which trials answer the question, and how they form rows."""
+
+    schema_version: int = SCHEMA_VERSION
+    sweep: str
+    question: str
+    axes: list[str] = Field(description="the varied fields, in the order of the file")
+    baseline_row: str | None = None
+    rows: list[PlannedRow]

@@ -1,0 +1,147 @@
+"""Finds variants by their files: our `variants/`, folders given by the user, installed packages.
+
+Listing reads files without running them; loading runs exactly one file. An outside package offers a variant by an
+entry point of the group `harness.variants` that names the module, e.g. `my_scheme = "my_package.my_scheme"`.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from harness.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from harness.api import Variant
+
+ENTRY_POINT_GROUP = "harness.variants"
+OUR_VARIANTS = Path(__file__).resolve().parent.parent / "variants"
+
+
+@dataclass(frozen=True)
+class VariantInfo:
+    """What a variant's file says of itself."""
+
+    name: str
+    summary: str
+    source: str
+    file: Path
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")}
+
+
+@cache
+def _entry_points() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def _locate(extra_dirs: Sequence[Path]) -> dict[str, Path | EntryPoint]:
+    """name -> file or entry point. The same name in two places is a fault: which one ran would be a guess."""
+    found: dict[str, Path | EntryPoint] = {}
+    for folder in (OUR_VARIANTS, *extra_dirs):
+        if not Path(folder).is_dir():
+            raise UserError(f"--variants {folder}: no such folder. Give a folder that holds variant files (NAME.py).")
+        for name, path in _files(Path(folder)).items():
+            if name in found:
+                raise UserError(f"variant {name} is in {found[name]} and in {path}. Rename one of the files.")
+            found[name] = path
+    for name, point in _entry_points().items():
+        if name in found:
+            raise UserError(f"variant {name} is in {found[name]} and in the package {point.value}. Rename one.")
+        found[name] = point
+    return found
+
+
+def variant_names(extra_dirs: Sequence[Path] = ()) -> list[str]:
+    """Names of all variants, sorted; runs no variant file."""
+    return sorted(_locate(extra_dirs))
+
+
+def variant_file(name: str, extra_dirs: Sequence[Path] = ()) -> Path:
+    """File that defines a variant. Raises: UserError for an unknown name."""
+    found = _locate(extra_dirs)
+    if name not in found:
+        names = sorted(found)
+        raise UserError(f"no variant named {name}. Variants: {', '.join(names)}.{did_you_mean(name, names)}")
+    place = found[name]
+    if isinstance(place, Path):
+        return place
+    spec = importlib.util.find_spec(place.module)
+    if spec is None or spec.origin is None:
+        raise UserError(f"variant {name}: the installed package offers {place.value}, which cannot be found")
+    return Path(spec.origin)
+
+
+def describe(name: str, extra_dirs: Sequence[Path] = ()) -> VariantInfo:
+    """First line and source of a variant's docstring, read without running the file."""
+    file = variant_file(name, extra_dirs)
+    try:
+        text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    except SyntaxError as error:
+        raise UserError(f"{file}:{error.lineno}: {error.msg}. The file is no valid Python.") from error
+    lines = text.splitlines()
+    source = " ".join(line.strip() for line in _paragraph(lines, "Source:"))
+    return VariantInfo(name, lines[0].strip() if lines else "", source.removeprefix("Source:").strip(), file)
+
+
+def _paragraph(lines: list[str], start: str) -> list[str]:
+    """Lines from the one that begins with `start` to the next blank line."""
+    found: list[str] = []
+    for line in lines:
+        if line.strip().startswith(start) or (found and line.strip()):
+            found.append(line)
+        elif found:
+            break
+    return found
+
+
+@cache
+def _load(file: Path, name: str) -> type[Variant]:
+    from harness.api import Variant
+
+    module = _import(file, name)
+    classes = [
+        item
+        for item in vars(module).values()
+        if isinstance(item, type) and issubclass(item, Variant) and item.__module__ == module.__name__
+    ]
+    if len(classes) != 1:
+        found = ", ".join(item.__name__ for item in classes) or "none"
+        raise UserError(f"{file}: a variant file defines exactly one subclass of harness.api.Variant; found: {found}")
+    return classes[0]
+
+
+def _import(file: Path, name: str) -> ModuleType:
+    if file.parent == OUR_VARIANTS:
+        return importlib.import_module(f"variants.{name}")
+    spec = importlib.util.spec_from_file_location(f"harness_variant_{name}", file)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{file}: cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[spec.name]
+        raise
+    return module
+
+
+def load_variant(name: str, extra_dirs: Sequence[Path] = ()) -> type[Variant]:
+    """Imports the variant's file and returns its class. Raises: UserError for an unknown name or a broken file."""
+    file = variant_file(name, tuple(extra_dirs))
+    try:
+        return _load(file, name)
+    except (ImportError, SyntaxError) as error:
+        raise UserError(f"{file}: cannot be imported: {error}") from error

@@ -1,0 +1,1 @@
+"""From a sweep file to trials: YAML with line marks, typed configuration, axes, plan."""

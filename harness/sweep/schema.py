@@ -1,0 +1,173 @@
+"""Typed configuration: every field a sweep file may hold, with its unit and range.
+
+The models are strict (no coercion of text to numbers), closed (an unknown key is a fault) and frozen. What one
+field can say about itself is checked here; what needs several fields together is in `harness.sweep.geometry`.
+A variant's own fields are declared by its `Config` (see `harness.api.VariantConfig`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.nn.config import GlobalTokensConfig, ModelConfig, StrictConfig
+
+Positive = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class MovingShapesConfig(StrictConfig):
+    """Embedded clips, generated from (seed, index): no files, no download."""
+
+    name: Literal["moving_shapes"]
+    task: Literal["motion", "order", "cyclic", "delay", "static"] = Field(
+        "motion", description="what has to be read from the clip; docs/data.md says what each task needs"
+    )
+    num_train: Positive = Field(32768, description="training clips")
+    num_val: Annotated[int, Field(ge=2, multiple_of=2)] = Field(512, description="validation clips (even)")
+    num_test: Annotated[int, Field(ge=2, multiple_of=2)] = Field(
+        2000, description="test clips (even: the split is closed under time reversal)"
+    )
+    noise: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        0.15, description="standard deviation of the pixel noise, in units of the pixel range 0..1"
+    )
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="which data set is generated; trials share it")
+
+
+class VideoListConfig(StrictConfig):
+    """Video files named by Kinetics-style lists: one `path label` a line, paths relative to `root`."""
+
+    name: Literal["video_list"]
+    train_list: str = Field(description="list of training videos")
+    val_list: str = Field(description="list of validation videos")
+    test_list: str = Field(description="list of test videos")
+    root: str | None = Field(None, description="folder the paths start from; default: the folder of the list")
+    num_classes: Positive | None = Field(None, description="default: largest label of the lists + 1")
+    sampling: Literal["dense", "uniform"] = Field(
+        "dense", description="dense: num_frames at sampling_rate; uniform: one frame of each equal segment"
+    )
+    sampling_rate: Positive = Field(1, description="frames between two sampled frames (dense)")
+    scale_size: Positive | None = Field(
+        None, description="short side in pixels before the crop; default: crop_size"
+    )
+    scale_jitter: Annotated[list[Annotated[float, Field(ge=1.0, le=4.0)]], Field(min_length=2, max_length=2)] | None = Field(
+        None, description="training: short side drawn from scale_size times [low, high]"
+    )
+    flip: bool = Field(False, description="training: mirror half of the clips left-right (not where sides matter)")
+    num_clips: Positive = Field(1, description="test: clips of each video along time")
+    num_crops: Literal[1, 3] = Field(1, description="test: 1 = centre; 3 = left, centre, right (or top, .., bottom)")
+
+
+DataConfig = Annotated[MovingShapesConfig | VideoListConfig, Field(discriminator="name")]
+
+
+class ClassTokenReadout(StrictConfig):
+    """Classify the clip's class token."""
+
+    name: Literal["class_token"]
+
+
+class MeanFramesReadout(StrictConfig):
+    """Average one feature per frame: its class token, or the mean of its patches where it has none."""
+
+    name: Literal["mean_frames"]
+    norm: Literal["before", "after"] = Field(
+        "before", description="final norm before the mean (X-ViT) or after it (TimeSformer space-only)"
+    )
+
+
+class MeanTokensReadout(StrictConfig):
+    """Average all patch tokens of the clip."""
+
+    name: Literal["mean_tokens"]
+    norm: Literal["before", "after"] = Field("before", description="final norm before or after the mean")
+
+
+class TemporalAttentionReadout(StrictConfig):
+    """TA: a learned token attends to one feature per frame through standard layers and is classified.
+
+    Source: X-ViT (arXiv 2106.05968) section 3.3 and its released code.
+    """
+
+    name: Literal["temporal_attention"]
+    num_layers: Annotated[int, Field(ge=1, le=24)] = 1
+    num_heads: Positive | None = Field(None, description="default: the model's")
+    positions: bool = Field(False, description="learned temporal positions on the frame features")
+    head: Literal["plain", "released"] = Field(
+        "plain", description="plain: norm, linear. released: norm, linear, GELU, dropout, linear (X-ViT code)"
+    )
+    qkv_bias: bool = Field(False, description="the released code has none")
+    norm_eps: Annotated[float, Field(gt=0, le=0.1)] = 1e-5
+
+
+ReadoutConfig = Annotated[
+    ClassTokenReadout | MeanFramesReadout | MeanTokensReadout | TemporalAttentionReadout,
+    Field(discriminator="name"),
+]
+
+
+class TrainConfig(StrictConfig):
+    """Optimisation of one trial."""
+
+    num_steps: Annotated[int, Field(ge=0, le=100_000_000)] = Field(600, description="optimizer steps")
+    batch_size: Positive = Field(64, description="clips per optimizer step")
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: Annotated[float, Field(gt=0, le=100)] = Field(2e-3, description="peak, after warm-up")
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = Field(
+        0.05, description="not applied to norms, biases, tokens and positions"
+    )
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="sgd only")
+    nesterov: bool = Field(True, description="sgd only")
+    betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)] = Field(
+        [0.9, 0.999], description="adamw only"
+    )
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_fraction: Fraction = Field(0.1, description="share of the steps with linearly rising rate")
+    clip_norm: Annotated[float, Field(gt=0)] | None = Field(1.0, description="largest gradient norm; null = off")
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast, weights stay fp32")
+    device: Literal["cpu", "cuda", "auto"] = Field("auto", description="auto: cuda where there is one")
+    num_threads: Positive = Field(1, description="CPU threads of the trial; part of its identity (bits)")
+
+
+class MeasureConfig(StrictConfig):
+    """How latency, throughput and memory of the trained configuration are measured."""
+
+    batch_size: Positive = Field(16, description="clips per batch of throughput, training step and memory")
+    min_samples: Annotated[int, Field(ge=3, le=100_000)] = Field(30, description="timed iterations, at least")
+    max_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(2.0, description="limit of each timing, in seconds")
+
+
+class LaunchConfig(StrictConfig):
+    """Where and how trials run. Nothing here can change a result, so nothing here is part of a trial's identity."""
+
+    where: Literal["local"] = "local"
+    num_workers: Positive | None = Field(None, description="default: cores / threads of a trial, or GPUs")
+    time_limit_minutes: Annotated[float, Field(gt=0)] | None = Field(None, description="of one trial; then: timeout")
+    checkpoint_every_steps: Positive = Field(100, description="optimizer steps between checkpoints")
+
+
+class TrialConfig(StrictConfig):
+    """One fully resolved configuration with its seed."""
+
+    data: DataConfig
+    model: ModelConfig
+    variant: dict[str, Any]
+    readout: ReadoutConfig
+    global_tokens: GlobalTokensConfig = GlobalTokensConfig()
+    train: TrainConfig = TrainConfig()
+    measure: MeasureConfig = MeasureConfig()
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class VaryBlock(BaseModel):
+    """One way of varying the base: exactly one of grid, zip, list."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    grid: dict[str, list[Any]] | None = Field(None, description="all combinations of the listed values")
+    zip: dict[str, list[Any]] | None = Field(None, description="values taken in step; lists of equal length")
+    points: list[dict[str, Any]] | None = Field(
+        None, alias="list", description="explicit points; `label` names a row"
+    )

@@ -1,0 +1,201 @@
+"""Space-time mixing: frames lend channels of their keys and values to their neighbours, at the cost of space-only.
+
+Channel c of the keys (values) of frame t is taken from frame t + o(c); attention itself stays within the frame. With
+C channels (those of a head, or of all heads in a row), each of the 2 t_w offsets +1, -1, +2, -2, ... gets
+floor(rho C / (2 t_w)) channels from channel 0 on, the rest stay with the own frame.
+Source: X-ViT, "Space-time Mixing Attention for Video Transformer" (arXiv 2106.05968), sections 3.2 and 4; layout
+`concat` with rho = 2 / SHIFT_DIV and t_w = 1 is its released code. Beyond it: ends other than zeros, mixed queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor
+
+from harness.api import (
+    DegenerateCase,
+    Field,
+    FrameAttention,
+    FrameBlock,
+    Layout,
+    TrunkGeometry,
+    Variant,
+    VariantConfig,
+    count,
+    layer_set,
+    plain,
+)
+
+
+class Config(VariantConfig):
+    """Knobs of space-time mixing."""
+
+    temporal_window: Annotated[int, Field(ge=0)] = Field(1, description="t_w, frames to each side")
+    mixed_fraction: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="rho, share of mixed channels")
+    channel_layout: Literal["per_head", "concat"] = Field("per_head", description="channels of a head, or of all")
+    mixed: Literal["x", "key", "value", "key+value", "query", "query+key+value"] = "key+value"
+    layers: Literal["all", "first_half", "second_half", "odd"] | list[Annotated[int, Field(ge=0)]] = "all"
+    ends: Literal["zero", "replicate", "circular"] = Field("zero", description="what lies outside the clip")
+    outer_only: bool = Field(False, description="mix with the frames t - t_w and t + t_w only")
+
+
+class Mixing(Variant):
+    """Attention within each frame over keys and values mixed from the frames around it."""
+
+    Config = Config
+    config: Config
+    cannot_carry = {}
+
+    def offsets(self, layer: int) -> list[int]:
+        """Frame offsets that lend channels, in the order in which they get them."""
+        window = self.config.temporal_window
+        if not window or not self.config.mixed_fraction or layer not in layer_set(self.config.layers, self.trunk.depth):
+            return []
+        reach = [window] if self.config.outer_only else range(1, window + 1)
+        return [sign * distance for distance in reach for sign in (1, -1)]
+
+    def _channels(self) -> int:
+        return self.trunk.head_dim if self.config.channel_layout == "per_head" else self.trunk.embed_dim
+
+    def folds(self, layer: int) -> list[tuple[int, int, int]]:
+        """(offset, first channel, end channel) of each group of mixed channels."""
+        offsets = self.offsets(layer)
+        size = _fold(self.config.mixed_fraction, self._channels(), len(offsets))
+        return [(offset, i * size, (i + 1) * size) for i, offset in enumerate(offsets)]
+
+    def validate(self) -> Iterator[tuple[str, str]]:
+        yield from super().validate()
+        config, channels, window = self.config, self._channels(), self.config.temporal_window
+        num_offsets = 2 * (1 if config.outer_only else window)
+        if window and config.mixed_fraction and not _fold(config.mixed_fraction, channels, num_offsets):
+            mixed = int(config.mixed_fraction * channels + 1e-9)
+            head = f"a head (head_dim {channels}" if config.channel_layout == "per_head" else f"all heads ({channels}"
+            yield "temporal_window", (
+                f"{window} given: {num_offsets} neighbour frames share the {mixed} mixed channels of {head}, "
+                f"mixed_fraction {config.mixed_fraction}); largest that fits: {mixed // 2}"
+            )
+        if isinstance(config.layers, list) and max(config.layers, default=0) >= self.trunk.depth:
+            yield "layers", f"{max(config.layers)} given; layers are numbered 0 to {self.trunk.depth - 1}"
+
+    def build_block(self, layer: int) -> FrameBlock:
+        attention = MixingAttention(self.trunk, layer, self.folds(layer), self.config)
+        return FrameBlock(self.trunk, layer, attention)
+
+    def block_macs(self, layer: int) -> int:
+        return count.frame_block_macs(self.trunk, layer, tokens_per_frame=1 + self.trunk.num_patches)
+
+    def block_influence(self, layout: Layout, layer: int) -> Tensor:
+        reach = torch.eye(layout.num_frames, dtype=torch.bool)
+        for offset in self.offsets(layer):
+            for frame in range(layout.num_frames):
+                source = _source_frame(frame + offset, layout.num_frames, self.config.ends)
+                if source is not None:
+                    reach[frame, source] = True
+        seen = layout.by_frame(reach)
+        if self.config.mixed == "query":
+            seen = (seen & (layout.slot[:, None] == layout.slot[None])) | layout.same_frame()
+        seen = layout.with_registers(seen)
+        return layout.with_summaries(seen) if self.trunk.summaries(layer) else seen
+
+    def reference_block(self, block: FrameBlock, x: Tensor, layout: Layout, layer: int) -> Tensor:
+        what = self.config.mixed
+        y = plain.norm(block.norm1, x)
+
+        def mix(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            if what == "x":
+                return plain.project(block.attn, self._reference_mix(y, layout, layer))
+            rows = {"query": q, "key": k, "value": v}
+            for name in what.split("+"):
+                rows[name] = self._reference_mix(rows[name], layout, layer)
+            return rows["query"], rows["key"], rows["value"]
+
+        x = x + plain.frame_attention(block.attn, y, layout, mix)
+        return x + plain.mlp(block.mlp, plain.norm(block.norm2, x))
+
+    def _reference_mix(self, rows: Tensor, layout: Layout, layer: int) -> Tensor:
+        """Token by token, channel by channel: (B, n, D) -> (B, n, D)."""
+        offset_of = torch.zeros(self._channels(), dtype=torch.long)
+        for offset, first, end in self.folds(layer):
+            offset_of[first:end] = offset
+        offset_of = offset_of.repeat(rows.shape[-1] // self._channels())
+        place = {(int(f), int(s)): i for i, (f, s) in enumerate(zip(layout.frame, layout.slot, strict=True)) if f >= 0}
+        mixed = rows.clone()
+        for (frame, slot), token in place.items():
+            for channel in offset_of.nonzero().flatten().tolist():
+                source = _source_frame(frame + int(offset_of[channel]), layout.num_frames, self.config.ends)
+                mixed[:, token, channel] = 0 if source is None else rows[:, place[source, slot], channel]
+        return mixed
+
+    def degenerate_cases(self) -> Iterator[DegenerateCase]:
+        yield DegenerateCase("t_w = 0", equals="spatial_only", config={"temporal_window": 0})
+        yield DegenerateCase("rho = 0", equals="spatial_only", config={"mixed_fraction": 0.0})
+        yield DegenerateCase("no layer mixes", equals="spatial_only", config={"layers": []})
+        for ends in ("replicate", "circular"):
+            case = {"equals": "spatial_only", "config": {"ends": ends}}
+            yield DegenerateCase(f"constant clip, {ends} ends", constant_clip=True, **case)  # type: ignore[arg-type]
+            yield DegenerateCase(f"one frame, {ends} ends", model={"num_frames": 1}, **case)  # type: ignore[arg-type]
+
+
+def _fold(fraction: float, channels: int, num_offsets: int) -> int:
+    """Channels of each offset; the epsilon keeps e.g. 0.1 * 30 from being rounded below 3."""
+    return int(fraction * channels / num_offsets + 1e-9) if num_offsets else 0
+
+
+def _source_frame(frame: int, num_frames: int, ends: str) -> int | None:
+    """Frame that stands for `frame`, which may lie outside the clip; None = zeros."""
+    if 0 <= frame < num_frames:
+        return frame
+    if ends == "zero":
+        return None
+    return frame % num_frames if ends == "circular" else min(max(frame, 0), num_frames - 1)
+
+
+def shift(x: Tensor, offset: int, ends: str) -> Tensor:
+    """y[:, t] = x[:, t + offset] along dimension 1; outside the clip zeros, the end frame, or the other end."""
+    num_frames = x.shape[1]
+    if ends == "circular":
+        return x.roll(-offset, dims=1)
+    distance = min(abs(offset), num_frames)
+    kept = x[:, distance:] if offset > 0 else x[:, : num_frames - distance]
+    edge = x[:, -1:] if offset > 0 else x[:, :1]
+    filler = edge.expand(-1, distance, *x.shape[2:])
+    filler = filler if ends == "replicate" else torch.zeros_like(filler)
+    return torch.cat([kept, filler] if offset > 0 else [filler, kept], dim=1)
+
+
+class MixingAttention(FrameAttention):
+    """Frame attention whose queries, keys, values or input are mixed over time before use."""
+
+    def __init__(self, trunk: TrunkGeometry, layer: int, folds: list[tuple[int, int, int]], config: Config):
+        super().__init__(trunk, layer)
+        self.folds = folds
+        self.ends = config.ends
+        self.mixed = frozenset(config.mixed.split("+"))
+        self.per_head = config.channel_layout == "per_head"
+
+    def _mix(self, x: Tensor) -> Tensor:
+        """Channels of the last dimension from the frames that the folds name; time is dimension 1."""
+        if not self.folds:
+            return x
+        pieces = [shift(x[..., first:end], offset, self.ends) for offset, first, end in self.folds]
+        return torch.cat([*pieces, x[..., self.folds[-1][2] :]], dim=-1)
+
+    def _mix_heads(self, x: Tensor) -> Tensor:
+        """Mixes (B, T, h, N, c) by the channels of each head, or of all heads in a row."""
+        if self.per_head or not self.folds:
+            return self._mix(x)
+        row = x.transpose(2, 3).flatten(3)
+        return self._mix(row).unflatten(3, (x.shape[2], x.shape[4])).transpose(2, 3)
+
+    def mix_input(self, x: Tensor) -> Tensor:
+        if "x" not in self.mixed:
+            return x
+        return self._mix(x.unflatten(-1, (self.num_heads, -1))).flatten(-2) if self.per_head else self._mix(x)
+
+    def mix_projected(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return tuple(  # type: ignore[return-value]
+            self._mix_heads(z) if name in self.mixed else z for name, z in (("query", q), ("key", k), ("value", v))
+        )
