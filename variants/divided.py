@@ -37,8 +37,9 @@ class Config(VariantConfig):
     """Knobs of divided space-time attention."""
 
     order: Literal["time_space", "space_time"] = "time_space"
-    temporal_fc: bool = Field(True, description="a linear layer after time attention")
-    zero_init: bool = Field(True, description="that layer starts at zero: no time attention at step 0")
+    temporal_fc: Literal["zero_init", "random_init", "none"] = Field(
+        "zero_init", description="a linear layer after time attention; starting at zero = no time attention at step 0"
+    )
     class_mode: Literal["mean", "global"] = Field("mean", description="TimeSformer's or Motionformer's class token")
 
 
@@ -55,17 +56,12 @@ class Divided(Variant):
         "registers": "neither step, within a place or within a frame, has a row that all frames share",
     }
 
-    def validate(self) -> Iterator[tuple[str, str]]:
-        yield from super().validate()
-        if self.config.zero_init and not self.config.temporal_fc:
-            yield "zero_init", "true given, but there is no temporal_fc to start at zero; write zero_init: false"
-
     def build_block(self, layer: int) -> DividedBlock:
         return DividedBlock(self.trunk, layer, self.config)
 
     def initialise(self, encoder: nn.Module) -> None:
         for block in encoder.blocks:  # type: ignore[union-attr]
-            if self.config.temporal_fc and self.config.zero_init:
+            if self.config.temporal_fc == "zero_init":
                 nn.init.zeros_(block.temporal_fc.weight)
                 nn.init.zeros_(block.temporal_fc.bias)
 
@@ -80,7 +76,7 @@ class Divided(Variant):
             in_time = in_space = patches + 1
             pairs = patches * (frames + 1) + patches * (places + 1) + 2 * (patches + 1)
         dense = count.linear_macs(in_time + in_space, dim, 4 * dim)
-        if self.config.temporal_fc:
+        if self.config.temporal_fc != "none":
             dense += count.linear_macs(in_time, dim, dim)
         mlp = 2 * count.linear_macs(patches + 1, dim, trunk.mlp_dim)
         return dense + mlp + count.attention_macs(pairs, dim)
@@ -104,7 +100,7 @@ class Divided(Variant):
         for kind, seen in self._steps(layout):
             if kind == "time":
                 y = plain.self_attention(block.temporal_attn, plain.norm(block.temporal_norm1, x), seen)
-                y = plain.linear(block.temporal_fc, y) if self.config.temporal_fc else y
+                y = y if self.config.temporal_fc == "none" else plain.linear(block.temporal_fc, y)
                 x = x + (torch.where(layout.is_patch[:, None], y, 0) if self.config.class_mode == "mean" else y)
             elif self.config.class_mode == "global":
                 x = x + plain.self_attention(block.attn, plain.norm(block.norm1, x), seen)
@@ -123,7 +119,7 @@ class Divided(Variant):
         return added
 
     def degenerate_cases(self) -> Iterator[DegenerateCase]:
-        if self.config.class_mode == "mean" and self.config.zero_init:
+        if self.config.class_mode == "mean" and self.config.temporal_fc == "zero_init":
             yield DegenerateCase("one frame, zero init", equals="spatial_only", model={"num_frames": 1}, at_init=True)
             constant: dict[str, Any] = {"constant_clip": True, "patches_only": True}
             yield DegenerateCase("constant clip, zero init", equals="spatial_only", at_init=True, **constant)
@@ -139,7 +135,7 @@ class DividedBlock(nn.Module):
         self.time_first = config.order == "time_space"
         self.temporal_norm1 = nn.LayerNorm(dim, eps=eps)
         self.temporal_attn = Attention(dim, trunk.num_heads, trunk.qkv_bias)
-        self.temporal_fc = nn.Linear(dim, dim) if config.temporal_fc else nn.Identity()
+        self.temporal_fc = nn.Identity() if config.temporal_fc == "none" else nn.Linear(dim, dim)
         self.norm1 = nn.LayerNorm(dim, eps=eps)
         self.attn = Attention(dim, trunk.num_heads, trunk.qkv_bias)
         self.norm2 = nn.LayerNorm(dim, eps=eps)

@@ -14,14 +14,34 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from harness.measure.fvcore_adapter import count_macs
 from harness.model.trunk import VideoTransformer
+from harness.nn.tokens import Tokens
 from harness.record import MacsCount
 
 
 def flop_counter_macs(module: nn.Module, *inputs: torch.Tensor) -> int:
     """Multiply-accumulates by torch's FlopCounterMode, which counts 2 per MAC. On meta tensors it sees attention."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    # with gradients enabled: the counter's module tracker rejects views of parameters made under no_grad
+    with FlopCounterMode(display=False) as counter:
         module(*inputs)
     return int(counter.get_total_flops()) // 2
+
+
+class _WithTokens(nn.Module):
+    """Returns the encoder's tokens beside the logits: tracing drops whatever does not reach an output, and registers
+    that the last layer computes and no readout uses are work all the same."""
+
+    def __init__(self, model: VideoTransformer):
+        super().__init__()
+        self.model = model
+        self.kept: list[torch.Tensor] = []
+        model.encoder.register_forward_hook(self._keep)
+
+    def _keep(self, module: nn.Module, inputs: object, tokens: Tokens) -> None:
+        self.kept = [part for part in tokens if part is not None]
+
+    def forward(self, clip: torch.Tensor) -> list[torch.Tensor]:
+        logits = self.model(clip)
+        return [*logits.values(), *self.kept]
 
 
 def count_model(build: Callable[[], VideoTransformer], clip_shape: tuple[int, int, int, int]) -> MacsCount:
@@ -29,7 +49,7 @@ def count_model(build: Callable[[], VideoTransformer], clip_shape: tuple[int, in
     with torch.device("meta"):
         model = build().eval()
         clip = torch.empty(1, *clip_shape, dtype=torch.uint8)
-    traced = count_macs(model, clip)
+    traced = count_macs(_WithTokens(model), clip)
     by_mode, closed = flop_counter_macs(model, clip), model.macs()
     agree = traced.total == by_mode == closed
     status = "lower_bound" if traced.uncounted_ops else "exact" if agree else "disagrees"

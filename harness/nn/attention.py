@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_PLAIN: ContextVar[bool] = ContextVar("plain_attention", default=False)
+_plain = False  # a plain global, since torch.compile can guard on it and not on a context variable
 
 
 @contextmanager
 def plain_attention() -> Iterator[None]:
     """Within this context `attend` writes the softmax out instead of calling the fused kernel."""
-    token = _PLAIN.set(True)
+    global _plain
+    before, _plain = _plain, True
     try:
         yield
     finally:
-        _PLAIN.reset(token)
+        _plain = before
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -29,7 +29,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
     q (..., n, c), k (..., m, c), v (..., m, d) with equal leading dimensions; mask broadcasts to (..., n, m): bool
     (True = may look) or float (added to the scores). Returns (..., n, d).
     """
-    if _PLAIN.get():
+    if _plain:
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
         if mask is not None:
             scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask

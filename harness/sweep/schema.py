@@ -15,6 +15,7 @@ from harness.nn.config import GlobalTokensConfig, ModelConfig, StrictConfig
 
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+ScaleRange = Annotated[list[Annotated[float, Field(ge=1.0, le=4.0)]], Field(min_length=2, max_length=2)]
 
 
 class MovingShapesConfig(StrictConfig):
@@ -48,10 +49,8 @@ class VideoListConfig(StrictConfig):
         "dense", description="dense: num_frames at sampling_rate; uniform: one frame of each equal segment"
     )
     sampling_rate: Positive = Field(1, description="frames between two sampled frames (dense)")
-    scale_size: Positive | None = Field(
-        None, description="short side in pixels before the crop; default: crop_size"
-    )
-    scale_jitter: Annotated[list[Annotated[float, Field(ge=1.0, le=4.0)]], Field(min_length=2, max_length=2)] | None = Field(
+    scale_size: Positive | None = Field(None, description="short side in pixels before the crop; default: crop_size")
+    scale_jitter: ScaleRange | None = Field(
         None, description="training: short side drawn from scale_size times [low, high]"
     )
     flip: bool = Field(False, description="training: mirror half of the clips left-right (not where sides matter)")
@@ -168,6 +167,4 @@ class VaryBlock(BaseModel):
 
     grid: dict[str, list[Any]] | None = Field(None, description="all combinations of the listed values")
     zip: dict[str, list[Any]] | None = Field(None, description="values taken in step; lists of equal length")
-    points: list[dict[str, Any]] | None = Field(
-        None, alias="list", description="explicit points; `label` names a row"
-    )
+    points: list[dict[str, Any]] | None = Field(None, alias="list", description="explicit points; `label` names a row")

@@ -1,0 +1,60 @@
+"""The command line: one module per verb, imported only when its verb is called.
+
+A verb's module has `add_arguments(parser)` and `run(arguments) -> exit code`; heavy imports stay inside `run`.
+Exit codes: 0 all is well, 1 something asked for did not come out (a failed trial, a broken contract), 2 bad input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from harness.errors import EXIT_USER_ERROR, UserError, did_you_mean
+
+VERBS = {
+    "sweep": "plan a sweep, run what is missing, write the report",
+    "report": "write a run's report again, from its records alone",
+    "status": "where the trials of a run stand",
+    "retry": "put failed trials back in the queue",
+    "clean": "remove checkpoints, or results that the sweep no longer asks for",
+    "list": "list variants, sweeps or reports",
+    "check": "check that variants keep their contract",
+    "new": "start a variant from a scaffold that passes the contract",
+    "data": "export embedded clips as video files",
+    "schema": "print the JSON Schema of sweep files, for editors",
+    "worker": "run one trial (what launchers start)",
+}
+
+
+def _parser(verb: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m harness",
+        description="Ablations of video-transformer attention: accuracy against cost.",
+        epilog="`python -m harness VERB --help` explains a verb.",
+    )
+    subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, summary in VERBS.items():
+        sub = subparsers.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if name == verb:
+            importlib.import_module(f"harness.cli.{name}").add_arguments(sub)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    verb = next((item for item in given if not item.startswith("-")), None)
+    if verb is not None and verb not in VERBS:
+        print(f"no verb {verb}. Verbs: {', '.join(VERBS)}.{did_you_mean(verb, list(VERBS))}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    parsed = _parser(verb).parse_args(given)
+    try:
+        return int(importlib.import_module(f"harness.cli.{parsed.verb}").run(parsed))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return EXIT_USER_ERROR
+    except BrokenPipeError:  # the reader of our output (head, less) has seen enough
+        sys.stderr.close()
+        return 0

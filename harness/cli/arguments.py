@@ -1,0 +1,61 @@
+"""Arguments that several verbs share."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from harness.errors import UserError
+
+
+def add_sweep_file(parser: argparse.ArgumentParser) -> None:
+    """The sweep file, and what changes how it is read."""
+    parser.add_argument("file", type=Path, help="the sweep file, e.g. sweeps/window_size.yaml")
+    parser.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="PATH=VALUE",
+        help="override one field of the file, e.g. --set train.num_steps=100 (repeatable)",
+    )  # fmt: skip
+    add_runs(parser)
+    add_variants(parser)
+
+
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    """Where runs lie."""
+    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of all runs (default: runs)")
+
+
+def add_variants(parser: argparse.ArgumentParser) -> None:
+    """Folders with variant files beside our own."""
+    parser.add_argument(
+        "--variants", type=Path, action="append", default=[], metavar="DIR", help="folder with more variant files (repeatable)"
+    )
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """An existing run."""
+    parser.add_argument("run", type=Path, help="the folder of a run, e.g. runs/window_size")
+
+
+def parse_duration(text: str) -> float:
+    """'90', '90s', '15m' or '2h' in seconds, for argparse."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if match is None or float(match[1]) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration; write e.g. 90s, 15m or 2h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def positive_int(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} given; a whole number of at least 1 is allowed")
+    return int(text)
+
+
+def make_folder(path: Path) -> Path:
+    """Creates a folder. Raises: UserError where that is not possible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be made into a folder ({error.strerror}). Choose another with --runs.") from error
+    return path

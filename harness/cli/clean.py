@@ -1,0 +1,44 @@
+"""`clean`: remove what a finished run no longer needs."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+
+from harness.cli import arguments
+from harness.errors import UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    arguments.add_run(parser)
+    parser.add_argument("--checkpoints", action="store_true", help="remove the checkpoints of finished trials")
+    parser.add_argument("--stale", action="store_true", help="remove trials that the sweep no longer asks for")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be removed and remove nothing")
+
+
+def run(parsed: argparse.Namespace) -> int:
+    from harness import units
+    from harness.launch.todo import state_of
+    from harness.store import Store, exclusive_lock
+
+    if not (parsed.checkpoints or parsed.stale):
+        raise UserError("clean: say what to remove: --checkpoints, --stale, or both")
+    store = Store(parsed.run)
+    asked = {trial_id for row in store.plan().rows for trial_id in row.trials.values()}
+    with exclusive_lock(store.lock_file) as got:
+        if not got:
+            raise UserError(f"{store.path}: a sweep command is at work in this folder. Wait for it to end.")
+        freed, number = 0, 0
+        for folder in store.trials():
+            stale = parsed.stale and folder.trial_id not in asked and not folder.is_locked()
+            spent = parsed.checkpoints and folder.checkpoint_file.exists() and state_of(folder)[0] == "done"
+            if not (stale or spent):
+                continue
+            files = [item for item in folder.path.rglob("*") if item.is_file()] if stale else [folder.checkpoint_file]
+            freed += sum(file.stat().st_size for file in files)
+            number += 1
+            print(f"{'trial' if stale else 'checkpoint'} {folder.path if stale else folder.checkpoint_file}")
+            if not parsed.dry_run:
+                shutil.rmtree(folder.path) if stale else folder.checkpoint_file.unlink()
+    print(f"{number} {'would be ' if parsed.dry_run else ''}removed, {units.num_bytes(freed)}")
+    return 0

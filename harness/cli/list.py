@@ -1,0 +1,47 @@
+"""`list`: what there is, read without importing any of it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from harness.cli import arguments
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=["variants", "sweeps", "reports"], nargs="?", default="variants")
+    arguments.add_variants(parser)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    if parsed.what == "variants":
+        return _variants(parsed.variants)
+    if parsed.what == "sweeps":
+        return _sweeps()
+    from reports import modules
+
+    for module in modules():
+        name = module.__name__.rsplit(".", 1)[-1]
+        print(f"{name:22s} {(module.__doc__ or '').strip().splitlines()[0]}")
+    return 0
+
+
+def _variants(folders: list[Path]) -> int:
+    from harness.registry import describe, variant_names
+
+    for name in variant_names(folders):
+        info = describe(name, folders)
+        print(f"{name:28s} {info.summary}")
+        print(f"{'':28s} {info.source}")
+    return 0
+
+
+def _sweeps() -> int:
+    import yaml
+
+    for path in sorted((ROOT / "sweeps").glob("*.yaml")):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        print(f"sweeps/{path.name:28s} {content.get('question', '')}")
+    return 0

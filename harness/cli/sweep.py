@@ -1,0 +1,104 @@
+"""`sweep`: plan, run what is missing, report."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.cli import arguments
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from harness.launch.todo import Todo
+    from harness.store import Store
+    from harness.sweep.plan import Plan, PlannedTrial
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    arguments.add_sweep_file(parser)
+    parser.add_argument("--jobs", type=arguments.positive_int, metavar="N", help="trials at once (default: one per core or GPU)")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan with its costs and run nothing")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="WHAT",
+        help="run a part: FIELD=VALUE, seed=N, a row's label or the beginning of a trial id (repeatable: all must hold)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--time-budget", type=arguments.parse_duration, metavar="TIME",
+        help="stop after this time with all progress kept, e.g. 30m; the same command goes on",
+    )  # fmt: skip
+    parser.add_argument("--no-report", action="store_true", help="do not write the report at the end")
+
+
+def run(parsed: argparse.Namespace) -> int:
+    from harness.data import data_identity
+    from harness.launch.select import select
+    from harness.launch.todo import find_todo
+    from harness.store import Store
+    from harness.sweep.plan import plan_sweep
+
+    plan = plan_sweep(parsed.file, parsed.overrides, data_identity=data_identity, variant_dirs=parsed.variants)
+    store = Store(parsed.runs / plan.name)
+    chosen = select(plan, parsed.only)
+    todo = find_todo(plan, store, chosen)
+    if parsed.dry_run:
+        from harness.cli.dry_run import print_plan
+
+        print_plan(plan, chosen, todo, parsed.variants)
+        return 0
+    print(f"{plan.name}: {len(plan.rows)} rows, {len(chosen)} trials: {todo.summary()}", flush=True)
+    return _run(parsed, plan, store, chosen)
+
+
+def _run(parsed: argparse.Namespace, plan: Plan, store: Store, chosen: list[PlannedTrial]) -> int:
+    """Under the run's lock: looks again, runs, reports."""
+    from harness.launch.todo import find_todo, prepare
+    from harness.store import exclusive_lock
+
+    arguments.make_folder(store.path)
+    with exclusive_lock(store.lock_file) as got:
+        if not got:
+            raise UserError(
+                f"{store.path}: another sweep command is at work in this folder. "
+                f"Wait for it, or give this one a folder of its own with --runs."
+            )
+        store.write_plan(plan.to_file())
+        todo = find_todo(plan, store, chosen)
+        prepare(todo, plan, parsed.variants)
+        finished = _launch(parsed, plan, todo)
+    if not parsed.no_report:
+        _report(store.path)
+    return _closing(plan, store, chosen, finished)
+
+
+def _launch(parsed: argparse.Namespace, plan: Plan, todo: Todo) -> bool:
+    """Runs the tasks; False if stopped before the end."""
+    if not todo.tasks:
+        return True
+    from harness.launch.local import LocalPool
+    from harness.launch.progress import watch
+
+    with watch(todo.tasks) as watcher:
+        return LocalPool(plan.launch, watcher, parsed.jobs).run(todo.tasks, parsed.time_budget)
+
+
+def _report(run: Path) -> None:
+    from reports import write_all
+
+    write_all(run)
+    print(f"report: {run / 'report' / 'index.html'}")
+
+
+def _closing(plan: Plan, store: Store, chosen: list[PlannedTrial], finished: bool) -> int:
+    """Says what did not come out; returns the exit code."""
+    from harness.launch.todo import find_todo
+
+    todo = find_todo(plan, store, chosen)
+    for trial_id, message in todo.failed.items():
+        trial = next(trial for trial in chosen if trial.trial_id == trial_id)
+        print(f"{trial_id}  {trial.label}, seed {trial.seed}: {message}")
+    if todo.failed:
+        print(f"`python -m harness retry {store.path}` puts them back in the queue.")
+    if not finished or todo.tasks:
+        print(f"stopped with {len(todo.tasks)} trials open; the same command goes on from here.")
+    return 1 if todo.failed or todo.tasks else 0

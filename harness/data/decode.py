@@ -1,0 +1,121 @@
+"""Exact frames of a video file, through PyAV.
+
+Frames are counted in presentation order from 0. Decoding starts at the first frame and never seeks: seeking to key
+frames is faster and returns neighbours of the frames that were asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from harness.errors import UserError
+
+Frames = NDArray[np.uint8]
+WAY_OUT = "replace or re-encode the file, or remove its line from the list"
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """Length in frames, frames per second (None if the file does not say), height and width in pixels."""
+
+    num_frames: int
+    fps: Fraction | None
+    height: int
+    width: int
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of all frames as RGB, in bytes."""
+        return self.num_frames * self.height * self.width * 3
+
+
+def probe(path: str | Path) -> VideoInfo:
+    """Reads the length and the geometry of a video.
+
+    A length that the container states is checked against the packets of the file, so that a file that was cut off is
+    found here; a container that states none is counted by decoding.
+
+    Raises:
+        UserError: the file cannot be opened, holds no video, or is shorter than it says.
+    """
+    with _opened(path) as (container, stream):
+        stated = stream.frames
+        fps, height, width = stream.average_rate, stream.codec_context.height, stream.codec_context.width
+        if stated > 0:
+            count = _count_packets(container, stream, path)
+        else:
+            count = sum(1 for _ in _decoded(container, stream, path))
+    if count == 0:
+        raise UserError(f"{path}: the video holds no frame; {WAY_OUT}")
+    return VideoInfo(count, fps, height, width)
+
+
+def read_frames(path: str | Path, indices: Sequence[int] | np.ndarray) -> Frames:
+    """Decodes the frames with the given indices, in any order, repeated ones too: RGB (n, H, W, 3).
+
+    Raises:
+        UserError: the file cannot be decoded, or ends before the last index.
+    """
+    wanted = [int(index) for index in indices]
+    if min(wanted, default=0) < 0:
+        raise IndexError(f"{path}: frame {min(wanted)}; frames are counted from 0")
+    needed, last = set(wanted), max(wanted, default=-1)
+    found: dict[int, Frames] = {}
+    with _opened(path) as (container, stream):
+        for index, frame in enumerate(_decoded(container, stream, path)):
+            if index in needed:
+                found[index] = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+            if index >= last:
+                break
+    if last not in found:
+        raise UserError(f"{path}: frame {last} cannot be decoded, the video ends before it; {WAY_OUT}")
+    return np.stack([found[index] for index in wanted])
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    try:
+        container = av.open(str(path))
+    except (av.FFmpegError, OSError) as error:
+        raise UserError(f"{path}: cannot be opened as a video ({error.strerror}); {WAY_OUT}") from error
+    with container:
+        if not container.streams.video:
+            raise UserError(f"{path}: holds no video stream; {WAY_OUT}")
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1  # the threads of a trial are its own field
+        yield container, stream
+
+
+def _decoded(container: InputContainer, stream: VideoStream, path: str | Path) -> Iterator[VideoFrame]:
+    """The frames in presentation order. FFmpeg would conceal damage: a damaged frame ends the run instead."""
+    index = -1
+    try:
+        for index, frame in enumerate(container.decode(stream)):
+            if frame.is_corrupt:
+                raise UserError(f"{path}: frame {index} is damaged; {WAY_OUT}")
+            yield frame
+    except av.FFmpegError as error:
+        raise UserError(f"{path}: decoding failed after frame {index} ({error.strerror}); {WAY_OUT}") from error
+
+
+def _count_packets(container: InputContainer, stream: VideoStream, path: str | Path) -> int:
+    """Frames that will be shown; packets before the start of an edit list are in the file but not shown."""
+    try:
+        packets = [packet for packet in container.demux(stream) if packet.size]
+    except av.FFmpegError as error:
+        raise UserError(f"{path}: reading failed ({error.strerror}); {WAY_OUT}") from error
+    if len(packets) < stream.frames:
+        cut = f"the container states {stream.frames} frames but holds {len(packets)}"
+        raise UserError(f"{path}: the file is cut off, {cut}; {WAY_OUT}")
+    return sum(not packet.is_discard for packet in packets)

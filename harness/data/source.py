@@ -1,0 +1,49 @@
+"""What every data set gives to training and evaluation: numbered clips as uint8 tensors, with their labels."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:  # planning asks for identities and ceilings and must not pay for torch
+    import numpy as np
+    import torch
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+class Batch(NamedTuple):
+    """Clips with their labels.
+
+    `clips` is uint8, (B, T, C, H, W) for training and (B, V, T, C, H, W) for evaluation; every tensor of
+    `labels` is int64, (B,).
+    """
+
+    clips: torch.Tensor
+    labels: dict[str, torch.Tensor]
+
+
+class ClipSource(ABC):
+    """One split of a data set.
+
+    `labels` maps each label to its number of classes; `num_views` is test clips times crops. A result depends on
+    the configuration, the seed given at construction and the arguments, never on earlier calls or on the other
+    members of the batch.
+    """
+
+    labels: dict[str, int]
+    num_views: int
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of clips (of videos) in this split."""
+
+    @abstractmethod
+    def train_batch(self, indices: Sequence[int] | np.ndarray, draw: int) -> Batch:
+        """Clips (B, T, C, H, W) for training; `draw`, the epoch, selects the random sampling and augmentation."""
+
+    @abstractmethod
+    def views(self, indices: Sequence[int] | np.ndarray) -> Batch:
+        """All views (B, V, T, C, H, W) for evaluation, without randomness; view = clip * num_crops + crop."""

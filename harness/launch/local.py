@@ -1,0 +1,197 @@
+"""A bounded pool of worker processes on this machine.
+
+Training runs side by side, each trial with the threads of its configuration and never more threads than cores (two
+workers with two threads each on two cores are 8x slower than one after the other), or one trial per GPU. Timing
+comes after all training, one trial at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Protocol
+
+from harness import worker
+from harness.launch.todo import Task
+from harness.record import FINAL_STATUSES
+from harness.store import TrialStatus
+from harness.sweep.schema import LaunchConfig
+
+POLL_SECONDS = 0.1
+GRACE_SECONDS = 20.0  # between the request to stop and SIGKILL
+LOCKED_RETRY_SECONDS = 1.0
+
+
+@dataclass
+class Running:
+    """A worker that is alive."""
+
+    task: Task
+    process: subprocess.Popen[bytes]
+    gpu: int | None
+    started: float = field(default_factory=time.monotonic)
+    stop_asked: float | None = None
+    overdue: bool = False
+
+
+class Watcher(Protocol):
+    """Sees what the pool does; a progress display."""
+
+    def started(self, task: Task) -> None: ...
+    def ended(self, task: Task, status: TrialStatus) -> None: ...
+    def tick(self, running: Sequence[Running], waiting: Sequence[Task]) -> None: ...
+
+
+def num_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def visible_gpus() -> list[int]:
+    """Indices of the GPUs that workers may be given."""
+    import torch
+
+    return list(range(torch.cuda.device_count()))
+
+
+class LocalPool:
+    """Runs tasks to their end; a worker that dies costs its own trial and nothing else."""
+
+    def __init__(self, launch: LaunchConfig, watcher: Watcher, num_workers: int | None = None):
+        self.launch = launch
+        self.watcher = watcher
+        self.num_workers = num_workers or launch.num_workers
+        self.cores = num_cores()
+        self.running: list[Running] = []
+        self.stopping = False
+        self._gpus: list[int] | None = None
+
+    def run(self, tasks: Sequence[Task], time_budget_s: float | None = None) -> bool:
+        """Trains what is to be trained, then measures; returns False if it was asked to stop before the end."""
+        deadline = None if time_budget_s is None else time.monotonic() + time_budget_s
+        before = {number: signal.signal(number, self._ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            to_train = [task for task in tasks if task.stage == "train"]
+            trained = self._drain(to_train, deadline, alone=False)
+            to_measure = trained + [task for task in tasks if task.stage == "measure"]
+            self._drain(to_measure, deadline, alone=True)
+        finally:
+            self._kill_rest()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        return not self.stopping
+
+    def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
+        self.stopping = True
+
+    def _drain(self, tasks: Sequence[Task], deadline: float | None, *, alone: bool) -> list[Task]:
+        """Runs all tasks; returns those of training that succeeded, as tasks to measure."""
+        waiting, succeeded = deque(tasks), list[Task]()
+        not_before = 0.0
+        while waiting or self.running:
+            if deadline is not None and time.monotonic() > deadline:
+                self.stopping = True
+            if self.stopping:
+                waiting.clear()
+            while waiting and time.monotonic() >= not_before and self._fits(waiting[0], alone):
+                self._start(waiting.popleft(), alone)
+            for item in [item for item in self.running if item.process.poll() is not None]:
+                self.running.remove(item)
+                if item.process.returncode == worker.EXIT_LOCKED and not self.stopping:
+                    waiting.append(item.task)  # a worker of an earlier launcher still has it: look again
+                    not_before = time.monotonic() + LOCKED_RETRY_SECONDS
+                elif self._settle(item):
+                    succeeded.append(Task(item.task.trial, item.task.folder, "measure", item.task.num_threads, item.task.device))
+            self._enforce_limits()
+            self.watcher.tick(self.running, waiting)
+            if self.running or waiting:
+                time.sleep(POLL_SECONDS)
+        return succeeded
+
+    def _fits(self, task: Task, alone: bool) -> bool:
+        """Whether the task may start now beside what is running."""
+        if not self.running:
+            return True
+        if alone or (self.num_workers and len(self.running) >= self.num_workers):
+            return False
+        if task.device == "cuda":
+            return bool(self._free_gpus())
+        return sum(item.task.num_threads for item in self.running) + task.num_threads <= self.cores
+
+    def _free_gpus(self) -> list[int]:
+        if self._gpus is None:
+            self._gpus = visible_gpus()
+        taken = {item.gpu for item in self.running}
+        return [gpu for gpu in self._gpus if gpu not in taken]
+
+    def _start(self, task: Task, alone: bool) -> None:
+        environment = dict(os.environ)
+        environment |= {name: str(task.num_threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+        environment["PYTHONUNBUFFERED"] = "1"
+        gpu = next(iter(self._free_gpus()), None) if task.device == "cuda" else None
+        environment["CUDA_VISIBLE_DEVICES"] = "" if gpu is None else _gpu_name(gpu)
+        command = [sys.executable, "-m", "harness", "worker", str(task.folder.path), "--stage", task.stage]
+        command += ["--parent", str(os.getpid()), *(["--alone"] if alone else [])]
+        with open(task.folder.log_file, "ab") as log:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+        self.running.append(Running(task, process, gpu))
+        self.watcher.started(task)
+
+    def _settle(self, item: Running) -> bool:
+        """Writes the last word on a worker that ended; True if its stage succeeded."""
+        folder, code = item.task.folder, item.process.returncode
+        status = folder.status()
+        if item.overdue and status.status not in FINAL_STATUSES:
+            status.status = "timeout"
+            status.message = f"took longer than {self.launch.time_limit_minutes:g} minutes (launch.time_limit_minutes)"
+            folder.write_status(status)
+        elif code not in (worker.EXIT_DONE, worker.EXIT_PREEMPTED) and status.status not in FINAL_STATUSES:
+            status.status, status.message = self._unexplained(item)
+            folder.write_status(status)
+        self.watcher.ended(item.task, status)
+        return code == worker.EXIT_DONE and item.task.stage == "train" and not item.overdue
+
+    def _unexplained(self, item: Running) -> tuple[str, str]:
+        """(status, message) of a worker that ended without a word of its own."""
+        code, tail = item.process.returncode, " | ".join(item.task.folder.log_tail(3))
+        if code < 0:
+            name = signal.Signals(-code).name
+            cause = " (out of memory, perhaps)" if -code == signal.SIGKILL else ""
+            return "killed", f"the worker was ended by {name}{cause}"
+        return "failed", f"the worker ended with exit code {code}; its log ends: {tail}"
+
+    def _enforce_limits(self) -> None:
+        """Asks workers to stop that are overdue, or all of them when the pool stops; insists after a while."""
+        now, limit = time.monotonic(), self.launch.time_limit_minutes
+        for item in self.running:
+            item.overdue = item.overdue or (limit is not None and now - item.started > 60 * limit)
+            if (item.overdue or self.stopping) and item.stop_asked is None:
+                item.process.terminate()
+                item.stop_asked = now
+            elif item.stop_asked is not None and now - item.stop_asked > GRACE_SECONDS:
+                item.process.kill()
+
+    def _kill_rest(self) -> None:
+        """After an exception in the pool itself: no worker is left behind."""
+        for item in self.running:
+            item.process.terminate()
+        for item in self.running:
+            try:
+                item.process.wait(GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                item.process.kill()
+        self.running.clear()
+
+
+def _gpu_name(index: int) -> str:
+    """The worker's CUDA_VISIBLE_DEVICES for the index-th GPU that we ourselves may see."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return given.split(",")[index].strip() if given else str(index)
+

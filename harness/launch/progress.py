@@ -1,0 +1,145 @@
+"""Shows what the pool does: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from harness import units
+from harness.launch.local import Running
+from harness.launch.todo import Task
+from harness.store import TrialStatus
+
+LINE_EVERY_SECONDS = 30.0
+
+
+def name_of(task: Task) -> str:
+    """Row and seed of a task, as people know it."""
+    return f"{task.trial.label}, seed {task.trial.seed}"
+
+
+class Clock:
+    """Estimates the time left from the tasks that ended."""
+
+    def __init__(self, tasks: Sequence[Task]):
+        self.num_stages = {"train": 0, "measure": 0}
+        for task in tasks:
+            self.num_stages["measure"] += 1
+            self.num_stages["train"] += task.stage == "train"
+        self.spent: dict[str, list[float]] = {"train": [], "measure": []}
+        self.begun: dict[tuple[str, str], float] = {}
+
+    def started(self, task: Task) -> None:
+        self.begun[task.trial.trial_id, task.stage] = time.monotonic()
+
+    def ended(self, task: Task) -> None:
+        self.spent[task.stage].append(time.monotonic() - self.begun[task.trial.trial_id, task.stage])
+
+    def seconds_left(self, num_side_by_side: int) -> float | None:
+        """Seconds until all stages are through; None before the first trial ended."""
+        training, measuring = self.spent["train"], self.spent["measure"]
+        if not training and not measuring:
+            return None
+        per_measure = sum(measuring) / len(measuring) if measuring else 5.0
+        left = (self.num_stages["measure"] - len(measuring)) * per_measure
+        if training:
+            to_train = self.num_stages["train"] - len(training)
+            left += to_train * (sum(training) / len(training)) / max(num_side_by_side, 1)
+        return left
+
+
+class PlainLines:
+    """One line when a trial ends, and one every half minute, for logs and pipes."""
+
+    def __init__(self, tasks: Sequence[Task]):
+        self.clock = Clock(tasks)
+        self.num_trials = len(tasks)
+        self.num_ended = 0
+        self.last_line = time.monotonic()
+
+    def __enter__(self) -> PlainLines:
+        return self
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    def started(self, task: Task) -> None:
+        self.clock.started(task)
+
+    def ended(self, task: Task, status: TrialStatus) -> None:
+        self.clock.ended(task)
+        if task.stage == "train" and status.status == "queued":
+            self._line(f"trained   {name_of(task)} (loss {status.loss:.3f})" if status.loss else f"trained   {name_of(task)}")
+            return
+        self.num_ended += 1
+        message = f": {status.message}" if status.message and status.status != "done" else ""
+        self._line(f"{status.status:9s} {name_of(task)}{message}  [{self.num_ended}/{self.num_trials}]")
+
+    def tick(self, running: Sequence[Running], waiting: Sequence[Task]) -> None:
+        if time.monotonic() - self.last_line > LINE_EVERY_SECONDS:
+            left = self.clock.seconds_left(len(running))
+            now = ", ".join(_where(item) for item in running)
+            self._line(f"running   {now}; about {units.duration(left)} left" if left else f"running   {now}")
+
+    def _line(self, text: str) -> None:
+        self.last_line = time.monotonic()
+        print(text, flush=True)
+
+
+def _where(item: Running) -> str:
+    status = item.task.folder.written_status()
+    step = f" step {status.step}/{status.num_steps}" if item.task.stage == "train" else " timing"
+    return f"{name_of(item.task)}{step}"
+
+
+class LiveTable:
+    """A live display for terminals: a bar for the sweep, a row for each running trial."""
+
+    def __init__(self, tasks: Sequence[Task], console: Console | None = None):
+        self.clock = Clock(tasks)
+        self.console = console or Console()
+        self.bar = Progress(
+            TextColumn("[bold]trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[left]}"),
+            console=self.console,
+        )  # fmt: skip
+        self.bar_id = self.bar.add_task("trials", total=len(tasks), left="")
+        self.live = Live(self.bar, console=self.console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> LiveTable:
+        self.live.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.live.stop()
+
+    def started(self, task: Task) -> None:
+        self.clock.started(task)
+
+    def ended(self, task: Task, status: TrialStatus) -> None:
+        self.clock.ended(task)
+        if task.stage == "train" and status.status == "queued":
+            return
+        self.bar.advance(self.bar_id)
+        if status.status != "done":
+            self.console.print(f"{status.status}: {name_of(task)}: {status.message}", style="red", markup=False)
+
+    def tick(self, running: Sequence[Running], waiting: Sequence[Task]) -> None:
+        table = Table("trial", "stage", "step", "loss", "time", box=None, pad_edge=False, header_style="dim")
+        for item in running:
+            status = item.task.folder.written_status()
+            step = f"{status.step}/{status.num_steps}" if item.task.stage == "train" else ""
+            loss = "" if status.loss is None else f"{status.loss:.3f}"
+            table.add_row(name_of(item.task), item.task.stage, step, loss, units.duration(time.monotonic() - item.started))
+        left = self.clock.seconds_left(len(running))
+        self.bar.update(self.bar_id, left="" if left is None else f"about {units.duration(left)} left")
+        self.live.update(Group(self.bar, table))
+
+
+def watch(tasks: Sequence[Task]) -> LiveTable | PlainLines:
+    """The display that fits where the output goes."""
+    return LiveTable(tasks) if sys.stdout.isatty() else PlainLines(tasks)

@@ -1,0 +1,59 @@
+"""`--only`: a part of a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from harness.errors import UserError, did_you_mean
+from harness.sweep.plan import Plan, PlannedTrial
+
+
+def select(plan: Plan, conditions: Sequence[str]) -> list[PlannedTrial]:
+    """Trials for which all conditions hold.
+
+    A condition is `FIELD=VALUE` of a varied or any other field, `seed=N`, a row's label, or the beginning of a trial
+    id. Raises: UserError for one that no trial satisfies, with what is there.
+    """
+    chosen = list(plan.trials)
+    for condition in conditions:
+        kept = [trial for trial in chosen if _holds(trial, condition)]
+        if not kept:
+            labels = [row.label for row in plan.rows]
+            fields = ", ".join([*plan.axes, "seed"])
+            raise UserError(
+                f"--only {condition}: no trial of {plan.name} fits. Give FIELD=VALUE (varied here: {fields}), the beginning "
+                f"of a trial id, or a label: {'; '.join(labels)}.{did_you_mean(condition, labels)}"
+            )
+        chosen = kept
+    return chosen
+
+
+def _holds(trial: PlannedTrial, condition: str) -> bool:
+    if condition == trial.label or trial.trial_id.startswith(condition):
+        return True
+    field, equals, text = condition.partition("=")
+    if not equals:
+        return False
+    try:
+        wanted = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return False
+    found = trial.seed if field.strip() == "seed" else _value(trial.config, field.strip().split("."))
+    if isinstance(found, dict):
+        found = found.get("name")
+    return found is not _MISSING and (found == wanted or str(found) == text.strip())
+
+
+_MISSING = object()
+
+
+def _value(config: Any, path: Sequence[str]) -> Any:
+    """The value of a dotted field in a resolved configuration."""
+    for key in path:
+        if not isinstance(config, dict) or key not in config:
+            return _MISSING
+        config = config[key]
+    return config

@@ -1,0 +1,72 @@
+"""Memory and time of a trial's model at the batch sizes of its configuration, on random clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import nn
+
+from harness.data import Batch
+from harness.measure.memory import CPU_METHOD, CUDA_METHOD, peak_bytes, process_peak_bytes
+from harness.measure.timing import time_call
+from harness.record import Memory, Timings
+from harness.sweep.schema import TrialConfig
+from harness.train.loop import training_step
+from harness.train.optimizer import build_optimizer
+
+
+def random_batch(trial: TrialConfig, labels: Mapping[str, int], batch_size: int, device: str) -> Batch:
+    """Random clips uint8 (B, T, 3, H, W) with random labels; neither time nor memory depends on the content."""
+    model, generator = trial.model, torch.Generator().manual_seed(0)
+    shape = (batch_size, model.num_frames, 3, model.crop_size, model.crop_size)
+    clips = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    drawn = {name: torch.randint(0, number, (batch_size,), generator=generator) for name, number in labels.items()}
+    return Batch(clips.to(device), {name: label.to(device) for name, label in drawn.items()})
+
+
+def _inference(model: nn.Module, trial: TrialConfig, batch: Batch) -> Callable[[], object]:
+    """A call of one forward pass in eval mode, in the precision of the trial."""
+
+    def call() -> object:
+        device = batch.clips.device.type
+        bf16 = trial.train.precision == "bf16"
+        with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16, enabled=bf16):
+            return model(batch.clips)
+
+    return call
+
+
+def measure_memory(model: nn.Module, trial: TrialConfig, labels: Mapping[str, int]) -> Memory:
+    """Peak bytes of inference and of a training step (after one that allocates gradients and optimizer state)."""
+    device, batch_size = trial.train.device, trial.measure.batch_size
+    batch = random_batch(trial, labels, batch_size, device)
+    inference = peak_bytes(_inference(model.eval(), trial, batch), model, device=device)
+    model.train()
+    optimizer = build_optimizer(model, trial.train)
+    training_step(model, optimizer, batch, trial.train)
+    step = peak_bytes(lambda: training_step(model, optimizer, batch, trial.train), model, optimizer, device)
+    return Memory(
+        batch_size=batch_size,
+        method=CUDA_METHOD if device == "cuda" else CPU_METHOD,
+        inference_peak_bytes=inference,
+        train_step_peak_bytes=step,
+        process_peak_bytes=process_peak_bytes(),
+    )
+
+
+def measure_timings(model: nn.Module, trial: TrialConfig, labels: Mapping[str, int], alone: bool) -> Timings:
+    """Latency of one clip, inference and training step of a batch, in milliseconds with all samples."""
+    device, measure = trial.train.device, trial.measure
+    limits = {"min_samples": measure.min_samples, "max_seconds": measure.max_seconds, "device": device}
+    one = random_batch(trial, labels, 1, device)
+    many = random_batch(trial, labels, measure.batch_size, device)
+    model.eval()
+    latency = time_call(_inference(model, trial, one), batch_size=1, **limits)  # type: ignore[arg-type]
+    inference = time_call(_inference(model, trial, many), batch_size=measure.batch_size, **limits)  # type: ignore[arg-type]
+    model.train()
+    optimizer = build_optimizer(model, trial.train)
+    step = time_call(
+        lambda: training_step(model, optimizer, many, trial.train), batch_size=measure.batch_size, **limits  # type: ignore[arg-type]
+    )
+    return Timings(latency=latency, inference=inference, train_step=step, alone=alone)

@@ -1,0 +1,96 @@
+"""Where a number was obtained: versions, hardware, threads, code."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import socket
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CODE_FOLDERS = ("harness", "variants")
+PACKAGES = ("torch", "numpy", "fvcore", "av", "safetensors")
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Versions, processor, accelerator, threads, attention backend, git state and code hash, as plain values."""
+    import torch
+
+    found: dict[str, Any] = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
+    found |= {name: _version(name) for name in PACKAGES}
+    found |= {
+        "cpu_model": cpu_model(),
+        "cpu_affinity": len(os.sched_getaffinity(0)),
+        "num_threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
+        "device": device,
+        "sdpa_backend": sdpa_backends(),
+        "matmul_precision": torch.get_float32_matmul_precision(),
+        "hostname_hash": hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8],
+        "code_hash": code_hash(),
+    }
+    return found | git_state()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def cpu_model() -> str:
+    """Name of the processor as the system gives it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def sdpa_backends() -> str:
+    """Fused-attention backends that torch may choose from here (the choice is made per call)."""
+    from torch.backends import cuda
+
+    enabled = {
+        "flash": cuda.flash_sdp_enabled(),
+        "efficient": cuda.mem_efficient_sdp_enabled(),
+        "math": cuda.math_sdp_enabled(),
+    }
+    return "+".join(name for name, on in enabled.items() if on)
+
+
+@cache
+def git_state() -> dict[str, Any]:
+    """Commit of the code and whether it was changed since; None where the code is not in a git checkout."""
+    commit = _git("rev-parse", "HEAD")
+    if commit is None:
+        return {"git_commit": None, "git_dirty": None}
+    return {"git_commit": commit.strip(), "git_dirty": bool((_git("status", "--porcelain") or "").strip())}
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+@cache
+def code_hash() -> str:
+    """Hash of all source files that can change a result, by relative path and content."""
+    digest = hashlib.sha256()
+    for folder in CODE_FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]

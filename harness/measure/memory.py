@@ -1,0 +1,94 @@
+"""Peak memory of a call in bytes: what the CUDA allocator says, or on CPU the live tensor storages.
+
+On CPU the process's high-water mark is dominated by the libraries for small models, so every storage that an
+operator makes is followed from birth to death instead. What kernels allocate inside themselves is not seen.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+CUDA_METHOD = "torch.cuda.max_memory_allocated"
+CPU_METHOD = "live tensor storages (scratch space inside kernels not seen)"
+
+
+class StorageTracker(TorchDispatchMode):
+    """Follows the storages that operators make; `peak_bytes` is the largest sum that was alive at once."""
+
+    def __init__(self, present: Iterable[Tensor] = ()):
+        super().__init__()
+        self.live_bytes = 0
+        self.peak_bytes = 0
+        self._known: set[int] = set()
+        for tensor in present:
+            self._follow(tensor)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for item in tree_iter(result):
+            if isinstance(item, Tensor):
+                self._follow(item)
+        return result
+
+    def _follow(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self._known:
+            return
+        self._known.add(key)
+        self._change(storage.nbytes())
+        weakref.finalize(storage, self._forget, key, storage.nbytes())
+
+    def _forget(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self._change(-size)
+
+    def _change(self, size: int) -> None:
+        self.live_bytes += size
+        self.peak_bytes = max(self.peak_bytes, self.live_bytes)
+
+
+def _state_tensors(model: nn.Module, optimizer: torch.optim.Optimizer | None) -> list[Tensor]:
+    """Parameters, gradients, buffers and optimizer state."""
+    tensors: list[Tensor] = [*model.parameters(), *model.buffers()]
+    tensors += [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    if optimizer is not None:
+        tensors += [value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
+    return tensors
+
+
+def peak_bytes(
+    call: Callable[[], Any], model: nn.Module, optimizer: torch.optim.Optimizer | None = None, device: str = "cpu"
+) -> int:
+    """Peak bytes during `call`, the model's parameters, gradients, buffers and optimizer state included."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        call()
+        torch.cuda.synchronize()
+        return int(torch.cuda.max_memory_allocated())
+    with StorageTracker(_state_tensors(model, optimizer)) as tracker:
+        call()
+    return tracker.peak_bytes
+
+
+def process_peak_bytes() -> int | None:
+    """High-water mark of this process's resident memory (VmHWM); None where the system does not tell.
+
+    ru_maxrss is not used: a child inherits its parent's.
+    """
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+    for line in status.read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return None

@@ -1,0 +1,145 @@
+"""What several fields say only together: tiles, heads, optimizer fields, what a readout needs of a variant.
+
+Every check is a pure function of checked configuration that yields problems; it names the fields that take part, and
+whoever knows the file decides which of them to point at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from harness.nn.config import SIZES, ModelConfig
+from harness.sweep.schema import (
+    ClassTokenReadout,
+    MeanFramesReadout,
+    MeanTokensReadout,
+    MovingShapesConfig,
+    TemporalAttentionReadout,
+    TrainConfig,
+    VideoListConfig,
+)
+
+Readout = ClassTokenReadout | MeanFramesReadout | MeanTokensReadout | TemporalAttentionReadout
+Data = MovingShapesConfig | VideoListConfig
+
+# divisors are listed up to here; a larger one is never the way out
+MAX_LISTED = 512
+
+
+class Problem(NamedTuple):
+    """Fields (dotted) that do not go together, the most likely culprit first, and why."""
+
+    fields: tuple[str, ...]
+    message: str
+
+
+def resolve_size(model: ModelConfig) -> ModelConfig:
+    """The same trunk with embed_dim, depth and num_heads filled in from `size`."""
+    embed_dim, depth, num_heads = SIZES[model.size]
+    filled = {
+        "embed_dim": model.embed_dim or embed_dim,
+        "depth": model.depth or depth,
+        "num_heads": model.num_heads or num_heads,
+    }
+    return model.model_copy(update=filled)
+
+
+def divisors(number: int) -> str:
+    """The divisors of a number up to 512 as text: 16 -> '1, 2, 4, 8, 16'."""
+    return ", ".join(str(d) for d in range(1, min(number, MAX_LISTED) + 1) if number % d == 0)
+
+
+def model_problems(model: ModelConfig) -> Iterator[Problem]:
+    """Problems of a trunk whose size is resolved."""
+    dim, heads = model.embed_dim or 1, model.num_heads or 1
+    if model.crop_size % model.patch_size:
+        what = f"patches of {model.patch_size} pixels do not tile a crop of {model.crop_size}"
+        yield Problem(("model.patch_size", "model.crop_size"), f"{what}; sizes that do: {divisors(model.crop_size)}")
+    if model.num_frames % model.tubelet_size:
+        what = f"tubelets of {model.tubelet_size} frames do not tile a clip of {model.num_frames}"
+        yield Problem(
+            ("model.tubelet_size", "model.num_frames"), f"{what}; sizes that do: {divisors(model.num_frames)}"
+        )
+    if dim % heads:
+        what = f"{heads} heads do not divide embed_dim {dim}"
+        yield Problem(("model.num_heads", "model.embed_dim", "model.size"), f"{what}; numbers that do: {divisors(dim)}")
+    yield from _position_problems(model, dim)
+
+
+def _position_problems(model: ModelConfig, dim: int) -> Iterator[Problem]:
+    separate = ("spatial_position", "temporal_position")
+    if model.joint_position != "none" and any(getattr(model, name) != "none" for name in separate):
+        wrong = [name for name in separate if getattr(model, name) != "none"]
+        given = ", ".join(f"{name} {getattr(model, name)}" for name in wrong)
+        yield Problem(
+            ("model.joint_position", *(f"model.{name}" for name in wrong)),
+            f"joint positions replace the separate ones, but there is {given}; "
+            f"write {', '.join(f'{name}: none' for name in wrong)}",
+        )
+    sincos = [name for name in (*separate, "joint_position") if getattr(model, name) == "sincos"]
+    if sincos and dim % 4:
+        yield Problem(
+            (f"model.{sincos[0]}", "model.embed_dim"),
+            f"sincos needs an embed_dim that is a multiple of 4, not {dim}; or learned positions",
+        )
+
+
+def train_problems(train: TrainConfig) -> Iterator[Problem]:
+    """Settings that the chosen optimizer would ignore or refuse."""
+    owners = {"momentum": "sgd", "nesterov": "sgd", "betas": "adamw"}
+    for field, owner in owners.items():
+        default = TrainConfig.model_fields[field].default
+        if train.optimizer != owner and getattr(train, field) != default:
+            yield Problem(
+                (f"train.{field}", "train.optimizer"),
+                f"{train.optimizer} has no {field}, so it would have no effect; remove it, or optimizer: {owner}",
+            )
+    if train.optimizer == "sgd" and train.nesterov and train.momentum == 0:
+        yield Problem(
+            ("train.momentum", "train.nesterov"), "nesterov needs a momentum above 0; or write nesterov: false"
+        )
+
+
+def data_problems(data: Data, model: ModelConfig) -> Iterator[Problem]:
+    """Settings of the clips that do not fit each other or the crop."""
+    if not isinstance(data, VideoListConfig):
+        return
+    if data.scale_size is not None and data.scale_size < model.crop_size:
+        yield Problem(
+            ("data.scale_size", "model.crop_size"),
+            f"a short side of {data.scale_size} pixels holds no crop of {model.crop_size}; at least {model.crop_size}",
+        )
+    if data.scale_jitter is not None and data.scale_jitter[0] > data.scale_jitter[1]:
+        low, high = data.scale_jitter
+        yield Problem(("data.scale_jitter",), f"low {low} is above high {high}; write [low, high]")
+    if data.sampling == "uniform" and data.sampling_rate != 1:
+        yield Problem(
+            ("data.sampling_rate", "data.sampling"),
+            "uniform sampling has no rate, so it would have no effect; remove it, or sampling: dense",
+        )
+
+
+def readout_problems(readout: Readout, model: ModelConfig, variant: str, class_token: str) -> Iterator[Problem]:
+    """What the readout needs and the variant or the trunk does not give; `class_token` is clip, frame or none."""
+    if isinstance(readout, ClassTokenReadout) and class_token != "clip":
+        has = "one class token per frame" if class_token == "frame" else "no class token"
+        yield Problem(
+            ("readout.name", "variant.name"),
+            f"class_token reads the clip's class token, but {variant} gives {has}; "
+            "one of mean_frames, mean_tokens, temporal_attention",
+        )
+    dim = model.embed_dim or 1
+    if isinstance(readout, TemporalAttentionReadout) and dim % (readout.num_heads or model.num_heads or 1):
+        yield Problem(
+            ("readout.num_heads", "model.embed_dim", "model.size"),
+            f"{readout.num_heads} heads do not divide embed_dim {dim}; numbers that do: {divisors(dim)}",
+        )
+
+
+def variant_problems(found: Iterable[tuple[str, str]], blocks: Iterable[str]) -> Iterator[Problem]:
+    """What a variant's `validate()` says, its fields made dotted: 'ends' -> 'variant.ends'."""
+    known = set(blocks)
+    for field, message in found:
+        in_block = field.split(".")[0] in known and "." in field
+        yield Problem((field if in_block else f"variant.{field}",), message)

@@ -1,0 +1,49 @@
+"""What makes two trials the same: a hash of everything that can change a result, and of nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+# the preset is only a name for sizes that are resolved; paths say where data lies, its identity says what it is
+NOT_IDENTITY = {"model": {"size"}, "data": {"train_list", "val_list", "test_list", "root"}}
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys, no spaces and shortest floats; -0.0 is 0.0."""
+    return json.dumps(_positive_zero(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _positive_zero(value: Any) -> Any:
+    if isinstance(value, float):
+        return value + 0.0
+    if isinstance(value, dict):
+        return {key: _positive_zero(item) for key, item in value.items()}
+    return [_positive_zero(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def block_text(name: str, fields: Mapping[str, Any]) -> str:
+    """Canonical JSON of one block of a configuration, less what is no part of its identity."""
+    left_out = NOT_IDENTITY.get(name, set())
+    return canonical_json({key: value for key, value in fields.items() if key not in left_out})
+
+
+def config_text(block_texts: Mapping[str, str]) -> str:
+    """Canonical JSON of a configuration from that of its blocks."""
+    return "{" + ",".join(f'"{name}":{block_texts[name]}' for name in sorted(block_texts)) + "}"
+
+
+def row_id(config: str, data_identity: str) -> str:
+    """12 hex digits for a configuration without its seed."""
+    return _short_hash(f'{{"config":{config},"data":{json.dumps(data_identity)}}}')
+
+
+def trial_id(config: str, data_identity: str, seed: int) -> str:
+    """12 hex digits for a configuration with its seed."""
+    return _short_hash(f'{{"config":{config},"data":{json.dumps(data_identity)},"seed":{seed}}}')
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

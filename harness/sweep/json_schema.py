@@ -1,0 +1,71 @@
+"""JSON Schema of a sweep file, for editors: completion, descriptions, red underlines while typing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from harness.sweep.blocks import NAMED_MODELS, PLAIN_MODELS
+from harness.sweep.document import KEYS, SweepHead
+from harness.sweep.schema import VaryBlock
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def sweep_schema(variant_configs: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
+    """The schema of a sweep file, draft 2020-12; `variant_configs` maps names of variants to their Config.
+
+    It says what a block may hold, not what is missing (a base may have it) nor which blocks go together: that is
+    checked when the sweep is planned.
+    """
+    named = [model for models in NAMED_MODELS.values() for model in models.values()]
+    every: list[type[BaseModel]] = [SweepHead, VaryBlock, *PLAIN_MODELS.values(), *named, *variant_configs.values()]
+    models = list(dict.fromkeys(every))
+    refs, made = models_json_schema([(model, "validation") for model in models], ref_template="#/$defs/{model}")
+    keys = {model: refs[model, "validation"]["$ref"].split("/")[-1] for model in models}
+    definitions = {name: _nothing_required(definition) for name, definition in made["$defs"].items()}
+    properties = dict(definitions.pop(keys[SweepHead])["properties"])
+    properties |= {block: _or_null(_ref(keys[model])) for block, model in PLAIN_MODELS.items()}
+    for block, choices in NAMED_MODELS.items():
+        properties[block] = _named_block({name: keys[model] for name, model in choices.items()})
+    for name, model in variant_configs.items():
+        definitions[f"variant_{name}"] = _with_name(definitions[keys[model]], name)
+    properties["variant"] = _named_block({name: f"variant_{name}" for name in variant_configs})
+    properties["vary"] = _or_null({"type": "array", "items": _ref(keys[VaryBlock])})
+    return {
+        "$schema": DIALECT,
+        "title": "sweep",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {key: properties[key] for key in KEYS},
+        "$defs": definitions,
+    }
+
+
+def _ref(key: str) -> dict[str, Any]:
+    return {"$ref": f"#/$defs/{key}"}
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"oneOf": [schema, {"type": "null"}]}
+
+
+def _nothing_required(definition: dict[str, Any]) -> dict[str, Any]:
+    """The same without required fields; a name stays required, it tells the choices of a block apart."""
+    kept = {key: value for key, value in definition.items() if key != "required"}
+    return {**kept, "required": ["name"]} if "name" in definition.get("required", []) else kept
+
+
+def _with_name(config: dict[str, Any], name: str) -> dict[str, Any]:
+    fields = {"name": {"const": name, "type": "string"}, **config.get("properties", {})}
+    return {**config, "title": name, "properties": fields, "required": ["name"]}
+
+
+def _named_block(choices: Mapping[str, str]) -> dict[str, Any]:
+    """A block chosen by name: the name alone, the fields with the name, or fields for the name of the base."""
+    alone = {"enum": list(choices), "description": "a name alone: defaults for its fields"}
+    unnamed = {"type": "object", "not": {"required": ["name"]}, "description": "fields for the name that the base has"}
+    return {"oneOf": [alone, *(_ref(key) for key in choices.values()), unnamed, {"type": "null"}]}

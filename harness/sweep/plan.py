@@ -1,0 +1,169 @@
+"""A sweep file -> the trials that answer its question, all of them checked before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.record import PlanFile, PlannedRow
+from harness.sweep import identity
+from harness.sweep.blocks import LoadVariant
+from harness.sweep.document import SweepHead, read_document, read_head, sweep_name
+from harness.sweep.expand import Axis, Point, axes_of, check_overrides, expand
+from harness.sweep.faults import FaultList
+from harness.sweep.geometry import Data
+from harness.sweep.node import Node
+from harness.sweep.resolve import Resolver, Row
+from harness.sweep.rows import auto_labels, find_baseline, telling_axes, values_of
+from harness.sweep.schema import LaunchConfig
+
+
+@dataclass(frozen=True)
+class PlannedTrial:
+    """One trial: a configuration with its seed. `config` fits `harness.sweep.schema.TrialConfig`."""
+
+    trial_id: str
+    row_id: str
+    seed: int
+    config: dict[str, Any]
+    label: str
+    data_identity: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep, expanded. `axes` are the varied fields as dotted paths; trials are ordered by row, then seed."""
+
+    name: str
+    question: str
+    axes: list[str]
+    rows: list[PlannedRow]
+    trials: list[PlannedTrial]
+    launch: LaunchConfig
+    baseline_row: str | None
+
+    def to_file(self) -> PlanFile:
+        """The plan as a run's `plan.json` holds it."""
+        return PlanFile(
+            sweep=self.name, question=self.question, axes=self.axes, baseline_row=self.baseline_row, rows=self.rows
+        )
+
+
+def auto_device() -> str:
+    """`cuda` where there is one, else `cpu`."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def registered_variant(variant_dirs: Sequence[Path]) -> LoadVariant:
+    """Finds variants through the registry."""
+    from harness import registry
+
+    return lambda name: registry.load_variant(name, variant_dirs)
+
+
+def plan_sweep(
+    path: Path,
+    overrides: Sequence[str] = (),
+    *,
+    data_identity: Callable[[Data], str],
+    variant_dirs: Sequence[Path] = (),
+    device: Callable[[], str] = auto_device,
+    load_variant: LoadVariant | None = None,
+) -> Plan:
+    """Expands a sweep file and checks every trial of it.
+
+    `overrides` are `--set` arguments (path=value), applied to the file before it is expanded. `data_identity` names
+    the content of a data block, `device` resolves `auto`, `load_variant` takes the place of the registry.
+
+    Raises:
+        UserError: the file, a base, an override or any resulting trial is at fault; holds all faults.
+    """
+    name, faults = sweep_name(path), FaultList()
+    root, overridden = read_document(path, overrides, faults)
+    if root is None:
+        faults.raise_if_any()
+    assert root is not None
+    head = read_head(root, faults)
+    points = expand(root, len(head.seed_list), faults)
+    check_overrides(root, overridden, points, faults)
+    resolver = Resolver(root, load_variant or registered_variant(variant_dirs), data_identity, device, faults)
+    resolver.check_base()
+    resolved = [(point, row) for point in points if (row := resolver.row(point))]
+    launch = resolver.checker.check("launch", root.child("launch"), root)
+    faults.raise_if_any()
+    assert launch is not None
+    return _assemble(name, head, resolved, axes_of(points), launch.config, resolver)
+
+
+def _assemble(
+    name: str,
+    head: SweepHead,
+    resolved: Sequence[tuple[Point, Row]],
+    varied: Sequence[Axis],
+    launch: LaunchConfig,
+    resolver: Resolver,
+) -> Plan:
+    rows = {row.row_id: row for _, row in reversed(resolved)}
+    rows = {row.row_id: rows[row.row_id] for _, row in resolved}
+    axes = telling_axes(list(rows.values()), varied)
+    values = {row_id: values_of(row, axes) for row_id, row in rows.items()}
+    labels = _labels(resolved, values, resolver.faults)
+    baseline = _baseline(resolver, rows, labels)
+    resolver.faults.raise_if_any()
+    planned = [
+        PlannedRow(row_id=row_id, label=labels[row_id], values=values[row_id], trials=_trial_ids(row, head.seed_list))
+        for row_id, row in rows.items()
+    ]
+    trials = [trial for row in planned for trial in _trials(row, rows[row.row_id])]
+    return Plan(name, head.question, [".".join(axis) for axis in axes], planned, trials, launch, baseline)
+
+
+def _labels(
+    resolved: Sequence[tuple[Point, Row]], values: dict[str, dict[str, Any]], faults: FaultList
+) -> dict[str, str]:
+    """Label of each row: the first that the file gives it, or what tells it from the other rows."""
+    given: dict[str, Node] = {}
+    for point, row in resolved:
+        if point.label is not None:
+            given.setdefault(row.row_id, point.label)
+    automatic = auto_labels(list(values.values()), [row_id in given for row_id in values])
+    labels = dict(zip(values, automatic, strict=True))
+    labels |= {row_id: node.value for row_id, node in given.items()}
+    owners: dict[str, str] = {}
+    for row_id in sorted(labels, key=lambda row_id: row_id in given):
+        owner = owners.setdefault(labels[row_id], row_id)
+        if owner != row_id and row_id in given:
+            node = given[row_id]
+            faults.add(node.mark, "vary.label", f"{node.value!r} is the label of another row too; choose another")
+    return labels
+
+
+def _baseline(resolver: Resolver, rows: dict[str, Row], labels: dict[str, str]) -> str | None:
+    node = resolver.root.child("baseline")
+    base = None
+    if node is not None and node.is_mapping:
+        settings = {tuple(key.split(".")): child for key, child in node.children.items() if key != "label"}
+        # only a guess at which row is meant: its faults are none of the file's
+        trial = Resolver(
+            resolver.root, resolver.checker.load_variant, resolver.data_identity, resolver.device, FaultList()
+        )
+        known = all(path[0] in trial.root.children for path in settings)
+        base = trial.row(Point(settings)) if known else None
+    return find_baseline(node, rows, labels, base, resolver.faults)
+
+
+def _trial_ids(row: Row, seeds: Sequence[int]) -> dict[str, str]:
+    return {str(seed): identity.trial_id(row.text, row.data_identity, seed) for seed in seeds}
+
+
+def _trials(planned: PlannedRow, row: Row) -> list[PlannedTrial]:
+    trials = []
+    for text, trial_id in planned.trials.items():
+        seed = int(text)
+        config = {**row.blocks, "seed": seed}
+        trials.append(PlannedTrial(trial_id, row.row_id, seed, config, planned.label, row.data_identity))
+    return trials

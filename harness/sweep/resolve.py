@@ -1,0 +1,181 @@
+"""Points -> configurations with every default filled in, checked field by field and then together.
+
+Thousands of rows share a few blocks, so each distinct block and each distinct pair that has to fit is checked once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+from harness.errors import UserError
+from harness.nn.trunk import TrunkGeometry
+from harness.sweep import geometry, identity
+from harness.sweep.blocks import BlockChecker, Checked, LoadVariant
+from harness.sweep.document import BLOCKS, assign
+from harness.sweep.expand import Axis, Point
+from harness.sweep.faults import FaultList
+from harness.sweep.geometry import Data, Problem
+from harness.sweep.node import Node, nearest
+
+CONFIG_BLOCKS = tuple(block for block in BLOCKS if block != "launch")
+
+BlockKey = tuple[tuple[Axis, int], ...]
+Checks = dict[str, Checked]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration without its seed."""
+
+    row_id: str
+    blocks: dict[str, dict[str, Any]]
+    text: str
+    data_identity: str
+
+
+class Resolver:
+    """Resolves the points of one sweep; what is wrong goes to the fault list and the row is None."""
+
+    def __init__(
+        self,
+        root: Node,
+        load_variant: LoadVariant,
+        data_identity: Callable[[Data], str],
+        device: Callable[[], str],
+        faults: FaultList,
+    ):
+        self.root, self.faults = root, faults
+        self.checker = BlockChecker(load_variant, faults)
+        self.data_identity, self.device = data_identity, device
+        self._memo: dict[Any, Any] = {}
+
+    def _once(self, key: Any, make: Callable[..., Any], *inputs: Any) -> Any:
+        if key not in self._memo:
+            self._memo[key] = make(*inputs)
+        return self._memo[key]
+
+    def check_base(self) -> None:
+        """Checks the blocks as the file has them, for the case that no row uses one unchanged."""
+        for block in BLOCKS:
+            node = self.root.child(block)
+            nameless = block == "readout" and node is not None and node.is_mapping and not node.child("name")
+            if node is not None and node.value is not None and not nameless:
+                self.checker.check(block, node, self.root, partial=True)
+
+    def row(self, point: Point) -> Row | None:
+        """The configuration of a point, or None where it has a fault."""
+        keys: dict[str, BlockKey] = dict.fromkeys(CONFIG_BLOCKS, ())
+        for path, node in point.settings.items():
+            keys[path[0]] = (*keys[path[0]], (path, id(node)))
+        checked = self._checked(point, keys)
+        if checked is None or not self._fits(checked):
+            return None
+        texts, blocks = {}, {}
+        for name in CONFIG_BLOCKS:
+            # data and readout take a default from the model
+            shared = id(checked["model"]) if name in ("data", "readout") else 0
+            blocks[name], texts[name] = self._once(
+                ("final", name, id(checked[name]), shared), self._final, name, checked
+            )
+        found = self._once(("identity", id(checked["data"])), self._identity, checked["data"])
+        text = identity.config_text(texts)
+        return None if found is None else Row(identity.row_id(text, found), blocks, text, found)
+
+    def _checked(self, point: Point, keys: dict[str, BlockKey]) -> Checks | None:
+        checked: dict[str, Checked | None] = {}
+        # the variant comes before the readout, whose default it names
+        for name in sorted(CONFIG_BLOCKS, key=lambda block: block == "readout"):
+            default = None
+            if name == "readout":
+                variant = checked["variant"]
+                default = variant.variant.default_readout if variant and variant.variant else ""
+            key = ("block", name, keys[name], default)
+            checked[name] = self._once(key, self._block, name, point, default)
+        return None if None in checked.values() else cast(Checks, checked)
+
+    def _block(self, name: str, point: Point, default: str | None) -> Checked | None:
+        base = self.root.child(name)
+        root = self.root.holding({name: base} if base is not None else {})
+        for path, leaf in point.settings.items():
+            if path[0] == name:
+                root = assign(root, path, leaf, self.faults)
+        return self.checker.check(name, root.child(name), root, default)
+
+    def _fits(self, checked: Checks) -> bool:
+        """Whether the blocks go together."""
+        sound = True
+        for names, problems in self._pairs(checked):
+            key = ("fits", *names, *(id(checked[name]) for name in names))
+            sound &= self._once(key, self._report, problems, checked)
+            if names == ("model",) and not sound:
+                return False
+        return sound
+
+    def _pairs(self, checked: Checks) -> Iterator[tuple[tuple[str, ...], Callable[[], Iterable[Problem]]]]:
+        data, readout, train = (checked[name].config for name in ("data", "readout", "train"))
+        model = geometry.resolve_size(checked["model"].config)
+        yield ("model",), lambda: geometry.model_problems(model)
+        yield ("train",), lambda: geometry.train_problems(train)
+        yield ("data", "model"), lambda: geometry.data_problems(data, model)
+        trio = ("variant", "model", "global_tokens")
+        key = ("variant", *(id(checked[name]) for name in trio))
+        variant = self._once(key, self._build, checked)
+        yield trio, lambda: geometry.variant_problems(variant.validate(), BLOCKS)
+        yield (
+            ("readout", *trio),
+            lambda: geometry.readout_problems(readout, model, self._name(checked), variant.class_token_out),
+        )
+
+    def _build(self, checked: Checks) -> Any:
+        trunk = TrunkGeometry.of(checked["model"].config, checked["global_tokens"].config)
+        variant = checked["variant"].variant
+        return variant(checked["variant"].config, trunk) if variant else None
+
+    @staticmethod
+    def _name(checked: Checks) -> str:
+        return str(checked["variant"].node.children["name"].value)
+
+    def _report(self, problems: Callable[[], Iterable[Problem]], checked: Checks) -> bool:
+        """Notes problems at the field that the file wrote, an axis before the base; True if there are none."""
+        sound = True
+        for problem in problems():
+            sound = False
+            self.faults.add(*self._blame(problem, checked))
+        return sound
+
+    def _blame(self, problem: Problem, checked: Checks) -> tuple[Any, str, str]:
+        written: list[tuple[str, Node, str]] = []
+        for field in problem.fields:
+            block, *rest = field.split(".")
+            node, depth, via = nearest(checked[block].node, tuple(rest))
+            if depth == len(rest):
+                written.append((field, node, via))
+        if not written:
+            block = problem.fields[0].split(".")[0]
+            return checked[block].node.head, problem.fields[0], problem.message
+        field, node, via = next((item for item in written if item[2]), written[0])
+        value = node.plain()
+        return node.mark, f"{via}{field}" + ("" if isinstance(value, dict | list) else f"={value}"), problem.message
+
+    def _final(self, name: str, checked: Checks) -> tuple[dict[str, Any], str]:
+        config = checked[name].config
+        model = geometry.resolve_size(checked["model"].config)
+        fields: dict[str, Any] = (model if name == "model" else config).model_dump(mode="json")
+        if name == "variant":
+            fields = {"name": self._name(checked), **fields}
+        if name == "readout" and fields.get("num_heads", 0) is None:
+            fields["num_heads"] = model.num_heads
+        if name == "data" and fields.get("scale_size", 0) is None:
+            fields["scale_size"] = model.crop_size
+        if name == "train" and fields["device"] == "auto":
+            fields["device"] = self._once("device", self.device)
+        return fields, identity.block_text(name, fields)
+
+    def _identity(self, data: Checked) -> str | None:
+        try:
+            return self.data_identity(data.config)
+        except UserError as error:
+            self.faults.absorb(error, data.node.head, "data")
+            return None

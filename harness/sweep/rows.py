@@ -1,0 +1,150 @@
+"""What a table says of rows: the varied fields, their values, a label for each row, the row to compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.errors import did_you_mean
+from harness.sweep.document import NAMED_BLOCKS
+from harness.sweep.expand import Axis
+from harness.sweep.faults import FaultList, describe
+from harness.sweep.identity import canonical_json
+from harness.sweep.node import Node
+from harness.sweep.resolve import Row
+
+Blocks = Mapping[str, Mapping[str, Any]]
+_ABSENT = object()
+
+
+def value_at(blocks: Blocks, path: Axis) -> Any:
+    """The resolved value of a varied path; a named block is shown by its name, a field it lacks is None."""
+    value: Any = blocks
+    for part in path if len(path) > 1 else (*path, "name"):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def telling_axes(rows: Sequence[Row], axes: Sequence[Axis]) -> list[Axis]:
+    """The varied paths, and after them fields that alone tell rows apart (one variant twice, with other fields)."""
+    found = list(axes)
+    for group in _groups(rows, found):
+        for block, fields in group[0].blocks.items():
+            for field in fields:
+                values = {canonical_json(row.blocks[block].get(field)) for row in group}
+                if len(values) > 1 and (block, field) not in found:
+                    found.append((block, field))
+    return found
+
+
+def _groups(rows: Sequence[Row], axes: Sequence[Axis]) -> list[list[Row]]:
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(canonical_json([value_at(row.blocks, path) for path in axes]), []).append(row)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def values_of(row: Row, axes: Sequence[Axis]) -> dict[str, Any]:
+    """Every varied path (dotted) -> its value in this row."""
+    return {".".join(path): value_at(row.blocks, path) for path in axes}
+
+
+def auto_labels(values: Sequence[Mapping[str, Any]], labelled: Sequence[bool]) -> list[str]:
+    """One label per row out of the varied fields in which rows differ: 'joint, temporal_window = 1'.
+
+    A field that a row's variant does not have is left out of its label. Rows that the file labels (`labelled`) make
+    the others no longer, unless there is nothing else to tell those apart.
+    """
+    unlabelled = [row for row, has_label in zip(values, labelled, strict=True) if not has_label]
+    names = _differing(unlabelled) or _differing(values)
+    names.sort(key=lambda name: not _is_name(name))
+    short = {name: _short(name, names) for name in names}
+    parts = [[_part(short[name], row[name]) for name in names] for row in values]
+    return [", ".join(filter(None, texts)) or "base" for texts in parts]
+
+
+def _differing(values: Sequence[Mapping[str, Any]]) -> list[str]:
+    names = list(values[0]) if values else []
+    return [name for name in names if len({canonical_json(row[name]) for row in values}) > 1]
+
+
+def _is_name(name: str) -> bool:
+    """Whether a varied path is the name of a block: its value speaks for itself."""
+    return name.removesuffix(".name") in NAMED_BLOCKS
+
+
+def _short(name: str, names: Sequence[str]) -> str:
+    """The last part of a dotted name where no other varied field ends in it."""
+    if _is_name(name):
+        return ""
+    last = name.split(".")[-1]
+    return name if sum(other.split(".")[-1] == last for other in names) > 1 else last
+
+
+def _part(short: str, value: Any) -> str:
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else canonical_json(value).replace(",", ", ")
+    return f"{short} = {text}" if short else text
+
+
+def find_baseline(
+    node: Node | None, rows: Mapping[str, Row], labels: Mapping[str, str], base: Row | None, faults: FaultList
+) -> str | None:
+    """The row_id of the row that has the baseline's values; None, and a fault, where it is not one row.
+
+    Where several rows have them, it is the one that equals the base in everything else: `base` is the base
+    configuration with the baseline's values set, if that is sound.
+    """
+    if node is None or not node.is_mapping:
+        return None
+    matching = list(rows)
+    for key, wanted in node.children.items():
+        values = {name: labels[name] if key == "label" else _lookup(rows[name].blocks, key) for name in rows}
+        present = {name: value for name, value in values.items() if value is not _ABSENT}
+        left = [name for name in matching if name in present and _same(present[name], wanted.plain())]
+        if not left:
+            faults.add(wanted.mark if present else wanted.head, f"baseline.{key}", _no_row(key, wanted, present, rows))
+            return None
+        matching = left
+    if len(matching) > 1 and base is not None and base.row_id in matching:
+        return base.row_id
+    if len(matching) > 1:
+        shown = "; ".join(labels[name] for name in matching[:5]) + ("; ..." if len(matching) > 5 else "")
+        message = f"{len(matching)} rows have these values ({shown}); name more fields, or a label"
+        faults.add(node.head, "baseline", message)
+        return None
+    return matching[0]
+
+
+def _no_row(key: str, wanted: Node, present: Mapping[str, Any], rows: Mapping[str, Row]) -> str:
+    if not present:
+        fields = {f"{block}.{field}" for row in rows.values() for block in row.blocks for field in row.blocks[block]}
+        return f"no row has such a field.{did_you_mean(key, sorted(fields | {'label'}))}"
+    seen = list(dict.fromkeys(_shown(value) for value in present.values()))
+    more = ", ..." if len(seen) > 10 else ""
+    return f"no row has {describe(wanted.plain())} here and the values above it; rows have {', '.join(seen[:10])}{more}"
+
+
+def _shown(value: Any) -> str:
+    return str(value["name"]) if isinstance(value, Mapping) and "name" in value else canonical_json(value)
+
+
+def _lookup(blocks: Blocks, key: str) -> Any:
+    value: Any = blocks
+    path = tuple(key.split("."))
+    for part in path:
+        if not isinstance(value, Mapping) or part not in value:
+            return _ABSENT
+        value = value[part]
+    return value
+
+
+def _same(value: Any, wanted: Any) -> bool:
+    """Whether a resolved value is the wanted one; a named block may be given by its name or by some of its fields."""
+    if isinstance(value, Mapping):
+        fields = {"name": wanted} if isinstance(wanted, str) else wanted
+        return isinstance(fields, dict) and all(_same(value.get(key, _ABSENT), item) for key, item in fields.items())
+    if isinstance(value, bool) or isinstance(wanted, bool):
+        return value is wanted
+    return bool(value == wanted)

@@ -1,0 +1,1 @@
+"""Training of one trial: loop, optimizer and schedule, checkpoints, evaluation over views."""

@@ -1,0 +1,126 @@
+"""The training loop: the same bits for the same configuration, seed and thread count, interrupted or not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from harness.data import Batch, ClipSource
+from harness.sweep.schema import TrainConfig
+from harness.train import checkpoint
+from harness.train.checkpoint import Progress
+from harness.train.optimizer import build_optimizer, learning_rate
+
+LOG_EVERY = 10  # steps between looks at the loss: a look waits for the device
+
+
+class Interrupted(Exception):
+    """Asked to stop: the state is saved, the trial goes on from there."""
+
+
+class NonFiniteLoss(Exception):
+    """The loss became NaN or infinite."""
+
+
+def batches(source: ClipSource, config: TrainConfig, seed: int, first_step: int) -> Iterator[Batch]:
+    """Training batches from a step on. Each epoch is a permutation of its own, drawn from (seed, epoch)."""
+    size = len(source)
+    for step in range(first_step, config.num_steps):
+        places = np.arange(step * config.batch_size, (step + 1) * config.batch_size)
+        parts = [
+            source.train_batch(_permutation(seed, epoch, size)[places[places // size == epoch] % size], draw=int(epoch))
+            for epoch in np.unique(places // size)
+        ]
+        labels = {label: torch.cat([part.labels[label] for part in parts]) for label in parts[0].labels}
+        yield Batch(torch.cat([part.clips for part in parts]), labels)
+
+
+_LAST_PERMUTATIONS: dict[tuple[int, int, int], np.ndarray] = {}
+
+
+def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
+    key = (seed, epoch, size)
+    if key not in _LAST_PERMUTATIONS:
+        _LAST_PERMUTATIONS.pop(next(iter(_LAST_PERMUTATIONS), key), None)
+        _LAST_PERMUTATIONS[key] = np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(size)
+    return _LAST_PERMUTATIONS[key]
+
+
+def loss_of(logits: Mapping[str, Tensor], labels: Mapping[str, Tensor], smoothing: float = 0.0) -> Tensor:
+    """Sum over the labels of the mean cross-entropy."""
+    terms = [F.cross_entropy(logits[name].float(), labels[name], label_smoothing=smoothing) for name in logits]
+    return torch.stack(terms).sum()
+
+
+def training_step(model: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, config: TrainConfig) -> Tensor:
+    """Forward, backward, clipping, update; returns the loss without waiting for the device."""
+    device = next(model.parameters()).device
+    labels = {name: label.to(device) for name, label in batch.labels.items()}
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"):
+        loss = loss_of(model(batch.clips.to(device)), labels, config.label_smoothing)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    if config.clip_norm is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+    optimizer.step()
+    return loss.detach()
+
+
+def train(
+    model: nn.Module,
+    source: ClipSource,
+    config: TrainConfig,
+    seed: int,
+    checkpoint_file: Path,
+    checkpoint_every: int,
+    on_progress: Callable[[Progress], None],
+    should_stop: Callable[[], bool],
+) -> Progress:
+    """Trains to the last step, from the checkpoint if there is one.
+
+    Raises:
+        NonFiniteLoss: naming the step.
+        Interrupted: `should_stop` said so; a checkpoint is written first.
+    """
+    optimizer = build_optimizer(model, config)
+    progress = checkpoint.load(checkpoint_file, model, optimizer) or Progress()
+    model.train()
+    pending: list[Tensor] = []
+    start = time.perf_counter() - progress.duration_s
+    for batch in batches(source, config, seed, progress.step):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(config, progress.step)
+        pending.append(training_step(model, optimizer, batch, config))
+        progress.step += 1
+        last = progress.step == config.num_steps
+        if progress.step % LOG_EVERY == 0 or last:
+            progress.duration_s = time.perf_counter() - start
+            _look(pending, progress)
+            on_progress(progress)
+        stop = should_stop()
+        if progress.step % checkpoint_every == 0 or last or stop:
+            # a checkpoint between two looks would lose the losses since the last one: look first
+            if pending:
+                _look(pending, progress)
+            progress.duration_s = time.perf_counter() - start
+            checkpoint.save(checkpoint_file, model, optimizer, progress)
+        if stop and not last:
+            raise Interrupted
+    return progress
+
+
+def _look(pending: list[Tensor], progress: Progress) -> None:
+    """Checks the losses since the last look and puts the latest on the curve."""
+    losses = torch.stack(pending).tolist()
+    first = progress.step - len(losses)
+    for index, loss in enumerate(losses):
+        if not np.isfinite(loss):
+            raise NonFiniteLoss(f"the loss is {loss} at step {first + index + 1}")
+    progress.loss_curve.append((progress.step, losses[-1]))
+    pending.clear()

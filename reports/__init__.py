@@ -1,0 +1,45 @@
+"""Reports of a run: one report per file, records in, files out.
+
+Each module of this folder with a function `write(run, folder) -> list[Path]` is a report; existing makes it run. One
+that also has `figures(run) -> list[FigurePage]` has its figures shown in `index.html`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+from types import ModuleType
+
+REPORT_FOLDER = "report"
+
+
+def modules() -> list[ModuleType]:
+    """Imports the reports of this folder, by name. Helpers lie in `reports.common` or have no `write`."""
+    names = sorted(info.name for info in pkgutil.iter_modules(__path__) if not info.ispkg)
+    found = [importlib.import_module(f"{__name__}.{name}") for name in names]
+    return [module for module in found if hasattr(module, "write")]
+
+
+def write_all(run_folder: Path, *, force: bool = False) -> list[Path]:
+    """Writes every report of a run to `<run>/report/` and returns the paths of its files.
+
+    Nothing is drawn again while plan, records, statuses and the code of the reports are the same bytes as last time,
+    unless `force`. Each file is written aside and renamed, so that a reader never sees half of one.
+
+    Raises:
+        UserError: the folder is no run, or one of its files cannot be read.
+    """
+    from reports.common import files
+
+    target = run_folder / REPORT_FOLDER
+    digest = files.inputs_digest(run_folder)
+    known = files.files_of_digest(target, digest)
+    if known and not force:
+        return known
+    from reports.records import load
+
+    run = load(run_folder)
+    with files.aside(target) as folder:
+        written = [path for module in modules() for path in module.write(run, folder)]
+        return files.publish(written, target, digest)

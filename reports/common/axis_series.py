@@ -1,0 +1,69 @@
+"""How the rows of a sweep form series along one varied field."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reports.common.rows import RowSummary
+
+
+@dataclass(frozen=True)
+class Series:
+    """Rows that are equal in every varied field but one, ordered along that one. A control row stands alone."""
+
+    name: str
+    rows: tuple[RowSummary, ...]
+
+
+def value_text(value: Any) -> str:
+    """A field's value for people: {'name': 'mixing', 'temporal_window': 1} -> 'mixing, temporal_window = 1'."""
+    if isinstance(value, dict):
+        rest = [f"{key} = {value_text(item)}" for key, item in value.items() if key != "name"]
+        return ", ".join([*([str(value["name"])] if "name" in value else []), *rest])
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def series_of(rows: Sequence[RowSummary], axes: Sequence[str], axis: str) -> list[Series]:
+    """Groups the rows that have `axis` into series, in the order of the plan."""
+    others = [name for name in axes if name != axis]
+    groups: dict[str, list[RowSummary]] = {}
+    for row in rows:
+        if axis in row.plan.values:
+            groups.setdefault(_key({name: row.plan.values.get(name) for name in others}), []).append(row)
+    telling = [name for name in others if len({_key(group[0].plan.values.get(name)) for group in groups.values()}) > 1]
+    places = {_key(value): index for index, value in enumerate(axis_values(rows, axis))}
+    return [
+        Series(_name(group, telling), tuple(sorted(group, key=lambda row: places[_key(row.plan.values[axis])])))
+        for group in groups.values()
+    ]
+
+
+def axis_values(rows: Sequence[RowSummary], axis: str) -> list[Any]:
+    """Values of a varied field without repetition: numbers by size, anything else in the order of the plan."""
+    found = {_key(row.plan.values[axis]): row.plan.values[axis] for row in rows if axis in row.plan.values}
+    values = list(found.values())
+    return sorted(values) if is_numeric(values) else values
+
+
+def is_numeric(values: Sequence[Any]) -> bool:
+    """Are all values numbers (truth values are not)?"""
+    return bool(values) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
+def position(values: Sequence[Any], row: RowSummary, axis: str) -> int:
+    """Index of the row's value of `axis` among `values`."""
+    return [_key(value) for value in values].index(_key(row.plan.values[axis]))
+
+
+def _name(group: Sequence[RowSummary], telling: Sequence[str]) -> str:
+    if len(group) == 1:
+        return group[0].label
+    values = group[0].plan.values
+    return ", ".join(f"{name.split('.')[-1]} = {value_text(values[name])}" for name in telling if name in values)
+
+
+def _key(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)

@@ -1,0 +1,144 @@
+"""Under which conditions the records of a run were made, and which of them may be compared in time and memory."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from harness.record import Record
+from reports.records import Run
+
+Reader = Callable[[Record], Any]
+
+
+def field(record: Record, path: str) -> Any:
+    """Value of a dotted configuration field; None where the record has no such field."""
+    value: Any = record.config
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _config(path: str) -> Reader:
+    return lambda record: field(record, path)
+
+
+def _environment(key: str) -> Reader:
+    return lambda record: record.environment.get(key)
+
+
+def _hardware(record: Record) -> Any:
+    """The GPU where the trial ran on one, else the processor."""
+    on_cpu = field(record, "train.device") == "cpu"
+    return (not on_cpu and record.environment.get("gpu")) or record.environment.get("cpu_model")
+
+
+def _code(record: Record) -> str | None:
+    commit = record.environment.get("git_commit")
+    if commit is None:
+        return None
+    return f"{str(commit)[:12]}{' with uncommitted changes' if record.environment.get('git_dirty') else ''}"
+
+
+def _data(record: Record) -> str:
+    return " ".join(str(value) for path in ("data.name", "data.task") if (value := field(record, path)))
+
+
+def _test_clips(record: Record) -> Any:
+    return next((score.total for score in record.scores.get("test", {}).values()), None)
+
+
+# What must agree before times and peak memory may be compared: (name, configuration field or None, reader).
+_COMPARABLE: tuple[tuple[str, str | None, Reader], ...] = (
+    ("hardware", None, _hardware),
+    ("device", "train.device", _config("train.device")),
+    ("torch", None, _environment("torch")),
+    ("dtype", "train.precision", _config("train.precision")),
+    ("threads", "train.num_threads", lambda record: record.environment.get("num_threads")),
+    ("SDPA backend", None, _environment("sdpa_backend")),
+)
+
+_LISTED: tuple[tuple[str, Reader], ...] = (
+    ("data", _data),
+    ("test clips", _test_clips),
+    ("views of a clip at test", lambda record: record.costs.num_views),
+    ("optimizer steps", lambda record: record.training.num_steps),
+    ("batch size (training)", _config("train.batch_size")),
+    ("batch size (throughput, train step, memory)", _config("measure.batch_size")),
+    *((name, reader) for name, _, reader in _COMPARABLE),
+    ("memory measured by", lambda record: record.costs.memory.method if record.costs.memory else None),
+    ("python", _environment("python")),
+    ("platform", _environment("platform")),
+    ("machines (hash of the host name)", _environment("hostname_hash")),
+    ("code (git commit)", _code),
+    ("code (hash of its files)", _environment("code_hash")),
+)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One line of the conditions: all values met, most frequent first, with the number of trials of each."""
+
+    name: str
+    values: tuple[tuple[str, int], ...]
+
+    @property
+    def text(self) -> str:
+        """The value, or all values with their number of trials."""
+        if len(self.values) == 1:
+            return self.values[0][0]
+        return "; ".join(f"{value} ({count} trials)" for value, count in self.values)
+
+
+def conditions(run: Run) -> list[Condition]:
+    """Conditions of all records of a run; those that no record states are left out."""
+    found = [Condition(name, _counted(map(reader, run.records.values()))) for name, reader in _LISTED]
+    return [condition for condition in found if any(value != "not recorded" for value, _ in condition.values)]
+
+
+def _counted(values: Iterable[Any]) -> tuple[tuple[str, int], ...]:
+    texts = Counter("not recorded" if value in (None, "") else str(value) for value in values)
+    return tuple(sorted(texts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def machine(run: Run, record: Record) -> tuple[str, ...]:
+    """What decides whether two records may be compared in time and memory; what the sweep itself varies is exempt."""
+    return tuple(
+        "varied" if path in run.plan.axes else json.dumps(reader(record), sort_keys=True, default=str)
+        for _, path, reader in _COMPARABLE
+    )
+
+
+def reference_machine(run: Run) -> tuple[str, ...] | None:
+    """The machine of most records; of equally frequent ones that of the baseline, then that of the first row."""
+    baseline = [row for row in run.plan.rows if row.row_id == run.plan.baseline_row]
+    ordered = [trial for row in [*baseline, *run.plan.rows] for trial in row.trials.values() if trial in run.records]
+    counts = Counter(machine(run, record) for record in run.records.values())
+    candidates = [machine(run, run.records[trial]) for trial in ordered]
+    return max(candidates, key=lambda key: counts[key], default=None)  # max keeps the first of equals
+
+
+def warnings(run: Run) -> list[str]:
+    """What a reader must know before comparing rows: missing trials, mixed machines, code or data."""
+    found = []
+    planned, done = len(run.statuses), len(run.records)
+    if done < planned:
+        found.append(f"{planned - done} of {planned} trials have no result: the rows that miss seeds are marked.")
+    machines = sorted({machine(run, record) for record in run.records.values()})
+    if len(machines) > 1:
+        names = [name for index, (name, _, _) in enumerate(_COMPARABLE) if len({key[index] for key in machines}) > 1]
+        found.append(
+            f"Trials ran under different conditions ({', '.join(names)}): "
+            "times and memory of the minority are marked and must not be compared with the others."
+        )
+    commits = {(_code(record), record.environment.get("code_hash")) for record in run.records.values()}
+    if len(commits) > 1:
+        found.append("Trials ran with different versions of the code: see the conditions.")
+    elif any(record.environment.get("git_dirty") for record in run.records.values()):
+        found.append("Trials ran with uncommitted changes of the code: the commit alone does not reproduce them.")
+    if len({record.data_identity for record in run.records.values()}) > 1:
+        found.append("Rows were trained and tested on different data: their accuracies are not paired by clip.")
+    return found

@@ -1,0 +1,85 @@
+"""Files of a report: digest of what it is made from, and atomic replacement."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import harness
+from harness.errors import UserError
+
+_INPUTS = ".inputs.sha256"
+_PACKAGE = Path(__file__).parents[1]
+
+
+def inputs_digest(run_folder: Path) -> str:
+    """Digest (sha256, hexadecimal) of plan, records and statuses of a run, and of the code that reports on them.
+
+    Raises:
+        UserError: the folder has no `plan.json`.
+    """
+    plan = run_folder / "plan.json"
+    if not plan.is_file():
+        raise UserError(
+            f"{plan}: no such file, so {run_folder} is not the folder of a run. Start one with: "
+            "python -m harness sweep SWEEP.yaml, or name a folder of runs/"
+        )
+    trials = run_folder / "trials"
+    inputs = [plan, *sorted(trials.glob("*/record.json")), *sorted(trials.glob("*/status.json")), *_sources()]
+    digest = hashlib.sha256()
+    for path in inputs:
+        content = path.read_bytes()
+        digest.update(f"{path.parent.name}/{path.name}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _sources() -> list[Path]:
+    library = Path(harness.__file__).parent
+    templates = _PACKAGE.rglob("*.j2")
+    code = [*_PACKAGE.rglob("*.py"), *(library / "stats").glob("*.py"), library / "units.py", library / "record.py"]
+    return sorted([*code, *templates])
+
+
+def files_of_digest(target: Path, digest: str) -> list[Path]:
+    """Paths of the report that was made from inputs with this digest; empty unless all of them are still there."""
+    stored, names = _read_index(target)
+    paths = [target / name for name in names]
+    return paths if stored == digest and all(path.is_file() for path in paths) else []
+
+
+@contextmanager
+def aside(target: Path) -> Iterator[Path]:
+    """A temporary folder on the file system of `target`, so that its files can be renamed into it."""
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".aside-", dir=target) as folder:
+        yield Path(folder)
+
+
+def publish(written: list[Path], target: Path, digest: str) -> list[Path]:
+    """Renames files into `target`, removes those of the last report that are no longer made, stores the digest."""
+    _, old = _read_index(target)
+    folder = written[0].parent
+    names = [path.name for path in written]
+    index = folder / _INPUTS
+    index.write_text("\n".join([digest, *names]) + "\n", encoding="utf-8")
+    # The old index goes first: a kill between two renames leaves a report without one, which is made again.
+    (target / _INPUTS).unlink(missing_ok=True)
+    for name in names:
+        os.replace(folder / name, target / name)
+    for name in set(old) - set(names):
+        (target / name).unlink(missing_ok=True)
+    os.replace(index, target / _INPUTS)
+    return [target / name for name in names]
+
+
+def _read_index(target: Path) -> tuple[str, list[str]]:
+    path = target / _INPUTS
+    if not path.is_file():
+        return "", []
+    digest, *names = path.read_text(encoding="utf-8").splitlines() or [""]
+    return digest, [name for name in names if name == Path(name).name]

@@ -1,0 +1,102 @@
+"""Reads a run folder: plan, finished records, statuses."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from harness.errors import Fault, UserError
+from harness.record import SCHEMA_VERSION, STATUSES, PlanFile, Record
+
+Model = TypeVar("Model", bound=BaseModel)
+_REPEAT = "Delete the trial's folder and run the sweep again: only this trial is repeated"
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that reports know of a run. A trial is done if and only if it is in `records`."""
+
+    plan: PlanFile
+    records: dict[str, Record]
+    statuses: dict[str, tuple[str, str]]
+    """trial_id -> (status, message), for every trial of the plan."""
+
+
+def load(run: Path) -> Run:
+    """Reads `plan.json` and, for each trial of the plan, its `record.json` and `status.json` where they exist.
+
+    A trial without a status file is pending. Trial folders that the plan does not name (rows since removed from the
+    sweep file) are no part of the question and are not read.
+
+    Raises:
+        UserError: files that are missing, broken or of a newer schema; all of them at once.
+    """
+    plan = _read_model(run / "plan.json", PlanFile, "Run the sweep again: it writes the plan anew")
+    if isinstance(plan, list):
+        raise UserError(plan)
+    faults: list[Fault] = []
+    records: dict[str, Record] = {}
+    statuses: dict[str, tuple[str, str]] = {}
+    for trial_id in dict.fromkeys(trial_id for row in plan.rows for trial_id in row.trials.values()):
+        folder = run / "trials" / trial_id
+        statuses[trial_id] = _read_status(folder / "status.json", faults)
+        if (folder / "record.json").exists():
+            record = _read_record(folder / "record.json", trial_id, faults)
+            records.update({trial_id: record} if record else {})
+    if faults:
+        raise UserError(faults)
+    return Run(plan, records, statuses)
+
+
+def _read_record(path: Path, trial_id: str, faults: list[Fault]) -> Record | None:
+    found = _read_model(path, Record, _REPEAT)
+    if isinstance(found, list):
+        faults.extend(found)
+        return None
+    if found.trial_id != trial_id:
+        faults.append(Fault(str(path), "trial_id", f"{found.trial_id} lies in the folder of {trial_id}. {_REPEAT}"))
+    return found
+
+
+def _read_status(path: Path, faults: list[Fault]) -> tuple[str, str]:
+    if not path.exists():
+        return "pending", ""
+    content = _read_object(path, _REPEAT)
+    if isinstance(content, Fault):
+        faults.append(content)
+        return "pending", ""
+    status, message = content.get("status"), content.get("message")
+    if status not in STATUSES:
+        allowed = ", ".join(STATUSES)
+        faults.append(Fault(str(path), "status", f"{status!r} was found; allowed: {allowed}. {_REPEAT}"))
+    return str(status), str(message or "")
+
+
+def _read_model(path: Path, model: type[Model], way_out: str) -> Model | list[Fault]:
+    content = _read_object(path, way_out)
+    if isinstance(content, Fault):
+        return [content]
+    version = content.get("schema_version")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        message = f"{version} was found; this program reads up to {SCHEMA_VERSION}. Report with the newer program"
+        return [Fault(str(path), "schema_version", message)]
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        return [
+            Fault(str(path), ".".join(map(str, fault["loc"])), f"{fault['msg']}. {way_out}") for fault in error.errors()
+        ]
+
+
+def _read_object(path: Path, way_out: str) -> dict[str, Any] | Fault:
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return Fault(str(path), "", "no such file. A run is started with: python -m harness sweep SWEEP.yaml")
+    except ValueError as error:
+        return Fault(str(path), "", f"not readable as JSON ({error}). {way_out}")
+    return content if isinstance(content, dict) else Fault(str(path), "", f"holds no JSON object. {way_out}")

@@ -1,0 +1,116 @@
+"""The table of a run: `table.csv` (raw numbers), `table.md`, `table.tex`."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from reports.common.conditions import warnings
+from reports.common.grid import Cell, Grid, build
+from reports.common.quantities import QUANTITIES
+from reports.common.rows import RowSummary, labels, summarise
+from reports.records import Run
+
+_TEX = str.maketrans({
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "≥": r"$\geq$", "Δ": r"$\Delta$",
+    "−": r"$-$", "×": r"$\times$", "<": r"$<$", ">": r"$>$",
+})  # fmt: skip
+_MARKDOWN = str.maketrans({"|": r"\|", "<": "&lt;", ">": "&gt;", "\n": " ", "*": r"\*", "_": r"\_", "`": r"\`"})
+
+
+def write(run: Run, folder: Path) -> list[Path]:
+    """Writes `table.csv`, `table.md` and `table.tex` and returns their paths."""
+    grid = build(run)
+    texts = {"table.md": markdown(run, grid), "table.tex": latex(run, grid)}
+    paths = [_write_csv(run, folder / "table.csv")]
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+        paths.append(folder / name)
+    return paths
+
+
+def markdown(run: Run, grid: Grid) -> str:
+    """The table as GitHub Markdown, with warnings above and marks and notes below."""
+    lines = [f"# {run.plan.sweep}", "", _md(run.plan.question), ""]
+    lines += [line for text in warnings(run) for line in (f"**Warning.** {_md(text)}", "")]
+    lines += [_md_line([_md(name) for name in grid.header]), _md_line(["---"] + ["---:"] * (len(grid.header) - 1))]
+    lines += [_md_line([_md_cell(cell) for cell in row]) for row in grid.rows] + [""]
+    lines += [line for letter, text in grid.marks.items() for line in (f"[{letter}] {_md(text)}", "")]
+    lines += [line for text in grid.notes for line in (_md(text), "")]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _md(text: str) -> str:
+    return text.translate(_MARKDOWN)
+
+
+def _md_line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _md_cell(cell: Cell) -> str:
+    return f"{_md(cell.text)} [{', '.join(cell.marks)}]" if cell.marks else _md(cell.text)
+
+
+def latex(run: Run, grid: Grid) -> str:
+    """The table as a LaTeX `table*` (packages: booktabs), with marks and notes below."""
+    columns = "l" + "r" * (len(grid.header) - 1)
+    lines = [r"% needs \usepackage{booktabs}", r"\begin{table*}", r"\centering\footnotesize"]
+    lines += [rf"\caption{{{_tex(run.plan.question)}}}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
+    lines += [_tex_line([_tex(name) for name in grid.header]), r"\midrule"]
+    lines += [_tex_line([_tex_cell(cell) for cell in row]) for row in grid.rows]
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    notes = [rf"\textsuperscript{{{letter}}} {_tex(text)}" for letter, text in grid.marks.items()]
+    notes += [_tex(text) for text in (*warnings(run), *grid.notes)]
+    lines += ["", r"\raggedright", *(f"{note}\\par" for note in notes), r"\end{table*}"]
+    return "\n".join(lines) + "\n"
+
+
+def _tex(text: str) -> str:
+    return " ".join(text.translate(_TEX).split())
+
+
+def _tex_line(cells: list[str]) -> str:
+    return rf"{' & '.join(cells)} \\"
+
+
+def _tex_cell(cell: Cell) -> str:
+    marks = rf"\textsuperscript{{{','.join(cell.marks)}}}" if cell.marks else ""
+    return _tex(cell.text) + marks
+
+
+def _write_csv(run: Run, path: Path) -> Path:
+    rows = [_csv_row(run, row) for row in summarise(run)]
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, fieldnames=list(rows[0]) if rows else ["row_id"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def _csv_row(run: Run, row: RowSummary) -> dict[str, Any]:
+    """Raw numbers of a row; accuracies and differences are fractions, an empty field was not measured."""
+    line: dict[str, Any] = {"row_id": row.plan.row_id, "label": row.label, "is_baseline": row.is_baseline}
+    line |= {f"vary.{axis}": _plain(row.plan.values.get(axis)) for axis in run.plan.axes}
+    line |= {"num_seeds_done": len(row.records), "num_seeds_planned": row.num_planned}
+    for name, estimates in (("top1", row.top1), ("top5", row.top5)):
+        for label in labels(run):
+            found = estimates.get(label)
+            line |= {f"{label}_{name}_{end}": getattr(found, end, None) for end in ("mean", "low", "high")}
+    difference = row.difference
+    estimate = difference.estimate if difference else None
+    line |= {f"difference_{end}": getattr(estimate, end, None) for end in ("mean", "low", "high")}
+    line |= {"num_pairs": difference.num_pairs if difference else None}
+    line |= {"sign_flip_p": difference.p_value if difference else None, "sign_flip_p_holm": row.adjusted_p}
+    for quantity in QUANTITIES:
+        spread = row.costs.get(quantity.key)
+        line |= {f"{quantity.key}_{end}": getattr(spread, end, None) for end in ("median", "low", "high")}
+        line |= {f"{quantity.key}_marks": "; ".join(spread.marks) if spread else ""}
+    return line | {"marks": "; ".join(row.marks)}
+
+
+def _plain(value: Any) -> Any:
+    return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value

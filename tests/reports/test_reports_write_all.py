@@ -1,0 +1,119 @@
+"""write_all: renews when inputs change, is quick and light when they do not, leaves no halves and no leftovers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import reports
+from harness.errors import UserError
+from reports.records import Run
+from tests.reports.factory import save, window_run
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Replaces the reports by one small one; the list grows with each time it is written."""
+    calls: list[str] = []
+    module = ModuleType("quick")
+
+    def write(run: Run, folder: Path) -> list[Path]:
+        calls.append(run.plan.sweep)
+        path = folder / ("big.txt" if len(run.records) > 19 else "small.txt")
+        path.write_text(f"{len(run.records)}")
+        return [path]
+
+    monkeypatch.setattr(module, "write", write, raising=False)
+    monkeypatch.setattr(reports, "modules", lambda: [module])
+    return calls
+
+
+def test_reports_are_found_by_their_files() -> None:
+    assert [module.__name__ for module in reports.modules()] == [
+        "reports.accuracy_axis", "reports.accuracy_cost", "reports.html", "reports.table",
+    ]  # fmt: skip
+
+
+def test_a_whole_report(tmp_path: Path) -> None:
+    folder = save(window_run(num_failed=1), tmp_path / "a run with spaces")
+    paths = reports.write_all(folder)
+    assert {path.parent for path in paths} == {folder / "report"}
+    assert {path.suffix for path in paths} == {".png", ".svg", ".html", ".csv", ".md", ".tex"}
+    assert all(path.stat().st_size > 500 for path in paths)
+    assert {path.name for path in (folder / "report").iterdir()} == {path.name for path in paths} | {".inputs.sha256"}
+
+
+def test_unchanged_inputs_are_not_reported_again(tmp_path: Path, quick: list[str]) -> None:
+    folder = save(window_run(), tmp_path)
+    first = reports.write_all(folder)
+    assert reports.write_all(folder) == first
+    assert len(quick) == 1
+    reports.write_all(folder, force=True)
+    assert len(quick) == 2
+
+
+@pytest.mark.parametrize("change", ["record", "status", "plan", "lost file"])
+def test_any_changed_input_renews(tmp_path: Path, quick: list[str], change: str) -> None:
+    folder = save(window_run(), tmp_path)
+    (path,) = reports.write_all(folder)
+    target = {"record": "trials/r0-s0/record.json", "status": "trials/r0-s0/status.json", "plan": "plan.json"}
+    if change == "lost file":
+        path.unlink()
+    else:
+        edited = folder / target[change]
+        edited.write_text(json.dumps(json.loads(edited.read_text()), indent=1))
+    assert reports.write_all(folder) == [path]
+    assert path.is_file()
+    assert len(quick) == 2
+
+
+def test_files_of_an_earlier_report_go_and_strangers_stay(tmp_path: Path, quick: list[str]) -> None:
+    folder = save(window_run(), tmp_path)
+    reports.write_all(folder)
+    stranger = folder / "report" / "my_notes.md"
+    stranger.write_text("keep")
+    (folder / "trials" / "r0-s0" / "record.json").unlink()
+    reports.write_all(folder)
+    names = {path.name for path in (folder / "report").iterdir()}
+    assert names == {"small.txt", "my_notes.md", ".inputs.sha256"}
+
+
+def test_a_report_that_fails_leaves_the_last_one_whole(
+    tmp_path: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save(window_run(), tmp_path)
+    (path,) = reports.write_all(folder)
+    before = path.read_bytes()
+    broken = ModuleType("broken")
+    monkeypatch.setattr(broken, "write", lambda run, target: [][0], raising=False)
+    monkeypatch.setattr(reports, "modules", lambda: [broken])
+    with pytest.raises(IndexError):
+        reports.write_all(folder, force=True)
+    assert path.read_bytes() == before
+    assert {p.name for p in (folder / "report").iterdir()} == {path.name, ".inputs.sha256"}
+
+
+def test_a_folder_that_is_no_run_is_refused_and_left_alone(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not the folder of a run"):
+        reports.write_all(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_repeated_report_imports_nothing_heavy_and_no_report_imports_torch(tmp_path: Path) -> None:
+    folder = save(window_run(), tmp_path)
+    code = "import sys, pathlib, reports; reports.write_all(pathlib.Path(sys.argv[1])); print(*sys.modules)"
+    loaded = []
+    for _ in range(2):
+        command = [sys.executable, "-c", code, str(folder)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, cwd=Path(reports.__file__).parents[1]
+        )
+        loaded.append(set(done.stdout.split()))
+    assert "matplotlib" in loaded[0]
+    assert not loaded[0] & {"torch", "pandas", "variants"}
+    assert not loaded[1] & {"matplotlib", "pandas", "numpy", "scipy", "jinja2", "torch"}
