@@ -71,7 +71,7 @@ def _still(
 
 
 def _symbols(rng: np.random.Generator, shapes: Ints, labels: dict[str, int]) -> Scene:
-    """A scene of large shapes, nearly upright: easy to tell apart, so that what is hard is their order."""
+    """A scene of large shapes, nearly upright: easy to tell apart, so that only their order is hard."""
     return _still(rng, shapes, labels, (0.3, 0.4), 0.1 * pi)
 
 
@@ -146,7 +146,7 @@ def exchange(scene: Scene, member: int) -> Scene:
 def draw_static(rng: np.random.Generator, num_frames: int) -> Scene:
     """One shape that does not move."""
     noun = int(rng.integers(len(NOUNS)))
-    return _still(rng, np.full(num_frames, noun, np.int64), {"noun": noun}, (0.3, 0.4), pi)
+    return _symbols(rng, np.full(num_frames, noun, np.int64), {"noun": noun})
 
 
 def _motion_ceilings(num_test: int) -> Ceilings:

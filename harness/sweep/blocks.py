@@ -102,7 +102,7 @@ class BlockChecker:
 
     def _name(self, block: str, node: Node, default_name: str | None) -> str | None:
         given = node.child("name")
-        if given is None or (given.value is None and default_name is not None):
+        if given is None:
             if default_name is None and not self.faults.incomplete:
                 self._missing_name(block, node)
             return default_name or None

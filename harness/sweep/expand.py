@@ -9,9 +9,8 @@ from itertools import product
 
 from pydantic import ValidationError
 
-from harness.errors import did_you_mean
 from harness.sweep.document import BLOCKS, KEYS, MAX_TRIALS, NAMED_BLOCKS, PLAIN_BLOCKS, assignment_order
-from harness.sweep.faults import FaultList, describe, field_faults
+from harness.sweep.faults import FaultList, describe, field_faults, unknown_field
 from harness.sweep.node import Node
 from harness.sweep.schema import VaryBlock
 
@@ -152,8 +151,8 @@ def _axis(key: str, node: Node, faults: FaultList) -> Axis | None:
         problem = "launch cannot vary: nothing in it changes a result"
     elif block not in BLOCKS:
         allowed = [name for name in BLOCKS if name != "launch"]
-        reason = "cannot vary" if block in KEYS else "no such block"
-        problem = f"{block}: {reason}. Blocks: {', '.join(sorted(allowed))}.{did_you_mean(block, allowed)}"
+        problem = f"{block}: cannot vary; only fields of {', '.join(allowed)}"
+        problem = problem if block in KEYS else unknown_field("a sweep", block, allowed)
     elif not all(path):
         problem = "an empty part; write block.field"
     elif len(path) == 1 and block in PLAIN_BLOCKS:

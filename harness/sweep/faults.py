@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -57,14 +58,18 @@ class FaultList:
         for fault in error.faults:
             self.add(mark, path, f"{fault.path}: {fault.message}" if fault.path else fault.message)
 
+    def error(self) -> UserError:
+        """Everything found so far, sorted by file, line and column."""
+        return UserError(Fault(str(mark), path, message) for mark, path, message in sorted(self._found))
+
     def raise_if_any(self) -> None:
-        """Raises everything found so far, sorted by file, line and column.
+        """Raises everything found so far.
 
         Raises:
             UserError: there is at least one fault.
         """
         if self._found:
-            raise UserError(Fault(str(mark), path, message) for mark, path, message in sorted(self._found))
+            raise self.error()
 
 
 def describe(value: Any) -> str:
@@ -95,8 +100,13 @@ def unknown_name(given: Any, names: Sequence[str]) -> str:
 
 def unknown_field(owner: str, given: str, fields: Sequence[str]) -> str:
     """Message for a key that its owner does not have."""
+    return _unknown_field(owner, given, tuple(fields))
+
+
+@lru_cache(maxsize=1024)  # one misspelt axis is a fault of each of its rows
+def _unknown_field(owner: str, given: str, fields: tuple[str, ...]) -> str:
     names = ", ".join(sorted(fields)) or "none"
-    return f"{owner} has no such field. Fields: {names}.{did_you_mean(given, list(fields))}"
+    return f"{owner} has no such field. Fields: {names}.{did_you_mean(given, fields)}"
 
 
 def hint(value: Any, kind: str) -> str:

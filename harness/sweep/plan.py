@@ -85,8 +85,7 @@ def plan_sweep(
     name, faults = sweep_name(path), FaultList()
     root, overridden = read_document(path, overrides, faults)
     if root is None:
-        faults.raise_if_any()
-    assert root is not None
+        raise faults.error()
     head = read_head(root, faults)
     points = expand(root, len(head.seed_list), faults)
     check_overrides(root, overridden, points, faults)
@@ -94,8 +93,8 @@ def plan_sweep(
     resolver.check_base()
     resolved = [(point, row) for point in points if (row := resolver.row(point))]
     launch = resolver.checker.check("launch", root.child("launch"), root)
-    faults.raise_if_any()
-    assert launch is not None
+    if launch is None or len(faults):
+        raise faults.error()
     return _assemble(name, head, resolved, axes_of(points), launch.config, resolver)
 
 

@@ -28,6 +28,7 @@ from harness.sweep.node import Mark, Node, Path, dotted
 
 MAX_DEPTH = 20
 MAX_VALUES = 50_000
+MAX_KEYS = 1_000
 MAX_DIGITS = 18
 
 _NULL = re.compile(r"null|Null|NULL|~|")
@@ -142,6 +143,9 @@ class _Composer:
                 first = entries[key].head.line
                 self.faults.add(mark, dotted((*path, key)), f"repeated key; first given in line {first}. Keep one")
                 continue
+            if len(entries) == MAX_KEYS:
+                self.faults.add(mark, dotted(path), f"more than {MAX_KEYS} keys in one mapping; no sweep needs that")
+                raise _Stop
             entries[key] = Node(value.value, value.mark, mark)
         sound = {key: node for key, node in entries.items() if key and node.value is not _DROPPED}
         self.faults.incomplete |= len(sound) < len(entries)

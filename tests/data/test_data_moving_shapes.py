@@ -90,11 +90,11 @@ def test_clip_geometry_that_shows_nothing_is_refused_with_all_reasons() -> None:
 
 
 GOLDEN = {
-    "motion": 0,
-    "order": 0,
-    "cyclic": 0,
-    "delay": 0,
-    "static": 0,
+    "motion": 2142582728,
+    "order": 3138264442,
+    "cyclic": 1930924219,
+    "delay": 2052097264,
+    "static": 220956868,
 }
 
 

@@ -36,6 +36,7 @@ CASES: dict[str, tuple[str | bytes, str, str]] = {
     "deep nesting": (HEAD + "vary: " + "[" * 200 + "]" * 200, "4:27", "deeper than 20"),
     "deeper nesting": (HEAD + "vary: " + "[" * 100_000, "4:27", "deeper than 20"),
     "many values": (HEAD + "vary: [" + "1," * 60_000 + "]", "4:99990", "50000 values"),
+    "many keys": (HEAD + "train:\n" + "".join(f"  k{i}: 1\n" for i in range(20_000)), "1005:3", "1000 keys"),
     "merge key": (HEAD + "train: {<<: {num_steps: 1}}\n", "4:9", "merge keys"),
     "number as key": (HEAD + "train: {1: 2}\n", "4:9", "a key is text"),
     "null as key": (HEAD + "~: 2\n", "4:1", "null as a key"),
@@ -65,8 +66,9 @@ CASES: dict[str, tuple[str | bytes, str, str]] = {
     "whole float": (HEAD + "train: {num_steps: 6.0}\n", "4:20", "write 6"),
     "1e3 steps": (HEAD + "train: {num_steps: 1e3}\n", "4:20", "write 1000"),
     "true for 1": (
-        "question: q\ndata: {name: video_list, train_list: a, val_list: b, test_list: c, num_crops: true}\nvariant: window\n",
-        "2:79",
+        "data: {name: video_list, train_list: a, val_list: b, test_list: c, num_crops: true}\n"
+        "variant: window\nquestion: q\n",
+        "1:79",
         "true is not allowed; one of 1, 3",
     ),
 }
