@@ -74,6 +74,11 @@ class Variant(ABC):
         """Class-token policy of what the encoder returns; differs from `class_token` where it makes its own."""
         return self.class_token
 
+    @property
+    def trunk_out(self) -> TrunkGeometry:
+        """Geometry of what the encoder returns; differs from `trunk` where the variant changes the grid."""
+        return self.trunk
+
     def validate(self) -> Iterator[tuple[str, str]]:
         """Yields (field, message) for every combination that cannot be built; fields as in the sweep file."""
         tokens = self.trunk.global_tokens

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import Fault, UserError
-from harness.record import SCHEMA_VERSION, STATUSES, PlanFile, Record
+from harness.record import SCHEMA_VERSION, PlanFile, Record
+from harness.store import TrialFolder
 
 Model = TypeVar("Model", bound=BaseModel)
 _REPEAT = "Delete the trial's folder and run the sweep again: only this trial is repeated"
@@ -29,7 +30,7 @@ class Run:
 def load(run: Path) -> Run:
     """Reads `plan.json` and, for each trial of the plan, its `record.json` and `status.json` where they exist.
 
-    A trial without a status file is pending. Trial folders that the plan does not name (rows since removed from the
+    A trial without a readable status file is pending: statuses are hints, the records are the truth. Trial folders that the plan does not name (rows since removed from the
     sweep file) are no part of the question and are not read.
 
     Raises:
@@ -43,7 +44,8 @@ def load(run: Path) -> Run:
     statuses: dict[str, tuple[str, str]] = {}
     for trial_id in dict.fromkeys(trial_id for row in plan.rows for trial_id in row.trials.values()):
         folder = run / "trials" / trial_id
-        statuses[trial_id] = _read_status(folder / "status.json", faults)
+        status = TrialFolder(folder).status()
+        statuses[trial_id] = (status.status, status.message)
         if (folder / "record.json").exists():
             record = _read_record(folder / "record.json", trial_id, faults)
             records.update({trial_id: record} if record else {})
@@ -60,20 +62,6 @@ def _read_record(path: Path, trial_id: str, faults: list[Fault]) -> Record | Non
     if found.trial_id != trial_id:
         faults.append(Fault(str(path), "trial_id", f"{found.trial_id} lies in the folder of {trial_id}. {_REPEAT}"))
     return found
-
-
-def _read_status(path: Path, faults: list[Fault]) -> tuple[str, str]:
-    if not path.exists():
-        return "pending", ""
-    content = _read_object(path, _REPEAT)
-    if isinstance(content, Fault):
-        faults.append(content)
-        return "pending", ""
-    status, message = content.get("status"), content.get("message")
-    if status not in STATUSES:
-        allowed = ", ".join(STATUSES)
-        faults.append(Fault(str(path), "status", f"{status!r} was found; allowed: {allowed}. {_REPEAT}"))
-    return str(status), str(message or "")
 
 
 def _read_model(path: Path, model: type[Model], way_out: str) -> Model | list[Fault]:

@@ -15,6 +15,7 @@ from harness.errors import EXIT_USER_ERROR, UserError, did_you_mean
 
 VERBS = {
     "sweep": "plan a sweep, run what is missing, write the report",
+    "cost": "parameters and multiply-accumulates of every row of a sweep, beside published ones",
     "report": "write a run's report again, from its records alone",
     "status": "where the trials of a run stand",
     "retry": "put failed trials back in the queue",

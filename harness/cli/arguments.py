@@ -10,13 +10,18 @@ from harness.errors import UserError
 
 
 def add_sweep_file(parser: argparse.ArgumentParser) -> None:
+    """The sweep file, what changes how it is read, and where its runs lie."""
+    add_sweep(parser)
+    add_runs(parser)
+
+
+def add_sweep(parser: argparse.ArgumentParser) -> None:
     """The sweep file, and what changes how it is read."""
     parser.add_argument("file", type=Path, help="the sweep file, e.g. sweeps/window_size.yaml")
     parser.add_argument(
         "--set", dest="overrides", action="append", default=[], metavar="PATH=VALUE",
         help="override one field of the file, e.g. --set train.num_steps=100 (repeatable)",
     )  # fmt: skip
-    add_runs(parser)
     add_variants(parser)
 
 

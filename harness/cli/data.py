@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from harness import units
 from harness.cli import arguments
 
 
@@ -14,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export.add_argument("source", choices=["moving_shapes"], help="which embedded data")
     export.add_argument("--to", type=Path, required=True, metavar="DIR", help="a new or empty folder")
     export.add_argument("--task", default="motion", choices=["motion", "order", "cyclic", "delay", "static"])
-    export.add_argument("--label", help="which label the lists carry (default: verb for motion, else the only one)")
+    export.add_argument("--label", help="which label the lists carry (default: the task's first, e.g. verb for motion)")
     export.add_argument("--num-frames", type=arguments.positive_int, default=8)
     export.add_argument("--size", type=arguments.positive_int, default=16, help="pixels, before --scale")
     export.add_argument("--scale", type=arguments.positive_int, default=1, help="each pixel becomes a square of this side")
@@ -25,15 +26,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     from harness.data.export import export_moving_shapes
+    from harness.data.scenes import TASKS
     from harness.nn.config import ModelConfig
     from harness.sweep.schema import MovingShapesConfig
 
     data = MovingShapesConfig(name="moving_shapes", task=parsed.task)
     model = ModelConfig(num_frames=parsed.num_frames, crop_size=parsed.size)
-    label = parsed.label or {"motion": "verb"}.get(parsed.task)
+    label = parsed.label or next(iter(TASKS[parsed.task].classes))
     summary = export_moving_shapes(
         data, model, parsed.to, num_train=parsed.num_train, num_val=parsed.num_val, num_test=parsed.num_test,
         label=label, scale=parsed.scale,
     )  # fmt: skip
-    print(summary)
+    counts = ", ".join(f"{number} {split}" for split, number in summary.num_videos.items())
+    print(f"{summary.folder}: {counts} videos, {units.num_bytes(summary.total_bytes)}")
+    print(f"classes of {label}: {', '.join(summary.classes)}")
     return 0

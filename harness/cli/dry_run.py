@@ -9,13 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from harness import units
-from harness.data import open_split
 from harness.launch.todo import Todo
-from harness.measure.macs import count_model
-from harness.model.trunk import VideoTransformer
-from harness.record import MacsCount
+from harness.measure.planned import planned_costs
+from harness.record import Costs
 from harness.sweep.plan import Plan, PlannedTrial
-from harness.sweep.schema import TrialConfig
 
 
 def print_plan(plan: Plan, trials: Sequence[PlannedTrial], todo: Todo, variant_dirs: Sequence[Path]) -> None:
@@ -24,28 +21,15 @@ def print_plan(plan: Plan, trials: Sequence[PlannedTrial], todo: Todo, variant_d
     state |= dict.fromkeys(todo.done, "cached")
     state |= {trial_id: f"failed before ({text.split(':')[0]})" for trial_id, text in todo.failed.items()}
     table = Table("trial", "row", "seed", "parameters", "MACs per view", "state", box=None, pad_edge=False)
-    costs: dict[str, tuple[int, MacsCount]] = {}
+    costs: dict[str, Costs] = {}
     for trial in trials:
         if trial.row_id not in costs:
-            costs[trial.row_id] = _count(trial, variant_dirs)
-        parameters, macs = costs[trial.row_id]
-        mark = "" if macs.status == "exact" else f" ({macs.status})"
-        text = units.macs(macs.macs_per_view) + mark
-        table.add_row(trial.trial_id, trial.label, str(trial.seed), units.count(parameters), text, state[trial.trial_id])
+            costs[trial.row_id] = planned_costs(trial.config, variant_dirs)
+        row = costs[trial.row_id]
+        mark = "" if row.macs.status == "exact" else f" ({row.macs.status})"
+        text, parameters = units.macs(row.macs.macs_per_view) + mark, units.count(row.num_parameters)
+        table.add_row(trial.trial_id, trial.label, str(trial.seed), parameters, text, state[trial.trial_id])
     # a pipe has no width: never cut a line there
     console = Console() if Console().is_terminal else Console(width=200)
     console.print(table, markup=False)
     print(f"{plan.name}: {len(plan.rows)} rows, {len(trials)} trials: {todo.summary()}")
-
-
-def _count(trial: PlannedTrial, variant_dirs: Sequence[Path]) -> tuple[int, MacsCount]:
-    """Parameters and MACs of a row, without allocating the model."""
-    import torch
-
-    config = TrialConfig(**trial.config)
-    labels = open_split(config.data, config.model, "test", config.seed).labels
-    model, size = config.model, config.model.crop_size
-    macs = count_model(lambda: VideoTransformer.of(config, labels, variant_dirs), (model.num_frames, 3, size, size))
-    with torch.device("meta"):
-        built = VideoTransformer.of(config, labels, variant_dirs)
-    return sum(p.numel() for p in built.parameters() if p.requires_grad), macs

@@ -153,7 +153,9 @@ class LocalPool:
             status.message = f"took longer than {self.launch.time_limit_minutes:g} minutes (launch.time_limit_minutes)"
             folder.write_status(status)
         elif code not in (worker.EXIT_DONE, worker.EXIT_PREEMPTED) and status.status not in FINAL_STATUSES:
-            status.status, status.message = self._unexplained(item)
+            # asked to stop, a worker may end before it can handle signals, or after it ceased to
+            asked = self.stopping or item.stop_asked is not None
+            status.status, status.message = ("preempted", "stopped on request") if asked else self._unexplained(item)
             folder.write_status(status)
         self.watcher.ended(item.task, status)
         return code == worker.EXIT_DONE and item.task.stage == "train" and not item.overdue

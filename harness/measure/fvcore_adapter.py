@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 Handle = Callable[[Sequence[Any], Sequence[Any]], Counter[str]]
 
@@ -70,14 +71,15 @@ HANDLES: dict[str, Handle] = {
 ZERO_OPS = frozenset(
     f"aten::{name}"
     for name in """
-    abs add add_ arange argmax as_strided avg_pool3d bernoulli_ bitwise_and bitwise_not broadcast_tensors cat ceil chunk
-    clamp clamp_min clone constant_pad_nd contiguous copy_ cos cumsum detach div div_ dropout empty empty_like eq exp
-    expand expand_as fill_ flatten flip floor floor_divide full full_like gather ge gelu gt index index_put_
-    index_select layer_norm le lift_fresh linspace log logical_and logical_not lt masked_fill masked_fill_ max
-    max_pool3d max_pool3d_with_indices mean min movedim mul mul_ narrow ne neg new_zeros ones ones_like pad permute pow
-    rand reciprocal relu remainder repeat repeat_interleave reshape roll rsqrt rsub scatter select sigmoid sin size
-    slice softmax split split_with_sizes sqrt squeeze squeeze_ stack sub sub_ sum tanh tensor_split to transpose tril
-    triu type_as unbind unflatten unfold unsqueeze unsqueeze_ upsample_linear1d view where zeros zeros_like
+    abs add add_ arange argmax as_strided avg_pool3d bernoulli_ bitwise_and bitwise_not broadcast_tensors cat ceil
+    chunk clamp clamp_min clone constant_pad_nd contiguous copy_ cos cumsum detach diagonal div div_ dropout empty
+    empty_like eq exp expand expand_as fill_ flatten flip floor floor_divide full full_like gather ge gelu gt index
+    index_put_ index_select layer_norm le lift_fresh linspace log logical_and logical_not lt masked_fill
+    masked_fill_ max max_pool3d max_pool3d_with_indices mean min movedim mul mul_ narrow ne neg new_zeros ones
+    ones_like pad permute pow rand reciprocal relu remainder repeat repeat_interleave reshape roll rsqrt rsub
+    scatter select sigmoid sin size slice softmax split split_with_sizes sqrt squeeze squeeze_ stack sub sub_ sum
+    tanh tensor_split to transpose tril triu type_as unbind unflatten unfold unsqueeze unsqueeze_ upsample_linear1d
+    view where zeros zeros_like
     """.split()
 )
 
@@ -95,6 +97,24 @@ class TracedCount:
         return sum(self.macs_by_kind.values())
 
 
+class _RecordedConvolutions(TorchFunctionMode):
+    """Hands convolutions to the operator that the tracer records: it fails to follow conv3d on the meta device."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        called = _recorded_convolution if func in (torch.conv1d, torch.conv2d, torch.conv3d) else func
+        return called(*args, **(kwargs or {}))
+
+
+def _recorded_convolution(
+    input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, stride: Any = 1, padding: Any = 0,
+    dilation: Any = 1, groups: int = 1,
+) -> torch.Tensor:  # fmt: skip
+    axes = weight.ndim - 2
+    stride, padding, dilation = ([z] * axes if isinstance(z, int) else list(z) for z in (stride, padding, dilation))
+    flags = (False, False, False, False)  # benchmark, deterministic, cudnn_enabled, allow_tf32
+    return torch._convolution(input, weight, bias, stride, padding, dilation, False, [0] * axes, groups, *flags)
+
+
 def count_macs(module: nn.Module, *inputs: torch.Tensor) -> TracedCount:
     """Traces the module (best on the meta device: no memory) and counts its multiply-accumulates.
 
@@ -110,7 +130,8 @@ def count_macs(module: nn.Module, *inputs: torch.Tensor) -> TracedCount:
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
         logging.getLogger("fvcore.nn.jit_analysis").setLevel(logging.ERROR)
         try:
-            by_kind: Counter[str] = analysis.by_operator()
+            with _RecordedConvolutions():
+                by_kind: Counter[str] = analysis.by_operator()
             met = analysis.unsupported_ops()
         finally:
             module.train(was_training)

@@ -14,6 +14,8 @@ from harness.nn.tokens import Tokens
 from harness.nn.trunk import TrunkGeometry
 from harness.sweep.schema import (
     ClassTokenReadout,
+    ConcatMlpReadout,
+    GruReadout,
     MeanFramesReadout,
     MeanTokensReadout,
     ReadoutConfig,
@@ -27,6 +29,12 @@ class Readout(nn.Module):
     def __init__(self, trunk: TrunkGeometry):
         super().__init__()
         self.norm = nn.LayerNorm(trunk.embed_dim, eps=trunk.norm_eps)
+
+    def frame_features(self, tokens: Tokens) -> Tensor:
+        """One normed feature per frame (B, T, D): its class token, or the mean of its patches where it has none."""
+        if tokens.cls is not None and tokens.cls.ndim == 3:
+            return self.norm(tokens.cls)
+        return self.norm(tokens.patches.flatten(2, 3)).mean(2)
 
     def macs(self) -> int:
         """Multiply-accumulates of one clip."""
@@ -94,8 +102,7 @@ class TemporalAttention(Readout):
         self.released = released
 
     def forward(self, tokens: Tokens) -> Tensor:
-        has_class = tokens.cls is not None and tokens.cls.ndim == 3
-        frames = self.norm(tokens.cls) if has_class else self.norm(tokens.patches.flatten(2, 3)).mean(2)
+        frames = self.frame_features(tokens)
         if self.positions is not None:
             frames = frames + self.positions
         x = torch.cat([self.token.expand(frames.shape[0], -1, -1), frames], dim=1)
@@ -110,6 +117,49 @@ class TemporalAttention(Readout):
         return layers + (linear_macs(1, dim, dim) if self.released else 0)
 
 
+class ConcatMlp(Readout):
+    """The frame features in one row through a linear layer and GELU: every frame has weights of its own."""
+
+    def __init__(self, trunk: TrunkGeometry):
+        super().__init__(trunk)
+        self.hidden = nn.Linear(trunk.num_frames * trunk.embed_dim, trunk.embed_dim)
+        self.act = nn.GELU(approximate="tanh" if trunk.gelu == "tanh" else "none")
+
+    def forward(self, tokens: Tokens) -> Tensor:
+        return self.act(self.hidden(self.frame_features(tokens).flatten(1)))
+
+    def macs(self) -> int:
+        return self.hidden.weight.numel()
+
+
+class Gru(Readout):
+    """The last state of a gated recurrent unit over the frame features, starting from zeros.
+
+    Rows of both weights: reset gate, update gate, new state, as in torch.nn.GRU; written with linear layers, since
+    counters of multiply-accumulates do not see into the fused one.
+    """
+
+    def __init__(self, trunk: TrunkGeometry):
+        super().__init__(trunk)
+        self.num_frames = trunk.num_frames
+        self.of_input = nn.Linear(trunk.embed_dim, 3 * trunk.embed_dim)
+        self.of_state = nn.Linear(trunk.embed_dim, 3 * trunk.embed_dim)
+
+    def forward(self, tokens: Tokens) -> Tensor:
+        frames = self.of_input(self.frame_features(tokens))
+        state = frames.new_zeros(frames.shape[0], frames.shape[2] // 3)
+        for frame in range(self.num_frames):
+            reset_in, update_in, new_in = frames[:, frame].chunk(3, dim=-1)
+            reset_state, update_state, new_state = self.of_state(state).chunk(3, dim=-1)
+            update = torch.sigmoid(update_in + update_state)
+            new = torch.tanh(new_in + torch.sigmoid(reset_in + reset_state) * new_state)
+            state = update * state + (1 - update) * new
+        return state
+
+    def macs(self) -> int:
+        return self.num_frames * (self.of_input.weight.numel() + self.of_state.weight.numel())
+
+
 def build_readout(config: ReadoutConfig, trunk: TrunkGeometry) -> Readout:
     """The readout that a configuration names."""
     match config:
@@ -121,3 +171,7 @@ def build_readout(config: ReadoutConfig, trunk: TrunkGeometry) -> Readout:
             return MeanTokens(trunk, config.norm == "before")
         case TemporalAttentionReadout():
             return TemporalAttention(trunk, config)
+        case ConcatMlpReadout():
+            return ConcatMlp(trunk)
+        case GruReadout():
+            return Gru(trunk)

@@ -43,7 +43,7 @@ class VideoTransformer(nn.Module):
         self.register_buffer("pixel_std", torch.tensor(model.pixel_std).view(3, 1, 1), persistent=False)
         self.embed = Embedding(model, trunk, variant.class_token)
         self.encoder = variant.build_encoder()
-        self.readout = build_readout(readout, trunk)
+        self.readout = build_readout(readout, variant.trunk_out)
         self.pre_logits = nn.Linear(trunk.embed_dim, trunk.embed_dim) if model.pre_logits == "tanh" else None
         self.dropout = nn.Dropout(model.dropout)
         self.heads = nn.ModuleDict({label: nn.Linear(trunk.embed_dim, number) for label, number in labels.items()})

@@ -12,16 +12,26 @@ from typing import NamedTuple
 from harness.nn.config import SIZES, ModelConfig
 from harness.sweep.schema import (
     ClassTokenReadout,
+    ConcatMlpReadout,
+    GruReadout,
     MeanFramesReadout,
     MeanTokensReadout,
     MovingShapesConfig,
+    RandomConfig,
     TemporalAttentionReadout,
     TrainConfig,
     VideoListConfig,
 )
 
-Readout = ClassTokenReadout | MeanFramesReadout | MeanTokensReadout | TemporalAttentionReadout
-Data = MovingShapesConfig | VideoListConfig
+Readout = (
+    ClassTokenReadout
+    | MeanFramesReadout
+    | MeanTokensReadout
+    | TemporalAttentionReadout
+    | ConcatMlpReadout
+    | GruReadout
+)
+Data = MovingShapesConfig | VideoListConfig | RandomConfig
 
 # divisors are listed up to here; a larger one is never the way out
 MAX_LISTED = 512
@@ -127,7 +137,7 @@ def readout_problems(readout: Readout, model: ModelConfig, variant: str, class_t
         yield Problem(
             ("readout.name", "variant.name"),
             f"class_token reads the clip's class token, but {variant} gives {has}; "
-            "one of mean_frames, mean_tokens, temporal_attention",
+            "one of mean_frames, mean_tokens, temporal_attention, concat_mlp, gru",
         )
     dim = model.embed_dim or 1
     if isinstance(readout, TemporalAttentionReadout) and dim % (readout.num_heads or model.num_heads or 1):

@@ -58,7 +58,19 @@ class VideoListConfig(StrictConfig):
     num_crops: Literal[1, 3] = Field(1, description="test: 1 = centre; 3 = left, centre, right (or top, .., bottom)")
 
 
-DataConfig = Annotated[MovingShapesConfig | VideoListConfig, Field(discriminator="name")]
+class RandomConfig(StrictConfig):
+    """Uniform noise with random labels, of any size: for costs and smoke runs. There is nothing to learn."""
+
+    name: Literal["random"]
+    num_classes: Positive = Field(400, description="classes of the one label")
+    num_views: Positive = Field(1, description="test: clips times crops of each video")
+    num_train: Positive = Field(256, description="training clips")
+    num_val: Positive = Field(64, description="validation clips")
+    num_test: Positive = Field(64, description="test videos")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="which noise is drawn; trials share it")
+
+
+DataConfig = Annotated[MovingShapesConfig | VideoListConfig | RandomConfig, Field(discriminator="name")]
 
 
 class ClassTokenReadout(StrictConfig):
@@ -100,8 +112,25 @@ class TemporalAttentionReadout(StrictConfig):
     norm_eps: Annotated[float, Field(gt=0, le=0.1)] = 1e-5
 
 
+class ConcatMlpReadout(StrictConfig):
+    """Late fusion by position: the features of all frames in one row, a linear layer (T D -> D) and GELU."""
+
+    name: Literal["concat_mlp"]
+
+
+class GruReadout(StrictConfig):
+    """Late fusion in order: a gated recurrent unit (D -> D) reads one feature per frame; its last state."""
+
+    name: Literal["gru"]
+
+
 ReadoutConfig = Annotated[
-    ClassTokenReadout | MeanFramesReadout | MeanTokensReadout | TemporalAttentionReadout,
+    ClassTokenReadout
+    | MeanFramesReadout
+    | MeanTokensReadout
+    | TemporalAttentionReadout
+    | ConcatMlpReadout
+    | GruReadout,
     Field(discriminator="name"),
 ]
 

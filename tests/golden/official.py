@@ -72,7 +72,11 @@ def loaded(module: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
 
 
 def video_transformer(
-    model: ModelConfig, variant: Mapping[str, Any], readout: ReadoutConfig, num_classes: int, state: Mapping[str, Tensor]
+    model: ModelConfig,
+    variant: Mapping[str, Any],
+    readout: ReadoutConfig,
+    num_classes: int,
+    state: Mapping[str, Tensor],
 ) -> VideoTransformer:
     """Our whole model with one label, `label`, and these parameters."""
     built = VideoTransformer(model, make_variant(variant, model), readout, {"label": num_classes})

@@ -1,0 +1,41 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+# PIP_ARGS chooses another wheel index, e.g. make demo PIP_ARGS="--index-url https://...".
+PYTHON ?= python3
+VENV ?= .venv
+PIP_ARGS ?=
+RUN := $(VENV)/bin/python
+SWEEP ?= sweeps/window_size.yaml
+# threads of a trial are a field of its configuration; this is for everything else
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test lint check clean schema
+
+demo: $(VENV)/.installed
+	$(RUN) -m harness sweep $(SWEEP)
+
+test: $(VENV)/.installed-test
+	$(RUN) -m pytest
+
+lint: $(VENV)/.installed-test
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+check: $(VENV)/.installed
+	$(RUN) -m harness check
+
+# the JSON Schema beside the sweeps, for editors
+schema: $(VENV)/.installed
+	$(RUN) -m harness schema > sweeps/schema.json
+
+clean:
+	rm -rf $(VENV) build *.egg-info
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install -q $(PIP_ARGS) -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(RUN) -m pip install -q $(PIP_ARGS) -c constraints.txt -e ".[test]"
+	touch $@

@@ -1,0 +1,35 @@
+"""What a configuration costs before anything runs: parameters and multiply-accumulates, nothing allocated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.data import open_split
+from harness.measure.macs import count_model
+from harness.model.trunk import VideoTransformer
+from harness.record import Costs
+from harness.sweep.schema import TrialConfig
+
+
+def planned_costs(config: Mapping[str, Any], variant_dirs: Sequence[Path] = ()) -> Costs:
+    """Costs of a planned trial's configuration, counted on the meta device; `num_views` are the data's test views.
+
+    Raises:
+        UserError: the data cannot be opened, which say how many classes and views there are.
+    """
+    trial = TrialConfig(**config)
+    size = trial.model.crop_size
+    source = open_split(trial.data, trial.model, "test", trial.seed)
+    with torch.device("meta"):
+        model = VideoTransformer.of(trial, source.labels, variant_dirs)
+    macs = count_model(lambda: model, (trial.model.num_frames, 3, size, size))
+    return Costs(
+        num_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        macs=macs,
+        num_views=source.num_views,
+        macs_per_video=macs.macs_per_view * source.num_views,
+    )

@@ -1,0 +1,88 @@
+"""Position embeddings for another clip: other crop, other number of frames, joint tables; as each source does it.
+
+Tables are (1, length, D) without class-token rows. Methods are named after what they compute; the docstrings say
+whose they are.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from harness.errors import UserError
+
+
+def _image(table: Tensor, grid: tuple[int, int]) -> Tensor:
+    return table.unflatten(1, grid).permute(0, 3, 1, 2)
+
+
+def _row(image: Tensor) -> Tensor:
+    return image.flatten(2).transpose(1, 2)
+
+
+def square_side(length: int, what: str) -> int:
+    """Side of a square grid of `length` places. Raises: UserError where it is none, since no file says its shape."""
+    side = math.isqrt(length)
+    if side * side != length:
+        raise UserError(f"{what}: {length} places are no square grid, so they cannot be resized; use the file's own size")
+    return side
+
+
+def resize_spatial(table: Tensor, grid: tuple[int, int], new_grid: tuple[int, int], method: str) -> Tensor:
+    """Positions (1, h w, D) of a grid for another grid.
+
+    bicubic: old timm, X-ViT, Motionformer. bicubic_antialias: timm since 2022; the same where nothing shrinks.
+    bilinear_corners: the JAX ViT and ViViT (the corner places of both grids coincide).
+    nearest: TimeSformer in its forward. nearest_flat: TimeSformer when it loads a file, which takes the grid for a
+    line and so shears it; here only to repeat its results.
+    """
+    if grid == new_grid:
+        return table
+    if method == "nearest_flat":
+        return F.interpolate(table.transpose(1, 2), size=new_grid[0] * new_grid[1], mode="nearest").transpose(1, 2)
+    image = _image(table, grid)
+    if method == "bilinear_corners":
+        return _row(F.interpolate(image, size=new_grid, mode="bilinear", align_corners=True))
+    if method == "nearest":
+        return _row(F.interpolate(image, size=new_grid, mode="nearest"))
+    if method in ("bicubic", "bicubic_antialias"):
+        antialias = method == "bicubic_antialias"
+        return _row(F.interpolate(image, size=new_grid, mode="bicubic", align_corners=False, antialias=antialias))
+    raise ValueError(method)
+
+
+def resize_temporal(table: Tensor, num_frames: int, method: str) -> Tensor:
+    """Positions (1, T, D) for another number of frames.
+
+    nearest: TimeSformer. linear: ViViT (first and last frame coincide). tile: frame t takes row t mod T, as the
+    released X-ViT code does with its 8 rows.
+    """
+    if table.shape[1] == num_frames:
+        return table
+    if method == "tile":
+        return table.repeat(1, -(-num_frames // table.shape[1]), 1)[:, :num_frames]
+    line = table.transpose(1, 2)
+    if method == "linear":
+        return F.interpolate(line, size=num_frames, mode="linear", align_corners=True).transpose(1, 2)
+    if method == "nearest":
+        return F.interpolate(line, size=num_frames, mode="nearest").transpose(1, 2)
+    raise ValueError(method)
+
+
+def resize_joint(
+    table: Tensor, shape: tuple[int, int, int], new_shape: tuple[int, int, int], spatial: str, temporal: str
+) -> Tensor:
+    """Positions (1, T h w, D), time slowest, for another (T, h, w): each frame in space, then each place in time."""
+    frames, (new_frames, height, width) = shape[0], new_shape
+    by_frame = table.unflatten(1, (frames, -1)).flatten(0, 1)
+    by_frame = resize_spatial(by_frame, shape[1:], (height, width), spatial)
+    by_place = by_frame.unflatten(0, (table.shape[0], frames)).transpose(1, 2).flatten(0, 1)
+    resized = resize_temporal(by_place, new_frames, temporal)
+    return resized.unflatten(0, (table.shape[0], -1)).transpose(1, 2).flatten(1, 2)
+
+
+def tile_over_frames(table: Tensor, num_frames: int) -> Tensor:
+    """Positions of an image (1, S, D) repeated for each frame: (1, T S, D), time slowest. Source: ViViT."""
+    return table.repeat(1, num_frames, 1)

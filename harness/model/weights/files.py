@@ -1,0 +1,101 @@
+"""Files of weights -> tensors by name, without running anything that a file says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.errors import UserError
+
+#: what training programs wrap their state dict in, and prefixes that their wrappers put before every key
+CONTAINERS = ("model_state", "state_dict", "model_state_dict", "model")
+PREFIXES = ("module.", "model.", "opt/target/")
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Name -> tensor of a .safetensors, .pt/.pth/.pyth/.bin or .npz file.
+
+    Safe loading only: pickles through torch's `weights_only`, arrays without objects. A training checkpoint is
+    unwrapped (`model_state`, `state_dict`, ...), a prefix that all names share is taken off (`module.`, ...).
+
+    Raises:
+        UserError: unknown kind, damaged, unsafe, empty, or a value that is no finite tensor.
+    """
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise UserError(f"{path}: {path.suffix or 'no'} ending; allowed: {', '.join(READERS)}")
+    try:
+        content = reader(path)
+    except Exception as error:  # every reader has its own classes for a damaged file
+        raise UserError(f"{path}: {_reason(error)}") from error
+    state = _without_prefix(_unwrap(content, path))
+    if not state:
+        raise UserError(f"{path}: holds no tensors")
+    return {name: _tensor(name, value, path) for name, value in state.items()}
+
+
+def _reason(error: Exception) -> str:
+    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if "weights_only" in str(error) or "allow_pickle" in str(error):
+        return (
+            "refused, since it holds pickled objects and reading them could run any code. "
+            "Save its tensors alone, best as .safetensors"
+        )
+    return f"damaged or not what its ending says ({first[:200]})"
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return dict(load_file(path))
+
+
+def _read_torch(path: Path) -> Any:
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _read_npz(path: Path) -> dict[str, Any]:
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: torch.from_numpy(np.ascontiguousarray(arrays[name])) for name in arrays.files}
+
+
+READERS: Mapping[str, Callable[[Path], Any]] = {
+    ".safetensors": _read_safetensors,
+    ".pt": _read_torch,
+    ".pth": _read_torch,
+    ".pyth": _read_torch,
+    ".bin": _read_torch,
+    ".npz": _read_npz,
+}
+
+
+def _unwrap(content: Any, path: Path) -> dict[str, Any]:
+    for _ in range(3):
+        inner = next((name for name in CONTAINERS if isinstance(content, dict) and isinstance(content.get(name), dict)), None)
+        if inner is None:
+            break
+        content = content[inner]
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: holds a {type(content).__name__}, not tensors by name")
+    return content
+
+
+def _without_prefix(state: dict[str, Any]) -> dict[str, Any]:
+    for _ in range(2):
+        for prefix in PREFIXES:
+            if state and all(str(name).startswith(prefix) for name in state):
+                state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
+
+
+def _tensor(name: Any, value: Any, path: Path) -> Tensor:
+    if not isinstance(name, str) or not isinstance(value, Tensor):
+        raise UserError(f"{path}: {name!r} is a {type(value).__name__}, not a tensor under a name; keep tensors alone")
+    if value.is_floating_point() and not bool(value.isfinite().all()):
+        raise UserError(f"{path}: {name} holds values that are not finite; the file cannot be used")
+    return value

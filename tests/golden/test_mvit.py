@@ -1,0 +1,56 @@
+"""One block of pooling attention against the MViTv2 code, with and without a shrinking grid and a change of width."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from harness.api import Tokens, TrunkGeometry
+from harness.registry import load_variant
+from tests.golden.official import DTYPES, TOLERANCE, Golden, difference, load, loaded
+
+FILES = ["mvit2_block_qpool", "mvit2_block_same"]
+
+
+def run(golden: Golden, dtype: torch.dtype, knobs: dict[str, Any], **changed: Any) -> Tensor:
+    """Output row (B, 1 + T H W, D) of our block; `changed` fields of the trunk differ from the file's."""
+    config = golden.config
+    frames, height, width = config["input_size"]
+    trunk = {"embed_dim": config["dim"], "depth": 1, "num_heads": config["num_heads"], "mlp_ratio": config["mlp_ratio"]}
+    trunk |= {"num_frames": frames, "height": height, "width": width, **changed}
+    variant_class = load_variant("pooled")
+    fields = variant_class.Config(kv_stride=config["stride_kv"], **knobs)
+    build = sys.modules[variant_class.__module__].PooledBlock
+    block = build(TrunkGeometry(**trunk), 0, fields, (frames, height, width), config["stride_q"], config["dim_out"])
+    x = golden.values["input"].to(dtype)
+    state = golden.state if fields.relative_position else {k: v for k, v in golden.state.items() if "rel_pos" not in k}
+    with torch.no_grad():
+        tokens = Tokens(x[:, 1:].unflatten(1, (frames, height, width)), x[:, 0])
+        out = loaded(block, state).to(dtype)(tokens)
+    assert list(out.patches.shape[1:4]) == config["out_thw"]
+    return torch.cat([out.cls.unsqueeze(1), out.patches.flatten(1, 3)], dim=1).double()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", FILES)
+def test_block_equals_the_official_one(name: str, dtype: torch.dtype) -> None:
+    golden = load(name)
+    assert difference(run(golden, dtype, {}), golden.values["output64"]) <= TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("changed", [{"norm_eps": 1e-5}, {"gelu": "tanh"}])
+@pytest.mark.parametrize("name", FILES)
+def test_a_wrong_norm_or_activation_is_told_apart(name: str, changed: dict[str, Any]) -> None:
+    golden = load(name)
+    assert difference(run(golden, torch.float64, {}, **changed), golden.values["output64"]) > 1e-5
+
+
+@pytest.mark.parametrize("knobs", [{"residual_pooling": False}, {"relative_position": False}])
+@pytest.mark.parametrize("name", FILES)
+def test_another_scheme_is_told_apart(name: str, knobs: dict[str, bool]) -> None:
+    golden = load(name)
+    assert difference(run(golden, torch.float64, knobs), golden.values["output64"]) > 0.1

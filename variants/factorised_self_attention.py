@@ -1,0 +1,120 @@
+"""Time attention at each place and space attention in each frame, a residual around each, no class token.
+
+Unlike `divided` there is no linear layer after time attention and no class token; each attention has its own norm.
+Source: ViViT (arXiv 2103.15691), model 3 (`order` time_space is the default of its code, space_time the paper's
+figure; `temporal_init` zero is its regularised initialisation: the time attention adds nothing at step 0). We differ:
+the other dense layers start as the trunk's. ViViT has one position per tubelet: `model.joint_position: learned`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+
+from harness.api import (
+    Attention,
+    DegenerateCase,
+    DropPath,
+    Field,
+    FrameTokens,
+    Layout,
+    Mlp,
+    TrunkGeometry,
+    Variant,
+    VariantConfig,
+    count,
+    plain,
+    then,
+)
+
+
+class FactorisedSelfAttentionConfig(VariantConfig):
+    """Knobs of factorised self-attention."""
+
+    order: Literal["time_space", "space_time"] = "time_space"
+    temporal_init: Literal["zero", "random"] = Field(
+        "zero", description="zero: time attention has zero qkv weights and adds nothing at step 0"
+    )
+
+
+class FactorisedSelfAttention(Variant):
+    """Time and space attention after each other, no class token."""
+
+    Config = FactorisedSelfAttentionConfig
+    config: FactorisedSelfAttentionConfig
+    class_token = "none"
+    default_readout = "mean_tokens"
+    cannot_carry: ClassVar = {
+        "summary": "time attention reads every frame already",
+        "registers": "neither step, within a place or within a frame, has a row that all frames share",
+    }
+
+    def build_block(self, layer: int) -> FactorisedBlock:
+        return FactorisedBlock(self.trunk, layer, self.config.order)
+
+    def initialise(self, encoder: nn.Module) -> None:
+        if self.config.temporal_init == "random":
+            return
+        for block in encoder.blocks:  # type: ignore[union-attr]
+            attention = block.temporal_attn
+            biases = (attention.qkv.bias, attention.q_bias, attention.v_bias, attention.proj.bias)
+            for parameter in (attention.qkv.weight, *biases):
+                if parameter is not None:
+                    nn.init.zeros_(parameter)
+
+    def block_macs(self, layer: int) -> int:
+        trunk, dim = self.trunk, self.trunk.embed_dim
+        num_tokens = trunk.num_frames * trunk.num_patches
+        in_time = count.linear_macs(num_tokens, dim, 4 * dim) + count.attention_macs(num_tokens * trunk.num_frames, dim)
+        return in_time + count.block_macs(trunk, num_tokens, num_tokens * trunk.num_patches)
+
+    def _is_time(self) -> list[bool]:
+        """Which of the two steps in their order is the one over time."""
+        return [True, False] if self.config.order == "time_space" else [False, True]
+
+    def block_influence(self, layout: Layout, layer: int) -> Tensor:
+        first, second = (layout.same_place() if time else layout.same_frame() for time in self._is_time())
+        return then(first, second)
+
+    def reference_block(self, block: FactorisedBlock, x: Tensor, layout: Layout, layer: int) -> Tensor:
+        for time in self._is_time():
+            if time:
+                y = plain.norm(block.temporal_norm1, x)
+                x = x + plain.self_attention(block.temporal_attn, y, layout.same_place())
+            else:
+                x = x + plain.self_attention(block.attn, plain.norm(block.norm1, x), layout.same_frame())
+        return x + plain.mlp(block.mlp, plain.norm(block.norm2, x))
+
+    def degenerate_cases(self) -> Iterator[DegenerateCase]:
+        if self.config.temporal_init == "zero":
+            yield DegenerateCase("zero init", equals="spatial_only", at_init=True)
+
+
+class FactorisedBlock(nn.Module):
+    """One layer on `FrameTokens` without class token; parameter names as in `divided`."""
+
+    def __init__(self, trunk: TrunkGeometry, layer: int, order: str):
+        super().__init__()
+        dim, eps = trunk.embed_dim, trunk.norm_eps
+        self.time_first = order == "time_space"
+        self.temporal_norm1 = nn.LayerNorm(dim, eps=eps)
+        self.temporal_attn = Attention(dim, trunk.num_heads, trunk.qkv_bias)
+        self.norm1 = nn.LayerNorm(dim, eps=eps)
+        self.attn = Attention(dim, trunk.num_heads, trunk.qkv_bias)
+        self.norm2 = nn.LayerNorm(dim, eps=eps)
+        self.mlp = Mlp(dim, trunk.mlp_dim, trunk.gelu)
+        self.drop_path = DropPath(trunk.layer_drop_path(layer))
+
+    def forward(self, frames: FrameTokens) -> FrameTokens:
+        x = frames.x  # (B, T, S, D)
+        for step in (self._time, self._space) if self.time_first else (self._space, self._time):
+            x = x + self.drop_path(step(x))
+        return FrameTokens(x + self.drop_path(self.mlp(self.norm2(x))), None)
+
+    def _time(self, x: Tensor) -> Tensor:
+        return self.temporal_attn(self.temporal_norm1(x.transpose(1, 2))).transpose(1, 2)
+
+    def _space(self, x: Tensor) -> Tensor:
+        return self.attn(self.norm1(x))

@@ -1,0 +1,145 @@
+"""Attention within each frame after a share of the channels has come from the frames before and after.
+
+Before the norm of both halves of a layer, attention and MLP, channels [0, f) are taken from frame t + 1 and [f, 2f)
+from frame t - 1 (zeros outside the clip), the rest stay; f = floor(shifted_fraction * D / 2). No multiply-add is added.
+Source: TokShift (arXiv 2108.02432): `which` class_token, only the class tokens shift, and what is shifted goes on in
+the residual stream; shifted_fraction 0.5. TSM (arXiv 1811.08383) on all tokens: `which` all, inside the residual
+branches only; shifted_fraction 0.25. We differ: TSM shifts once per convolutional block, we in both halves of a layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from harness.api import (
+    DegenerateCase,
+    Field,
+    FrameAttention,
+    FrameBlock,
+    FrameTokens,
+    Layout,
+    TrunkGeometry,
+    Variant,
+    VariantConfig,
+    count,
+    plain,
+    then,
+)
+
+
+class TokenShiftConfig(VariantConfig):
+    """Knobs of token shift."""
+
+    which: Literal["class_token", "all"] = Field(
+        "class_token", description="class_token: of frames, in the residual stream; all: all tokens, in the branches"
+    )
+    shifted_fraction: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.5, description="share of the channels that come from other frames, half from the next, half from the last"
+    )
+
+
+class TokenShift(Variant):
+    """Attention within each frame over tokens whose channels shift in time, class token per frame."""
+
+    Config = TokenShiftConfig
+    config: TokenShiftConfig
+    cannot_carry: ClassVar = {}
+
+    @property
+    def fold(self) -> int:
+        """Channels that come from the next frame, and as many from the last."""
+        return int(self.config.shifted_fraction * self.trunk.embed_dim / 2 + 1e-9)
+
+    def validate(self) -> Iterator[tuple[str, str]]:
+        yield from super().validate()
+        dim = self.trunk.embed_dim
+        if self.config.shifted_fraction and not self.fold:
+            given = f"{self.config.shifted_fraction} given: half of it is less than one of {dim} channels"
+            yield "shifted_fraction", f"{given}; 0, or at least {2 / dim:.3g}"
+
+    def build_block(self, layer: int) -> ShiftBlock:
+        return ShiftBlock(self.trunk, layer, self.fold, self.config.which)
+
+    def block_macs(self, layer: int) -> int:
+        return count.frame_block_macs(self.trunk, layer, tokens_per_frame=1 + self.trunk.num_patches)
+
+    def _shift_influence(self, layout: Layout) -> Tensor:
+        """Who gets channels of whom in one shift."""
+        moved = layout.slot == -2 if self.config.which == "class_token" else layout.frame >= 0
+        next_to = (layout.frame[:, None] - layout.frame[None]).abs() == 1
+        same_slot = layout.slot[:, None] == layout.slot[None]
+        shifted = next_to & same_slot & moved[:, None] & moved[None]
+        return layout.itself() | shifted if self.fold else layout.itself()
+
+    def block_influence(self, layout: Layout, layer: int) -> Tensor:
+        shift, attention = self._shift_influence(layout), layout.with_registers(layout.same_frame())
+        attention = layout.with_summaries(attention) if self.trunk.summaries(layer) else attention
+        if self.config.which == "class_token":
+            return then(then(shift, attention | layout.itself()), shift)
+        return then(then(shift, attention) | layout.itself(), shift)
+
+    def reference_block(self, block: ShiftBlock, x: Tensor, layout: Layout, layer: int) -> Tensor:
+        stream = self.config.which == "class_token"
+        shifted = self._reference_shift(x, layout)
+        update = plain.frame_attention(block.attn, plain.norm(block.norm1, shifted), layout)
+        x = (shifted if stream else x) + update
+        shifted = self._reference_shift(x, layout)
+        return (shifted if stream else x) + plain.mlp(block.mlp, plain.norm(block.norm2, shifted))
+
+    def _reference_shift(self, x: Tensor, layout: Layout) -> Tensor:
+        """Token by token: (B, n, D) -> (B, n, D)."""
+        fold, shifted = self.fold, x.clone()
+        place = {(int(f), int(s)): i for i, (f, s) in enumerate(zip(layout.frame, layout.slot, strict=True)) if f >= 0}
+        for (frame, slot), token in place.items():
+            if self.config.which == "class_token" and slot != -2:
+                continue
+            for first, source in ((0, place.get((frame + 1, slot))), (fold, place.get((frame - 1, slot)))):
+                shifted[:, token, first : first + fold] = 0 if source is None else x[:, source, first : first + fold]
+        return shifted
+
+    def degenerate_cases(self) -> Iterator[DegenerateCase]:
+        # not one frame and not a constant clip: zeros come in at the ends
+        yield DegenerateCase("nothing shifts", equals="spatial_only", config={"shifted_fraction": 0.0})
+
+
+def shift(x: Tensor, fold: int) -> Tensor:
+    """x (B, T, N, D): channels [0, fold) from frame t + 1, [fold, 2 fold) from t - 1, zeros outside the clip."""
+    if not fold:
+        return x
+    outside = torch.zeros_like(x[:, :1, :, :fold])
+    later = torch.cat([x[:, 1:, :, :fold], outside], dim=1)
+    earlier = torch.cat([outside, x[:, :-1, :, fold : 2 * fold]], dim=1)
+    return torch.cat([later, earlier, x[..., 2 * fold :]], dim=-1)
+
+
+class ShiftBlock(FrameBlock):
+    """A block on `FrameTokens` that shifts channels before both norms; registers belong to no frame and stay."""
+
+    attn: FrameAttention
+
+    def __init__(self, trunk: TrunkGeometry, layer: int, fold: int, which: str):
+        super().__init__(trunk, layer, FrameAttention(trunk, layer))
+        self.fold = fold
+        self.class_only = which == "class_token"
+
+    def _shifted(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(residual stream, input of the branch)."""
+        if not self.class_only:
+            return x, shift(x, self.fold)
+        x = torch.cat([shift(x[:, :, :1], self.fold), x[:, :, 1:]], dim=2)
+        return x, x
+
+    def forward(self, frames: FrameTokens) -> FrameTokens:  # type: ignore[override]
+        registers = frames.registers
+        x, branch = self._shifted(frames.x)
+        added = self.attn(FrameTokens(self.norm1(branch), self._each(self.norm1, registers)))
+        x, branch = self._shifted(x + self.drop_path(added.x))
+        x = x + self.drop_path(self.mlp(self.norm2(branch)))
+        if registers is not None:
+            registers = registers + self.drop_path(added.registers)
+            registers = registers + self.drop_path(self.mlp(self.norm2(registers)))
+        return FrameTokens(x, registers)
