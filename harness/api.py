@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 from torch import Tensor, nn
 
-from harness.nn import count, plain
+from harness.nn import count, grid, plain
 from harness.nn.attention import Attention, attend, plain_attention
 from harness.nn.blocks import Block, DropPath, FrameAttention, FrameBlock, FrameEncoder, Mlp, SequenceEncoder, TokensEncoder
 from harness.nn.config import StrictConfig as VariantConfig
@@ -25,8 +25,8 @@ from harness.nn.trunk import TrunkGeometry, layer_set
 __all__ = [
     "Attention", "Block", "ClassToken", "DegenerateCase", "DropPath", "Field", "FrameAttention", "FrameBlock",
     "FrameEncoder", "FrameTokens", "Layout", "Mlp", "SequenceEncoder", "Tokens", "TokensEncoder", "TrunkGeometry",
-    "Variant", "VariantConfig", "attend", "count", "from_sequence", "layer_set", "plain", "plain_attention", "then",
-    "to_sequence",
+    "Variant", "VariantConfig", "attend", "count", "from_sequence", "grid", "layer_set", "plain", "plain_attention",
+    "then", "to_sequence",
 ]  # fmt: skip
 
 _UNSAID = "this variant does not say what they would mean in it"
@@ -93,6 +93,14 @@ class Variant(ABC):
     def initialise(self, encoder: nn.Module) -> None:  # noqa: B027 (optional: most schemes start as the trunk does)
         """Sets initial weights that differ from the trunk's (truncated normal 0.02, biases 0)."""
 
+    def image_weights(self) -> Mapping[str, str]:
+        """Own modules or parameters of the encoder -> those of an image ViT (timm's names) that they start from.
+
+        Consulted for what an imported file does not hold under its own name; a module stands for all that is in it.
+        What is in neither stays as initialised.
+        """
+        return {}
+
     def macs(self) -> int:
         """Multiply-accumulates of the encoder for one clip, in closed form."""
         return sum(self.block_macs(layer) for layer in range(self.trunk.depth))
@@ -109,7 +117,9 @@ class Variant(ABC):
         layout, x = self.layout(), to_sequence(tokens)
         for layer, block in enumerate(encoder.blocks):  # type: ignore[arg-type]
             x = self.reference_block(block, x, layout, layer)
-        return from_sequence(x, tokens)
+        out = self.trunk_out
+        like = x.new_empty(len(x), out.num_frames, out.height, out.width, 1)
+        return from_sequence(x, tokens._replace(patches=like))
 
     def layout(self) -> Layout:
         """Where the encoder's input tokens sit."""

@@ -145,7 +145,7 @@ def _config(folder: TrialFolder) -> tuple[TrialConfig, dict[str, Any]]:
 
 
 def _build(trial: TrialConfig, launch: dict[str, Any]) -> tuple[VideoTransformer, dict[str, ClipSource]]:
-    """The model, initialised from the seed, and the three splits."""
+    """The model, initialised from the seed and then from a file of weights if there is one, and the three splits."""
     import torch
 
     from harness.data import SPLITS, open_split
@@ -157,6 +157,10 @@ def _build(trial: TrialConfig, launch: dict[str, Any]) -> tuple[VideoTransformer
     torch.manual_seed(trial.seed)
     dirs = [Path(folder) for folder in launch["variant_dirs"]]
     model = VideoTransformer.of(trial, sources["train"].labels, dirs)
+    if trial.weights is not None:
+        from harness.model.weights.apply import import_weights
+
+        print(import_weights(model, trial.model, trial.weights).text(), flush=True)
     return model.to(trial.train.device), sources  # type: ignore[return-value]
 
 

@@ -65,6 +65,12 @@ class Divided(Variant):
                 nn.init.zeros_(block.temporal_fc.weight)
                 nn.init.zeros_(block.temporal_fc.bias)
 
+    def image_weights(self) -> dict[str, str]:
+        if self.config.class_mode == "global":  # Motionformer leaves its time attention as initialised
+            return {}
+        layers, pairs = range(self.trunk.depth), (("temporal_norm1", "norm1"), ("temporal_attn", "attn"))
+        return {f"blocks.{i}.{own}": f"blocks.{i}.{image}" for i in layers for own, image in pairs}
+
     def block_macs(self, layer: int) -> int:
         trunk, dim = self.trunk, self.trunk.embed_dim
         frames, places = trunk.num_frames, trunk.num_patches

@@ -56,8 +56,9 @@ class FactorisedDotProduct(Variant):
         return x + plain.mlp(block.mlp, plain.norm(block.norm2, x))
 
     def degenerate_cases(self) -> Iterator[DegenerateCase]:
-        # not one frame: heads over time then see a single key, which is no image ViT; so is a frame of one patch
-        return iter(())
+        # one frame of many patches is no image ViT: the heads over time then see a single key
+        one = {"num_frames": 1, "height": 1, "width": 1}
+        yield DegenerateCase("one frame of one patch", equals="spatial_only", model=one)
 
 
 class DotProductAttention(Attention):

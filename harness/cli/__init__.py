@@ -24,6 +24,7 @@ VERBS = {
     "check": "check that variants keep their contract",
     "new": "start a variant from a scaffold that passes the contract",
     "data": "export embedded clips as video files",
+    "weights": "import a file of weights into a sweep's model and print what was loaded",
     "schema": "print the JSON Schema of sweep files, for editors",
     "worker": "run one trial (what launchers start)",
 }

@@ -1,6 +1,6 @@
 """From image weights to video weights: a patch kernel for tubelets, positions for several frames.
 
-Source: ViViT (arXiv 2103.15691), section 3.4, "central frame initialisation", "filter inflation" and repeated positions.
+Source: ViViT (arXiv 2103.15691), section 3.4: "central frame initialisation", "filter inflation", repeated positions.
 """
 
 from __future__ import annotations

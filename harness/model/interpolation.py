@@ -26,7 +26,9 @@ def square_side(length: int, what: str) -> int:
     """Side of a square grid of `length` places. Raises: UserError where it is none, since no file says its shape."""
     side = math.isqrt(length)
     if side * side != length:
-        raise UserError(f"{what}: {length} places are no square grid, so they cannot be resized; use the file's own size")
+        raise UserError(
+            f"{what}: {length} places are no square grid, so they cannot be resized; use the file's own size"
+        )
     return side
 
 
@@ -81,8 +83,3 @@ def resize_joint(
     by_place = by_frame.unflatten(0, (table.shape[0], frames)).transpose(1, 2).flatten(0, 1)
     resized = resize_temporal(by_place, new_frames, temporal)
     return resized.unflatten(0, (table.shape[0], -1)).transpose(1, 2).flatten(1, 2)
-
-
-def tile_over_frames(table: Tensor, num_frames: int) -> Tensor:
-    """Positions of an image (1, S, D) repeated for each frame: (1, T S, D), time slowest. Source: ViViT."""
-    return table.repeat(1, num_frames, 1)

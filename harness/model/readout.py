@@ -28,7 +28,7 @@ class Readout(nn.Module):
 
     def __init__(self, trunk: TrunkGeometry):
         super().__init__()
-        self.norm = nn.LayerNorm(trunk.embed_dim, eps=trunk.norm_eps)
+        self.norm = nn.LayerNorm(trunk.embed_dim, eps=trunk.final_norm_eps or trunk.norm_eps)
 
     def frame_features(self, tokens: Tokens) -> Tensor:
         """One normed feature per frame (B, T, D): its class token, or the mean of its patches where it has none."""

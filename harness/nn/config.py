@@ -47,6 +47,9 @@ class ModelConfig(StrictConfig):
     )
     qkv_bias: Literal["all", "qv", "none"] = "all"
     norm_eps: Annotated[float, Field(gt=0, le=0.1)] = 1e-6
+    final_norm_eps: Annotated[float, Field(gt=0, le=0.1)] | None = Field(
+        None, description="of the norm after the layers; default: norm_eps (VideoMAE has another)"
+    )
     gelu: Literal["erf", "tanh"] = "erf"
     pixel_mean: Annotated[list[float], Field(min_length=3, max_length=3)] = Field(
         [0.5, 0.5, 0.5], description="subtracted from each colour channel, in units of the pixel range 0..1"

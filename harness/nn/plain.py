@@ -6,13 +6,15 @@ no code path with the module it checks, only its parameters.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import product
 
 import torch
 from torch import Tensor, nn
 
 from harness.nn.attention import Attention
 from harness.nn.blocks import FrameAttention, Mlp
+from harness.nn.grid import windows
 from harness.nn.layout import Layout
 
 Rows = tuple[Tensor, Tensor, Tensor]
@@ -69,6 +71,20 @@ def attend(q: Tensor, k: Tensor, v: Tensor, allowed: Tensor, num_heads: int, bia
 def self_attention(attention: Attention, x: Tensor, allowed: Tensor) -> Tensor:
     """Multi-head self-attention of a row (B, n, D) under a mask (n, n), output projection included."""
     return linear(attention.proj, attend(*project(attention, x), allowed, attention.num_heads))
+
+
+def depthwise_convolution(
+    weight: Tensor, rows: Tensor, size: Sequence[int], stride: Sequence[int], kernel: Sequence[int]
+) -> Tensor:
+    """Convolution of a grid, channel by channel, place by place of the window: (B, n, c) -> (B, m, c).
+
+    weight (c, 1, *kernel); zeros around the grid, kernel // 2 on each side.
+    """
+    out = torch.zeros((), dtype=rows.dtype)
+    for t, h, w in product(*map(range, kernel)):
+        taken = windows(size, stride, kernel, (t, h, w)).to(rows.dtype)
+        out = out + torch.einsum("oi,bic->boc", taken, rows) * weight[:, 0, t, h, w]
+    return out
 
 
 def summaries(rows: Tensor, layout: Layout, num_summaries: int) -> Tensor:

@@ -23,6 +23,7 @@ class TrunkGeometry:
     width: int
     qkv_bias: str = "all"
     norm_eps: float = 1e-6
+    final_norm_eps: float | None = None
     gelu: str = "erf"
     drop_path: float = 0.0
     global_tokens: GlobalTokensConfig = GlobalTokensConfig()
@@ -42,6 +43,7 @@ class TrunkGeometry:
             width=grid,
             qkv_bias=model.qkv_bias,
             norm_eps=model.norm_eps,
+            final_norm_eps=model.final_norm_eps,
             gelu=model.gelu,
             drop_path=model.drop_path,
             global_tokens=global_tokens or GlobalTokensConfig(),

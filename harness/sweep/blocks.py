@@ -11,10 +11,10 @@ from pydantic import BaseModel, ValidationError
 from harness.errors import UserError, did_you_mean
 from harness.nn.config import GlobalTokensConfig, ModelConfig
 from harness.nn.trunk import TrunkGeometry
-from harness.sweep.document import as_mapping
+from harness.sweep.document import OPTIONAL_BLOCKS, as_mapping
 from harness.sweep.faults import FaultList, describe, field_faults, literal_faults, one_of, unknown_name
 from harness.sweep.node import Node, nearest
-from harness.sweep.schema import DataConfig, LaunchConfig, MeasureConfig, ReadoutConfig, TrainConfig
+from harness.sweep.schema import DataConfig, LaunchConfig, MeasureConfig, ReadoutConfig, TrainConfig, WeightsConfig
 
 PLAIN_MODELS: dict[str, type[BaseModel]] = {
     "model": ModelConfig,
@@ -22,6 +22,7 @@ PLAIN_MODELS: dict[str, type[BaseModel]] = {
     "train": TrainConfig,
     "measure": MeasureConfig,
     "launch": LaunchConfig,
+    "weights": WeightsConfig,
 }
 
 
@@ -58,7 +59,10 @@ NAMED_MODELS: Mapping[str, dict[str, type[BaseModel]]] = {
 
 @dataclass(frozen=True)
 class Checked:
-    """A block that is sound: where it was written and what it says. `variant` is its class, for a variant block."""
+    """A block that is sound: where it was written and what it says. `variant` is its class, for a variant block.
+
+    `config` is None for an optional block that is left out.
+    """
 
     node: Node
     config: Any
@@ -82,6 +86,8 @@ class BlockChecker:
         """
         if node is None or node.value is None:
             node = Node({}, root.mark) if node is None else node.holding({})
+            if block in OPTIONAL_BLOCKS:
+                return Checked(node, None)
         node = as_mapping(node) if block not in PLAIN_MODELS else node
         if not node.is_mapping:
             expected = "a mapping" if block in PLAIN_MODELS else "a name or a mapping with a name"

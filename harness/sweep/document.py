@@ -18,7 +18,8 @@ from harness.sweep.yaml_source import compose_text
 
 NAMED_BLOCKS = ("data", "variant", "readout")
 PLAIN_BLOCKS = ("model", "global_tokens", "train", "measure", "launch")
-BLOCKS = (*NAMED_BLOCKS, *PLAIN_BLOCKS)
+OPTIONAL_BLOCKS = ("weights",)  # null or absent: a trial without it, not one with its defaults
+BLOCKS = (*NAMED_BLOCKS, *PLAIN_BLOCKS, *OPTIONAL_BLOCKS)
 KEYS = ("question", "base", *BLOCKS, "vary", "seeds", "baseline")
 MAX_BASES = 10
 MAX_TRIALS = 20_000

@@ -45,12 +45,13 @@ class Problem(NamedTuple):
 
 
 def resolve_size(model: ModelConfig) -> ModelConfig:
-    """The same trunk with embed_dim, depth and num_heads filled in from `size`."""
+    """The same trunk with embed_dim, depth and num_heads filled in from `size`, and the final norm's eps."""
     embed_dim, depth, num_heads = SIZES[model.size]
     filled = {
         "embed_dim": model.embed_dim or embed_dim,
         "depth": model.depth or depth,
         "num_heads": model.num_heads or num_heads,
+        "final_norm_eps": model.final_norm_eps or model.norm_eps,
     }
     return model.model_copy(update=filled)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 # the preset is only a name for sizes that are resolved; paths say where data lies, its identity says what it is
-NOT_IDENTITY = {"model": {"size"}, "data": {"train_list", "val_list", "test_list", "root"}}
+NOT_IDENTITY = {"model": {"size"}, "data": {"train_list", "val_list", "test_list", "root"}, "weights": {"file"}}
 
 
 def canonical_json(value: Any) -> str:

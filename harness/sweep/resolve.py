@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from harness.errors import UserError
 from harness.nn.trunk import TrunkGeometry
-from harness.sweep import geometry, identity
+from harness.sweep import geometry, identity, weights_source
 from harness.sweep.blocks import BlockChecker, Checked, LoadVariant
 from harness.sweep.document import BLOCKS, assign
 from harness.sweep.expand import Axis, Point
@@ -30,7 +30,7 @@ class Row:
     """One configuration without its seed."""
 
     row_id: str
-    blocks: dict[str, dict[str, Any]]
+    blocks: dict[str, dict[str, Any] | None]
     text: str
     data_identity: str
 
@@ -70,15 +70,15 @@ class Resolver:
         for path, node in point.settings.items():
             keys[path[0]] = (*keys[path[0]], (path, id(node)))
         checked = self._checked(point, keys)
-        if checked is None or not self._fits(checked):
+        if checked is None or not self._fits(checked) or not self._find_weights(checked["weights"]):
             return None
-        texts, blocks = {}, {}
+        texts: dict[str, str] = {}
+        blocks: dict[str, dict[str, Any] | None] = {}
         for name in CONFIG_BLOCKS:
             # data and readout take a default from the model
             shared = id(checked["model"]) if name in ("data", "readout") else 0
-            blocks[name], texts[name] = self._once(
-                ("final", name, id(checked[name]), shared), self._final, name, checked
-            )
+            blocks[name], text = self._once(("final", name, id(checked[name]), shared), self._final, name, checked)
+            texts |= {} if text is None else {name: text}
         found = self._once(("identity", id(checked["data"])), self._identity, checked["data"])
         text = identity.config_text(texts)
         return None if found is None else Row(identity.row_id(text, found), blocks, text, found)
@@ -159,8 +159,25 @@ class Resolver:
         value = node.plain()
         return node.mark, f"{via}{field}" + ("" if isinstance(value, dict | list) else f"={value}"), problem.message
 
-    def _final(self, name: str, checked: Checks) -> tuple[dict[str, Any], str]:
+    def _find_weights(self, weights: Checked) -> str | None:
+        """Content hash of the file of weights, "" where there are none, None where it cannot be used."""
+        return cast(str | None, self._once(("weights", id(weights)), self._weights, weights))
+
+    def _weights(self, weights: Checked) -> str | None:
+        if weights.config is None:
+            return ""
+        try:
+            return weights_source.verified(weights.config.file, weights.config.sha256)[1]
+        except UserError as error:
+            node, _, via = nearest(weights.node, ("file",))
+            self.faults.absorb(error, node.mark, f"{via}weights.file")
+            return None
+
+    def _final(self, name: str, checked: Checks) -> tuple[dict[str, Any] | None, str | None]:
+        """A block with every default filled in, and its identity; both None for an optional block that is left out."""
         config = checked[name].config
+        if config is None:
+            return None, None
         model = geometry.resolve_size(checked["model"].config)
         fields: dict[str, Any] = (model if name == "model" else config).model_dump(mode="json")
         if name == "variant":
@@ -169,6 +186,8 @@ class Resolver:
             fields["num_heads"] = model.num_heads
         if name == "data" and fields.get("scale_size", 0) is None:
             fields["scale_size"] = model.crop_size
+        if name == "weights":
+            fields["sha256"] = self._find_weights(checked[name])
         if name == "train" and fields["device"] == "auto":
             fields["device"] = self._once("device", self.device)
         return fields, identity.block_text(name, fields)

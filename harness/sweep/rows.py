@@ -6,21 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.errors import did_you_mean
-from harness.sweep.document import NAMED_BLOCKS
+from harness.sweep.document import NAMED_BLOCKS, OPTIONAL_BLOCKS
 from harness.sweep.expand import Axis
 from harness.sweep.faults import FaultList, describe
 from harness.sweep.identity import canonical_json
 from harness.sweep.node import Node
 from harness.sweep.resolve import Row
 
-Blocks = Mapping[str, Mapping[str, Any]]
+Blocks = Mapping[str, Mapping[str, Any] | None]
 _ABSENT = object()
 
 
 def value_at(blocks: Blocks, path: Axis) -> Any:
-    """The resolved value of a varied path; a named block is shown by its name, a field it lacks is None."""
+    """The resolved value of a varied path; a whole block is shown by its name or file, a field it lacks is None."""
     value: Any = blocks
-    for part in path if len(path) > 1 else (*path, "name"):
+    for part in path if len(path) > 1 else (*path, "file" if path[0] in OPTIONAL_BLOCKS else "name"):
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
 
@@ -29,9 +29,10 @@ def telling_axes(rows: Sequence[Row], axes: Sequence[Axis]) -> list[Axis]:
     """The varied paths, and after them fields that alone tell rows apart (one variant twice, with other fields)."""
     found = list(axes)
     for group in _groups(rows, found):
-        for block, fields in group[0].blocks.items():
-            for field in fields:
-                values = {canonical_json(row.blocks[block].get(field)) for row in group}
+        for block in group[0].blocks:
+            fields = [row.blocks[block] or {} for row in group]
+            for field in dict.fromkeys(field for of_row in fields for field in of_row):
+                values = {canonical_json(of_row.get(field)) for of_row in fields}
                 if len(values) > 1 and (block, field) not in found:
                     found.append((block, field))
     return found
@@ -119,7 +120,8 @@ def find_baseline(
 
 def _no_row(key: str, wanted: Node, present: Mapping[str, Any], rows: Mapping[str, Row]) -> str:
     if not present:
-        fields = {f"{block}.{field}" for row in rows.values() for block in row.blocks for field in row.blocks[block]}
+        filled = [item for row in rows.values() for item in row.blocks.items()]
+        fields = {f"{block}.{field}" for block, of_block in filled for field in of_block or ()}
         return f"no row has such a field.{did_you_mean(key, sorted(fields | {'label'}))}"
     seen = list(dict.fromkeys(_shown(value) for value in present.values()))
     more = ", ..." if len(seen) > 10 else ""

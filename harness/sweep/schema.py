@@ -176,6 +176,43 @@ class LaunchConfig(StrictConfig):
     checkpoint_every_steps: Positive = Field(100, description="optimizer steps between checkpoints")
 
 
+class WeightsConfig(StrictConfig):
+    """Weights that a trial starts from; docs/weights.md. Null for the whole block: none."""
+
+    file: Annotated[str, Field(min_length=1)] = Field(
+        description=".safetensors, .pt, .pth, .pyth, .bin or .npz file, or hf://org/name[@revision][/file]"
+    )
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        None, description="content of the file; filled in at planning, and what counts for a trial's identity"
+    )
+    layout: Literal[
+        "auto",
+        "timm_vit",
+        "vit_npz",
+        "xvit",
+        "timesformer",
+        "motionformer",
+        "hf_timesformer",
+        "hf_vivit",
+        "hf_videomae",
+    ] = Field("auto", description="auto: by the file's keys")
+    spatial_interpolation: Literal[
+        "auto", "bicubic", "bicubic_antialias", "bilinear_corners", "nearest", "nearest_flat"
+    ] = Field("auto", description="of positions, for another crop; auto: as the layout's source does it")
+    temporal_interpolation: Literal["auto", "nearest", "linear", "tile"] = Field(
+        "auto", description="of positions, for another number of frames; auto: as the layout's source does it"
+    )
+    tubelet_inflation: Literal["central_frame", "average"] = Field(
+        "central_frame", description="where the patch kernel of an image goes in a tubelet"
+    )
+    position_frames: Positive | None = Field(
+        None, description="token frames of a file's joint positions; needed where their number differs from the model's"
+    )
+    classifier: Literal["drop", "keep"] = Field(
+        "drop", description="keep: the file's classifier too, for the same classes"
+    )
+
+
 class TrialConfig(StrictConfig):
     """One fully resolved configuration with its seed."""
 
@@ -186,6 +223,7 @@ class TrialConfig(StrictConfig):
     global_tokens: GlobalTokensConfig = GlobalTokensConfig()
     train: TrainConfig = TrainConfig()
     measure: MeasureConfig = MeasureConfig()
+    weights: WeightsConfig | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)]
 
 

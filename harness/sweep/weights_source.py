@@ -67,7 +67,5 @@ def verified(file: str, expected: str | None) -> tuple[Path, str]:
     path = locate(file)
     found = sha256(path)
     if expected is not None and found != expected:
-        raise UserError(
-            f"{file}: its SHA-256 is {found}, not {expected}; the file has changed. Plan the sweep again to use it as it is"
-        )
+        raise UserError(f"{file}: its SHA-256 is {found}, not {expected}; it has changed; plan the sweep again")
     return path, found

@@ -11,8 +11,13 @@ from torch import Tensor
 
 from harness.api import Tokens, TrunkGeometry
 from harness.registry import load_variant
-from tests.golden.official import DTYPES, TOLERANCE, Golden, difference, load, loaded
+from tests.golden.official import DTYPES, TOLERANCE, Golden, difference, load, loaded, renamed
 
+RULES = [
+    *((rf"attn\.(pool|norm)_{name}\.(.*)", rf"attn.\1.{i}.\2") for i, name in enumerate("qkv")),
+    *((rf"attn\.rel_pos_{name}", f"attn.rel_pos.{i}") for i, name in enumerate("thw")),
+    (r"(.*)", r"\1"),
+]
 FILES = ["mvit2_block_qpool", "mvit2_block_same"]
 
 
@@ -22,12 +27,14 @@ def run(golden: Golden, dtype: torch.dtype, knobs: dict[str, Any], **changed: An
     frames, height, width = config["input_size"]
     trunk = {"embed_dim": config["dim"], "depth": 1, "num_heads": config["num_heads"], "mlp_ratio": config["mlp_ratio"]}
     trunk |= {"num_frames": frames, "height": height, "width": width, **changed}
-    variant_class = load_variant("pooled")
+    variant_class: Any = load_variant("pooled")
     fields = variant_class.Config(kv_stride=config["stride_kv"], **knobs)
     build = sys.modules[variant_class.__module__].PooledBlock
     block = build(TrunkGeometry(**trunk), 0, fields, (frames, height, width), config["stride_q"], config["dim_out"])
     x = golden.values["input"].to(dtype)
-    state = golden.state if fields.relative_position else {k: v for k, v in golden.state.items() if "rel_pos" not in k}
+    state = renamed(golden.state, RULES)
+    if knobs.get("relative_position") is False:
+        state = {key: value for key, value in state.items() if "rel_pos" not in key}
     with torch.no_grad():
         tokens = Tokens(x[:, 1:].unflatten(1, (frames, height, width)), x[:, 0])
         out = loaded(block, state).to(dtype)(tokens)

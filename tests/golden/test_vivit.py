@@ -77,23 +77,29 @@ def joined(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def build(name: str, golden: Golden, **changed: object) -> VideoTransformer:
     """Our model of the file's configuration; `changed` fields of the trunk differ from it."""
-    config, variant = golden.config, {"name": VARIANTS[name]}
+    config, variant = golden.config, dict[str, Any](name=VARIANTS[name])
     (frames, crop, _), (patch, _, tubelet) = config["input_thw"], config["patch_hwt"]
     separate = variant["name"] == "factorised_encoder"
     fields: dict[str, Any] = {
-        **{"embed_dim": config["hidden_size"], "depth": config["num_layers"], "num_heads": config["num_heads"]},
-        **{"mlp_ratio": config["mlp_dim"] / config["hidden_size"], "gelu": "tanh"},
-        **{"num_frames": frames, "crop_size": crop, "patch_size": patch, "tubelet_size": tubelet},
-        **{"temporal_position": "none", "spatial_position": "learned" if separate else "none"},
-        **{"joint_position": "none" if separate else "learned"},
+        "embed_dim": config["hidden_size"],
+        "depth": config["num_layers"],
+        "num_heads": config["num_heads"],
+        "mlp_ratio": config["mlp_dim"] / config["hidden_size"],
+        "gelu": "tanh",
+        "num_frames": frames,
+        "crop_size": crop,
+        "patch_size": patch,
+        "tubelet_size": tubelet,
+        "temporal_position": "none",
+        "spatial_position": "learned" if separate else "none",
+        "joint_position": "none" if separate else "learned",
         **changed,
     }
     state = renamed(renamed(torch_layout(golden.state), RULES), OWNERS)
     readout: ReadoutConfig = ClassTokenReadout(name="class_token")
     if config["classifier"] == "gap":
         readout = MeanTokensReadout(name="mean_tokens")
-    block = {**variant, **knobs(config)}
-    return video_transformer(ModelConfig(**fields), block, readout, config["num_classes"], state)
+    return video_transformer(ModelConfig(**fields), variant | knobs(config), readout, config["num_classes"], state)
 
 
 def knobs(config: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from harness.sweep.plan import Plan
 Faults = Callable[..., list[Fault]]
 
 VIDEO = {"train_list": "a", "val_list": "b", "test_list": "c"}
+REQUIRED: dict[str, dict[str, Any]] = {"video_list": VIDEO, "weights": {"file": "a.npz"}}
 GOOD: dict[str, Any] = {"question": "q", "data": {"name": "moving_shapes"}, "variant": {"name": "window"}}
 
 
@@ -43,7 +44,7 @@ IDS = [f"{block}.{name or ''}.{field}" for block, name, field, _ in FIELDS]
 
 def with_field(block: str, name: str | None, field: str, value: Any, drop: str | None = None) -> str:
     """A sweep file, one field a line, with one field of one block set; `drop` leaves a required field out."""
-    required = VIDEO if name == "video_list" else {}
+    required = REQUIRED.get(name or block, {})
     fields = {key: item for key, item in required.items() if key != drop}
     content = {**({"name": name} if name else {}), **fields, field: value}
     return yaml.safe_dump({**GOOD, block: content}, sort_keys=False, default_flow_style=False)

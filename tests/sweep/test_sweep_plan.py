@@ -185,7 +185,7 @@ def test_baseline(plan: MakePlan, baseline: str, row: int) -> None:
 
 def test_trial_id_is_the_documented_hash(plan: MakePlan) -> None:
     trial = plan(COMPLETE).trials[5]
-    blocks = {name: dict(block) for name, block in trial.config.items() if name != "seed"}
+    blocks = {name: dict(block) for name, block in trial.config.items() if name != "seed" and block is not None}
     del blocks["model"]["size"]
     content = {"config": blocks, "data": "moving_shapes 1", "seed": trial.seed}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))

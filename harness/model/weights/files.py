@@ -76,7 +76,9 @@ READERS: Mapping[str, Callable[[Path], Any]] = {
 
 def _unwrap(content: Any, path: Path) -> dict[str, Any]:
     for _ in range(3):
-        inner = next((name for name in CONTAINERS if isinstance(content, dict) and isinstance(content.get(name), dict)), None)
+        inner = next(
+            (name for name in CONTAINERS if isinstance(content, dict) and isinstance(content.get(name), dict)), None
+        )
         if inner is None:
             break
         content = content[inner]

@@ -1,4 +1,4 @@
-"""VideoMAE in the layouts of Hugging Face transformers, version 5 and before; the decoder of pre-training is left out."""
+"""VideoMAE in the layouts of Hugging Face transformers, version 5 and before; without the decoder of pre-training."""
 
 from __future__ import annotations
 

@@ -69,7 +69,8 @@ class Translated(NamedTuple):
 def module_rules(prefix: str, ours: str, names: Mapping[str, str]) -> tuple[Rule, ...]:
     """Rules for the weights and biases of modules of each layer: `prefix` is a pattern with one group, the layer."""
     return tuple(
-        Rule(rf"{prefix}\.{re.escape(theirs)}\.(weight|bias)", rf"{ours}.\1.{name}.\2") for theirs, name in names.items()
+        Rule(rf"{prefix}\.{re.escape(theirs)}\.(weight|bias)", rf"{ours}.\1.{name}.\2")
+        for theirs, name in names.items()
     )
 
 

@@ -18,7 +18,9 @@ class Item:
 
     def pattern(self) -> Item:
         """The same with layer numbers replaced by *, so that equal lines of all layers become one."""
-        ours, theirs = (re.sub(r"(?<=[._/])\d+(?=[._/])|(?<=encoderblock_)\d+", "*", name) for name in (self.ours, self.theirs))
+        ours, theirs = (
+            re.sub(r"(?<=[._/])\d+(?=[._/])|(?<=encoderblock_)\d+", "*", name) for name in (self.ours, self.theirs)
+        )
         return Item(ours, theirs, self.detail)
 
 

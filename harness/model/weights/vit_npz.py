@@ -54,7 +54,11 @@ LAYOUT = WeightsLayout(
         Rule("embedding/bias", "embed.proj.bias"),
         *_norm(_BLOCK + "LayerNorm_0", _OURS + "norm1"),
         *_norm(_BLOCK + "LayerNorm_2", _OURS + "norm2"),
-        *(rule for part, name in zip(PARTS, ("query", "key", "value"), strict=True) for rule in _query_key_value(part, name)),
+        *(
+            rule
+            for part, name in zip(PARTS, ("query", "key", "value"), strict=True)
+            for rule in _query_key_value(part, name)
+        ),
         Rule(_ATTENTION + "out/kernel", _OURS + "attn.proj.weight", transform=_from_heads),
         Rule(_ATTENTION + "out/bias", _OURS + "attn.proj.bias"),
         *_dense(_BLOCK + "MlpBlock_3/Dense_0", _OURS + "mlp.fc1"),

@@ -1,0 +1,39 @@
+"""`weights`: imports a file of weights into the first model of a sweep and prints the report; trains nothing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from harness.cli import arguments
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", help="the file of weights, or hf://org/name")
+    parser.add_argument(
+        "--for", dest="sweep", type=Path, required=True, metavar="SWEEP", help="a sweep file: its first row is built"
+    )
+    parser.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="PATH=VALUE",
+        help="override one field of the sweep, e.g. --set weights.classifier=keep (repeatable)",
+    )  # fmt: skip
+    arguments.add_variants(parser)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    from harness.data import data_identity, open_split
+    from harness.model.trunk import VideoTransformer
+    from harness.model.weights.apply import import_weights
+    from harness.sweep.plan import plan_sweep
+    from harness.sweep.schema import TrialConfig
+
+    overrides = [*parsed.overrides, f"weights.file={json.dumps(parsed.file, ensure_ascii=False)}"]
+    plan = plan_sweep(parsed.sweep, overrides, data_identity=data_identity, variant_dirs=parsed.variants)
+    trial = TrialConfig(**plan.trials[0].config)
+    assert trial.weights is not None
+    labels = open_split(trial.data, trial.model, "test", trial.seed).labels
+    model = VideoTransformer.of(trial, labels, parsed.variants)
+    print(f"{plan.name}, row {plan.trials[0].label}")
+    print(import_weights(model, trial.model, trial.weights).text())
+    return 0

@@ -1,0 +1,55 @@
+"""One line per trial, all numbers and the whole configuration: `trials.csv`, and `frame(run)` for notebooks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reports.records import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def frame(run: Run) -> pd.DataFrame:
+    """A row per planned trial; accuracies are fractions, times in ms, memory in bytes, NaN where there is none."""
+    import pandas as pd
+
+    lines = [
+        _line(run, row.label, int(seed), trial_id) for row in run.plan.rows for seed, trial_id in row.trials.items()
+    ]
+    return pd.DataFrame(lines)
+
+
+def write(run: Run, folder: Path) -> list[Path]:
+    """Writes `trials.csv`."""
+    path = folder / "trials.csv"
+    frame(run).to_csv(path, index=False)
+    return [path]
+
+
+def _line(run: Run, label: str, seed: int, trial_id: str) -> dict[str, Any]:
+    line: dict[str, Any] = {"trial_id": trial_id, "row": label, "seed": seed}
+    record = run.records.get(trial_id)
+    line["status"] = "done" if record else run.statuses[trial_id][0]
+    if record is None:
+        return line
+    for split, scores in record.scores.items():
+        line |= {f"{split}_{name}_top1": score.top1 for name, score in scores.items()}
+    costs = record.costs
+    line |= {"num_parameters": costs.num_parameters, "macs_per_view": costs.macs.macs_per_view}
+    line |= {"macs_status": costs.macs.status, "final_loss": record.training.final_loss}
+    if costs.memory:
+        line["train_step_peak_bytes"] = costs.memory.train_step_peak_bytes
+        line["inference_peak_bytes"] = costs.memory.inference_peak_bytes
+    if costs.timings:
+        line |= {f"{name}_ms": getattr(costs.timings, name).median_ms for name in ("latency", "inference", "train_step")}
+    return line | _flat(record.config)
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested configuration -> dotted fields."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

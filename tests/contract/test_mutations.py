@@ -1,0 +1,191 @@
+"""Planted bugs turn the contract red: deliberate edits of the variants' own text, and of the code they share.
+
+Each edit is one that somebody could make by mistake. The same checks are green without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from harness import contract
+from harness.contract import CHECKS, Broken, Case
+from harness.nn import attention, blocks
+from harness.registry import OUR_VARIANTS, load_variant
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A piece of a variant's file, what stands there instead, and the checks that have to see it."""
+
+    variant: str
+    old: str
+    new: str
+    seen_by: tuple[str, ...]
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+EDITS = {
+    "shifted the wrong way": Edit(
+        "mixing", "shift(x[..., first:end], offset, self.ends)", "shift(x[..., first:end], -offset, self.ends)",
+        ("reference",),
+    ),
+    "window twice as wide": Edit(
+        "mixing", "shift(x[..., first:end], offset, self.ends)", "shift(x[..., first:end], 2 * offset, self.ends)",
+        ("reference", "influence"),
+    ),
+    "ends repeated instead of zero": Edit(
+        "mixing", "filler if ends == \"replicate\" else torch.zeros_like(filler)", "filler", ("reference",)
+    ),
+    "mixing detached from the gradient": Edit(
+        "mixing", "self._mix_heads(z) if name in self.mixed", "self._mix_heads(z.detach()) if name in self.mixed",
+        ("reference",),
+    ),
+    "channels of all heads instead of each": Edit(
+        "mixing", "if self.per_head or not self.folds:", "if not self.folds:", ("reference",)
+    ),
+    "window of one frame more": Edit(
+        "local_window", "self.trunk.num_frames, self.config.temporal_window, self.config.dilation)",
+        "self.trunk.num_frames, self.config.temporal_window + 1, self.config.dilation)", ("reference", "influence"),
+    ),
+    "time and space swapped": Edit(
+        "divided", "y = self.drop_path(self.temporal_attn(self.temporal_norm1(x.transpose(1, 2))))",
+        "y = self.drop_path(self.temporal_attn(self.temporal_norm1(x))).transpose(1, 2)",
+        ("reference", "macs"),
+    ),
+    "class token left out": Edit("divided", "return cls + y[:, :, 0].mean(1), x", "return cls, x", ("reference", "influence")),
+    "class token summed instead of averaged": Edit(
+        "divided", "cls + y[:, :, 0].mean(1)", "cls + y[:, :, 0].sum(1)", ("reference",)
+    ),
+    "dropout in eval": Edit(
+        "divided", "y = self.drop_path(self.attn(", "y = nn.functional.dropout(self.attn(", ("determinism",)
+    ),
+    "layer after time attention unused": Edit(
+        "divided", "x + self.temporal_fc(y).transpose(1, 2)", "x + y.transpose(1, 2)", ("reference", "gradients", "macs")
+    ),
+    "zero initialisation forgotten": Edit(
+        "divided", "nn.init.zeros_(block.temporal_fc.weight)", "pass", ("degenerate cases",)
+    ),
+    "clips of a batch mixed up": Edit(
+        "divided", "self.mlp(self.norm2(z))", "self.mlp(self.norm2(z - z.mean(0)))", ("batch", "reference")
+    ),
+    "class-token policy declared wrong": Edit(
+        "joint", 'class_token = "clip"\n', 'class_token = "clip"\n    class_token_out = "none"\n', ("shapes",)
+    ),
+    "pairs miscounted": Edit("joint", "num_tokens, num_tokens**2)", "num_tokens, num_tokens * (num_tokens - 1))", ("macs",)),
+    "influence declared too wide": Edit(
+        "spatial_only", "layout.with_registers(layout.same_frame())", "layout.everyone()", ("influence",)
+    ),
+    "source not named": Edit("spatial_only", "Source: TimeSformer", "From TimeSformer", ("description",)),
+    "halves of the heads swapped": Edit(
+        "factorised_dot_product", "torch.cat([over_time, attend(*space)], dim=2)",
+        "torch.cat([attend(*space), over_time], dim=2)", ("reference",),
+    ),
+    "norm of the other step": Edit(
+        "factorised_self_attention", "self.attn(self.norm1(x))", "self.attn(self.temporal_norm1(x))", ("reference", "gradients")
+    ),
+    "query of the wrong frame": Edit(
+        "trajectory", "query = self.proj_q(own.permute(0, 3, 1, 2)", "query = self.proj_q(own.flip(-1).permute(0, 3, 1, 2)",
+        ("reference",),
+    ),
+    "windows not shifted back": Edit(
+        "window3d", ".roll(self.shift, axes)\n", ".roll([-s for s in self.shift], axes)\n", ("reference", "influence"),
+        {"window": [2, 2, 2]},
+    ),
+    "mask between rolled windows forgotten": Edit(
+        "window3d", "bias.masked_fill(~together, float(\"-inf\")) if moved else bias", "bias", ("reference",),
+        {"window": [2, 2, 2]},
+    ),
+    "next and previous frame exchanged": Edit(
+        "token_shift", "torch.cat([later, earlier, x[..., 2 * fold :]], dim=-1)",
+        "torch.cat([earlier, later, x[..., 2 * fold :]], dim=-1)", ("reference",),
+    ),
+}  # fmt: skip
+
+
+def is_red(check: str, case: Case) -> bool:
+    try:
+        CHECKS[check](case)
+    except Broken:
+        return True
+    return False
+
+
+@cache
+def is_red_unedited(check: str, variant: str, config: tuple[tuple[str, Any], ...]) -> bool:
+    return is_red(check, Case("default", load_variant(variant), {key: list(value) for key, value in config}))
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edit_turns_the_contract_red(name: str, tmp_path: Path) -> None:
+    edit = EDITS[name]
+    text = (OUR_VARIANTS / f"{edit.variant}.py").read_text(encoding="utf-8")
+    assert edit.old in text, f"{edit.variant}.py has changed; the planted bug {name!r} needs a new place"
+    planted = f"planted_{list(EDITS).index(name)}"
+    (tmp_path / f"{planted}.py").write_text(text.replace(edit.old, edit.new), encoding="utf-8")
+    case = Case("default", load_variant(planted, [tmp_path]), edit.config)
+    for check in edit.seen_by:
+        config = tuple((key, tuple(value)) for key, value in edit.config.items())
+        assert not is_red_unedited(check, edit.variant, config), f"{check} is red before anything is planted"
+        assert is_red(check, case), f"{check} does not see: {name}"
+
+
+def lost_scale(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
+
+
+def wrong_half(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    return F.scaled_dot_product_attention(k, q, v, attn_mask=mask)
+
+
+def hidden_in_a_loop(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Right numbers, but out of an operator of which nobody knows the cost."""
+    return torch.einsum("...nm,...mc->...nc", torch.cdist(q, k).neg().softmax(-1), v)
+
+
+SHARED: dict[str, tuple[Callable[..., Tensor], tuple[str, ...]]] = {
+    "lost scale": (lost_scale, ("reference",)),
+    "queries and keys swapped": (wrong_half, ("reference",)),
+    "operator of unknown cost": (hidden_in_a_loop, ("macs",)),
+}
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_a_bug_in_the_attention_that_all_share_is_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    planted, seen_by = SHARED[name]
+    case = Case("default", load_variant("joint"))
+    assert not any(is_red(check, case) for check in seen_by)
+    monkeypatch.setattr(attention, "attend", planted)
+    for check in seen_by:
+        assert is_red(check, case), f"{check} does not see: {name}"
+
+
+def test_fused_and_plain_attention_are_held_against_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case("default", load_variant("joint"))
+    assert not is_red("plain attention", case)
+    fused = F.scaled_dot_product_attention
+    monkeypatch.setattr(F, "scaled_dot_product_attention", lambda q, k, v, attn_mask=None: fused(q, k, v, attn_mask, scale=1.0))
+    assert is_red("plain attention", case)
+
+
+def test_drop_path_in_eval_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case("default", load_variant("joint"))
+    monkeypatch.setattr(
+        blocks.DropPath, "forward", lambda self, x: x if self.rate == 0 else F.dropout(x, self.rate, training=True)
+    )
+    assert is_red("determinism", case)
+
+
+def test_registers_left_behind_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_registers = next(case for case in contract.cases("joint") if case.label == "registers=2")
+    assert not is_red("influence", with_registers)
+    monkeypatch.setattr(blocks.Block, "mix", lambda self, x: F.pad(self.attn(x[:, :-2]), (0, 0, 0, 2)))
+    assert is_red("influence", with_registers)

@@ -1,0 +1,93 @@
+"""The house keeps its order: imports point down, files stay small, the tree holds what it should."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+#: from top to bottom; a module may import its own room and those after it
+ROOMS = [
+    "harness.__main__", "harness.cli", "harness.contract", "harness.launch", "harness.worker", "harness.measure",
+    "harness.train", "harness.data", "harness.model", "harness.sweep", "harness.stats", "harness.store",
+    "harness.record", "harness.registry", "harness.api", "harness.nn", "harness.errors", "harness.units",
+]  # fmt: skip
+#: reports/ stands beside the machine: the command line calls it, it reads records
+REPORTS_MAY = {"harness", "harness.record", "harness.stats", "harness.units", "harness.errors", "harness.store", "reports"}
+
+
+def modules(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Modules that a file imports, at the top or inside functions."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def room(name: str) -> str | None:
+    return next((item for item in ROOMS if name == item or name.startswith(item + ".")), None)
+
+
+@pytest.mark.parametrize("path", modules("harness"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_down(path: Path) -> None:
+    own = room(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"))
+    if own is None:  # harness/__init__.py
+        return
+    for name in imported(path):
+        other = room(name)
+        assert other is None or ROOMS.index(other) >= ROOMS.index(own), f"{own} imports {name}, which lies above it"
+        assert not name.startswith("variants"), f"{name} is imported by name: variants are found by file"
+        assert not name.startswith("reports") or own == "harness.cli", f"{own} imports {name}"
+
+
+@pytest.mark.parametrize("path", modules("variants"), ids=lambda path: path.stem)
+def test_a_variant_imports_the_api_only(path: Path) -> None:
+    allowed = ("harness.api", "torch", "einops", "collections", "typing", "math", "dataclasses", "itertools", "__future__")
+    for name in imported(path):
+        assert name == "harness.api" or name.startswith(allowed), f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", modules("reports"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_report_knows_records_and_no_torch(path: Path) -> None:
+    for name in imported(path):
+        top = name.split(".")[0]
+        assert top not in ("torch", "variants"), f"{path.name} imports {name}"
+        if top == "harness":
+            assert any(name == item or name.startswith(item + ".") for item in REPORTS_MAY), f"{path.name} imports {name}"
+
+
+def test_files_stay_readable() -> None:
+    long = {}
+    for path in [*modules("harness"), *modules("variants"), *modules("reports")]:
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        if lines > 400:
+            long[str(path.relative_to(ROOT))] = lines
+    assert not long
+
+
+@pytest.mark.parametrize("tool", [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]], ids=["ruff", "format", "mypy"])
+def test_tools_find_nothing(tool: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-m", *tool], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+
+
+def test_nothing_committed_names_a_machine() -> None:
+    words = ["/wor" + "k/", "/roo" + "t/", "../sha" + "red", "/opt/" + "wheels"]
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    files = done.stdout.split() or [str(path.relative_to(ROOT)) for path in ROOT.rglob("*.py")]
+    for name in files:
+        path = ROOT / name
+        if path.suffix in (".py", ".md", ".yaml", ".toml", ".txt", ".cff", ".json", "") and path.is_file():
+            text = path.read_text(encoding="utf-8", errors="ignore")
+            assert not any(word in text for word in words), name
