@@ -70,7 +70,7 @@ class Resolver:
         for path, node in point.settings.items():
             keys[path[0]] = (*keys[path[0]], (path, id(node)))
         checked = self._checked(point, keys)
-        if checked is None or not self._fits(checked) or not self._find_weights(checked["weights"]):
+        if checked is None or not self._fits(checked) or self._find_weights(checked["weights"]) is None:
             return None
         texts: dict[str, str] = {}
         blocks: dict[str, dict[str, Any] | None] = {}

@@ -194,5 +194,6 @@ def ceiling_notes(run: Run) -> list[str]:
         order = [label for label in labels(run) if label in known]
         parts = [f"{' or '.join(units.percent(value) for value in sorted(known[label]))} {label}" for label in order]
         differ = " (where two are given, rows differ in data)" if any(len(v) > 1 for v in known.values()) else ""
-        notes.append(f"Ceiling: a {kind.replace('_', ' ')} model reaches at most {', '.join(parts)}{differ}.")
+        model = "Chance is" if kind == "chance" else f"Ceiling: a {kind.replace('_', ' ')} model reaches at most"
+        notes.append(f"{model} {', '.join(parts)}{differ}.")
     return notes

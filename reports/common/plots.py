@@ -91,18 +91,27 @@ def file_name(text: str) -> str:
 
 def draw_ceilings(axes: Axes, run: Run, label: str, *, vertical: bool = False) -> None:
     """Dashed lines at the best accuracy (percent) each kind of model can reach; where rows differ in it, none."""
-    for (kind, name), values in sorted(ceilings(run).items()):
-        value = 100 * min(values)
-        if name != label or len(values) > 1 or value >= 100:
-            continue
-        text = axes.get_xaxis_transform() if vertical else axes.get_yaxis_transform()
+    for value, text in _ceiling_lines(run, label).items():
+        transform = axes.get_xaxis_transform() if vertical else axes.get_yaxis_transform()
         (axes.axvline if vertical else axes.axhline)(value, color=MUTED, linestyle=(0, (5, 3)), linewidth=1, zorder=1)
         axes.annotate(
-            f"{kind.replace('_', ' ')}: at most {units.percent(value / 100, 0)}",
-            (value, 1) if vertical else (1, value), xycoords=text, xytext=(0, 3) if vertical else (-3, -3),
+            text, (value, 1) if vertical else (1, value), xycoords=transform, xytext=(0, 3) if vertical else (-3, -3),
             textcoords="offset points", color=MUTED, fontsize=7.5,
             ha="center" if vertical else "right", va="bottom" if vertical else "top",
         )  # fmt: skip
+
+
+def _ceiling_lines(run: Run, label: str) -> dict[float, str]:
+    """Accuracy in percent -> what cannot do better; kinds of models with the same ceiling share a line."""
+    kinds: dict[float, list[str]] = {}
+    for (kind, name), values in sorted(ceilings(run).items()):
+        value = 100 * min(values)
+        if name == label and len(values) == 1 and value < 100:
+            kinds.setdefault(value, []).append(kind.replace("_", " "))
+    return {
+        value: f"{', '.join(names)}: {'' if names == ['chance'] else 'at most '}{units.percent(value / 100, 0)}"
+        for value, names in kinds.items()
+    }
 
 
 def seeds_text(rows: Sequence[RowSummary]) -> str:

@@ -78,7 +78,7 @@ EDITS = {
         "divided", "self.mlp(self.norm2(z))", "self.mlp(self.norm2(z - z.mean(0)))", ("batch", "reference")
     ),
     "class-token policy declared wrong": Edit(
-        "joint", 'class_token = "clip"\n', 'class_token = "clip"\n    class_token_out = "none"\n', ("shapes",)
+        "trajectory", 'class_token = "clip"\n', 'class_token = "clip"\n    class_token_out = "none"\n', ("shapes",)
     ),
     "pairs miscounted": Edit("joint", "num_tokens, num_tokens**2)", "num_tokens, num_tokens * (num_tokens - 1))", ("macs",)),
     "influence declared too wide": Edit(

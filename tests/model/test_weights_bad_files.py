@@ -38,6 +38,7 @@ def refused(path: Path, message: str, built: Any = None, **fields: Any) -> None:
     assert all(value.equal(before[name]) for name, value in model[0].state_dict().items())
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("ending", [".pt", ".pth", ".bin"])
 def test_code_in_a_pickle_is_refused_and_not_run(ending: str, tmp_path: Path) -> None:
     file, trace = tmp_path / f"bomb{ending}", tmp_path / "trace"

@@ -101,7 +101,7 @@ def test_fields_vary_and_tell_rows_apart(plan: MakePlan) -> None:
         ("weights: a.npz\n", "4:10", "expected a mapping, got text 'a.npz'"),
         ("weights: {file: a.npz, layuot: xvit}\n", "4:24", "Did you mean layout?"),
         (f"weights: {{file: a.npz, sha256: {'0' * 64}}}\n", "4:17", "it has changed"),
-        ("vary:\n- grid: {weights: [null, {file: b.npz}]}\n", "5:41", "vary.weights.file: b.npz: no such file"),
+        ("vary:\n- grid: {weights: [null, {file: b.npz}]}\n", "5:33", "vary.weights.file: b.npz: no such file"),
         ("weights: {file: hf://name}\n", "4:17", "write hf://org/name"),
     ],
 )

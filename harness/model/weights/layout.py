@@ -126,8 +126,8 @@ def _transformed(rule: Rule, tensor: Tensor, key: str, file: str) -> Tensor:
 def _joined(target: str, given: Mapping[str, tuple[str, Tensor]], file: str) -> tuple[str, Tensor]:
     missing = [part for part in PARTS if part not in given]
     if missing:
-        keys = ", ".join(key for key, _ in given.values())
-        raise UserError(f"{file}: {', '.join(missing)} of {target} missing beside {keys}")
+        present = ", ".join(key for key, _ in given.values())
+        raise UserError(f"{file}: {', '.join(missing)} of {target} missing beside {present}")
     keys, tensors = zip(*(given[part] for part in PARTS), strict=True)
     return ", ".join(keys), torch.cat(tensors)
 
