@@ -6,7 +6,6 @@ docstring is what `list variants` shows: its first line, and the line that begin
 
 from __future__ import annotations
 
-from abc import ABC
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -16,7 +15,16 @@ from torch import Tensor, nn
 
 from harness.nn import count, grid, plain
 from harness.nn.attention import Attention, attend, plain_attention
-from harness.nn.blocks import Block, DropPath, FrameAttention, FrameBlock, FrameEncoder, Mlp, SequenceEncoder, TokensEncoder
+from harness.nn.blocks import (
+    Block,
+    DropPath,
+    FrameAttention,
+    FrameBlock,
+    FrameEncoder,
+    Mlp,
+    SequenceEncoder,
+    TokensEncoder,
+)
 from harness.nn.config import StrictConfig as VariantConfig
 from harness.nn.layout import Layout, then
 from harness.nn.tokens import ClassToken, FrameTokens, Tokens, from_sequence, to_sequence
@@ -51,7 +59,7 @@ class DegenerateCase:
     patches_only: bool = False
 
 
-class Variant(ABC):
+class Variant:
     """A way in which the tokens of a clip exchange information.
 
     Most variants say what one layer does (`build_block`, `block_macs`, `block_influence`, `reference_block`); one
@@ -90,7 +98,7 @@ class Variant(ABC):
         """The encoder, `Tokens` -> `Tokens`."""
         return self.encoder_type(self.build_block(layer) for layer in range(self.trunk.depth))
 
-    def initialise(self, encoder: nn.Module) -> None:  # noqa: B027 (optional: most schemes start as the trunk does)
+    def initialise(self, encoder: nn.Module) -> None:
         """Sets initial weights that differ from the trunk's (truncated normal 0.02, biases 0)."""
 
     def image_weights(self) -> Mapping[str, str]:

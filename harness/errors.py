@@ -30,9 +30,7 @@ class UserError(Exception):
     """Input that cannot be used. Carries every fault that was found, not only the first."""
 
     def __init__(self, message: str | Iterable[Fault]):
-        self.faults: tuple[Fault, ...] = (
-            (Fault("", "", message),) if isinstance(message, str) else tuple(message)
-        )
+        self.faults: tuple[Fault, ...] = (Fault("", "", message),) if isinstance(message, str) else tuple(message)
         super().__init__("\n".join(str(fault) for fault in self.faults))
 
 

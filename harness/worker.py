@@ -184,7 +184,9 @@ def _train(folder: TrialFolder, reporter: Reporter, stop: StopRequest) -> int:
         reporter.end("preempted", f"stopped on request at step {reporter.status.step}")
         return EXIT_PREEMPTED
     scores = {split: evaluate(model, sources[split], trial.train) for split in ("val", "test")}
-    folder.write_record(_record(folder.trial_id, trial, launch, progress, scores, _costs(model, trial, launch, sources)))
+    folder.write_record(
+        _record(folder.trial_id, trial, launch, progress, scores, _costs(model, trial, launch, sources))
+    )
     reporter.end("queued", "trained; to be measured")
     return EXIT_DONE
 

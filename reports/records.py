@@ -30,8 +30,8 @@ class Run:
 def load(run: Path) -> Run:
     """Reads `plan.json` and, for each trial of the plan, its `record.json` and `status.json` where they exist.
 
-    A trial without a readable status file is pending: statuses are hints, the records are the truth. Trial folders that the plan does not name (rows since removed from the
-    sweep file) are no part of the question and are not read.
+    A trial without a readable status file is pending: statuses are hints, the records are the truth. Trial folders
+    that the plan does not name (rows since removed from the sweep file) are no part of the question and are not read.
 
     Raises:
         UserError: files that are missing, broken or of a newer schema; all of them at once.

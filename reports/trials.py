@@ -43,7 +43,9 @@ def _line(run: Run, label: str, seed: int, trial_id: str) -> dict[str, Any]:
         line["train_step_peak_bytes"] = costs.memory.train_step_peak_bytes
         line["inference_peak_bytes"] = costs.memory.inference_peak_bytes
     if costs.timings:
-        line |= {f"{name}_ms": getattr(costs.timings, name).median_ms for name in ("latency", "inference", "train_step")}
+        line |= {
+            f"{name}_ms": getattr(costs.timings, name).median_ms for name in ("latency", "inference", "train_step")
+        }
     return line | _flat(record.config)
 
 

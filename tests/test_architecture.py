@@ -17,7 +17,15 @@ ROOMS = [
     "harness.record", "harness.registry", "harness.api", "harness.nn", "harness.errors", "harness.units",
 ]  # fmt: skip
 #: reports/ stands beside the machine: the command line calls it, it reads records
-REPORTS_MAY = {"harness", "harness.record", "harness.stats", "harness.units", "harness.errors", "harness.store", "reports"}
+REPORTS_MAY = {
+    "harness",
+    "harness.record",
+    "harness.stats",
+    "harness.units",
+    "harness.errors",
+    "harness.store",
+    "reports",
+}
 
 
 def modules(folder: str) -> list[Path]:
@@ -53,7 +61,17 @@ def test_imports_point_down(path: Path) -> None:
 
 @pytest.mark.parametrize("path", modules("variants"), ids=lambda path: path.stem)
 def test_a_variant_imports_the_api_only(path: Path) -> None:
-    allowed = ("harness.api", "torch", "einops", "collections", "typing", "math", "dataclasses", "itertools", "__future__")
+    allowed = (
+        "harness.api",
+        "torch",
+        "einops",
+        "collections",
+        "typing",
+        "math",
+        "dataclasses",
+        "itertools",
+        "__future__",
+    )
     for name in imported(path):
         assert name == "harness.api" or name.startswith(allowed), f"{path.name} imports {name}"
 
@@ -64,7 +82,9 @@ def test_a_report_knows_records_and_no_torch(path: Path) -> None:
         top = name.split(".")[0]
         assert top not in ("torch", "variants"), f"{path.name} imports {name}"
         if top == "harness":
-            assert any(name == item or name.startswith(item + ".") for item in REPORTS_MAY), f"{path.name} imports {name}"
+            assert any(name == item or name.startswith(item + ".") for item in REPORTS_MAY), (
+                f"{path.name} imports {name}"
+            )
 
 
 def test_files_stay_readable() -> None:
@@ -76,7 +96,9 @@ def test_files_stay_readable() -> None:
     assert not long
 
 
-@pytest.mark.parametrize("tool", [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]], ids=["ruff", "format", "mypy"])
+@pytest.mark.parametrize(
+    "tool", [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]], ids=["ruff", "format", "mypy"]
+)
 def test_tools_find_nothing(tool: list[str]) -> None:
     done = subprocess.run([sys.executable, "-m", *tool], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]

@@ -33,7 +33,7 @@ from harness.api import (
 )
 
 
-class Config(VariantConfig):
+class DividedConfig(VariantConfig):
     """Knobs of divided space-time attention."""
 
     order: Literal["time_space", "space_time"] = "time_space"
@@ -46,8 +46,8 @@ class Config(VariantConfig):
 class Divided(Variant):
     """Divided space-time attention, one class token per clip."""
 
-    Config = Config
-    config: Config
+    Config = DividedConfig
+    config: DividedConfig
     class_token = "clip"
     default_readout = "class_token"
     encoder_type = TokensEncoder
@@ -134,14 +134,14 @@ class Divided(Variant):
 class DividedBlock(nn.Module):
     """One layer on `Tokens` with a class token per clip; parameter names as in the TimeSformer code."""
 
-    def __init__(self, trunk: TrunkGeometry, layer: int, config: Config):
+    def __init__(self, trunk: TrunkGeometry, layer: int, config: DividedConfig):
         super().__init__()
         dim, eps = trunk.embed_dim, trunk.norm_eps
         self.global_class = config.class_mode == "global"
         self.time_first = config.order == "time_space"
         self.temporal_norm1 = nn.LayerNorm(dim, eps=eps)
         self.temporal_attn = Attention(dim, trunk.num_heads, trunk.qkv_bias)
-        self.temporal_fc = nn.Identity() if config.temporal_fc == "none" else nn.Linear(dim, dim)
+        self.temporal_fc: Any = nn.Identity() if config.temporal_fc == "none" else nn.Linear(dim, dim)
         self.norm1 = nn.LayerNorm(dim, eps=eps)
         self.attn = Attention(dim, trunk.num_heads, trunk.qkv_bias)
         self.norm2 = nn.LayerNorm(dim, eps=eps)
@@ -149,6 +149,7 @@ class DividedBlock(nn.Module):
         self.drop_path = DropPath(trunk.layer_drop_path(layer))
 
     def forward(self, tokens: Tokens) -> Tokens:
+        assert tokens.cls is not None
         cls, grid = tokens.cls, tokens.patches.shape[1:4]
         x = tokens.patches.flatten(2, 3)
         steps = (self._time, self._space) if self.time_first else (self._space, self._time)
@@ -186,7 +187,5 @@ def global_class_attention(attention: Attention, cls: Tensor, x: Tensor) -> tupl
     qc, kc, vc = attention.project(cls.unsqueeze(1))
     copies = (c.unsqueeze(1).expand(-1, groups, -1, -1, -1) for c in (kc, vc))
     keys, values = (torch.cat([copy, z], dim=-2) for copy, z in zip(copies, (k, v), strict=True))
-    all_keys, all_values = (
-        torch.cat([c, z.transpose(1, 2).flatten(2, 3)], dim=-2) for c, z in ((kc, k), (vc, v))
-    )
+    all_keys, all_values = (torch.cat([c, z.transpose(1, 2).flatten(2, 3)], dim=-2) for c, z in ((kc, k), (vc, v)))
     return attention.merge(attend(qc, all_keys, all_values))[:, 0], attention.merge(attend(q, keys, values))

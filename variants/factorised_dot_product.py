@@ -48,11 +48,11 @@ class FactorisedDotProduct(Variant):
         return layout.same_place() | layout.same_frame()
 
     def reference_block(self, block: FrameBlock, x: Tensor, layout: Layout, layer: int) -> Tensor:
-        q, k, v = plain.project(block.attn, plain.norm(block.norm1, x))  # type: ignore[arg-type]
+        q, k, v = plain.project(block.attn, plain.norm(block.norm1, x))
         half, heads = self.trunk.embed_dim // 2, self.trunk.num_heads // 2
         time = plain.attend(q[..., :half], k[..., :half], v[..., :half], layout.same_place(), heads)
         space = plain.attend(q[..., half:], k[..., half:], v[..., half:], layout.same_frame(), heads)
-        x = x + plain.linear(block.attn.proj, torch.cat([time, space], dim=-1))  # type: ignore[arg-type]
+        x = x + plain.linear(block.attn.proj, torch.cat([time, space], dim=-1))
         return x + plain.mlp(block.mlp, plain.norm(block.norm2, x))
 
     def degenerate_cases(self) -> Iterator[DegenerateCase]:

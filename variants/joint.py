@@ -25,7 +25,7 @@ from harness.api import (
 )
 
 
-class Config(VariantConfig):
+class JointConfig(VariantConfig):
     """Knobs of joint attention."""
 
     class_token: Literal["clip", "none"] = Field(
@@ -36,13 +36,13 @@ class Config(VariantConfig):
 class Joint(Variant):
     """Full space-time attention, one class token per clip or none."""
 
-    Config = Config
-    config: Config
+    Config = JointConfig
+    config: JointConfig
     default_readout = "class_token"
     encoder_type = SequenceEncoder
     cannot_carry = {"summary": "every query sees all keys of all frames already"}
 
-    def __init__(self, config: Config, trunk: TrunkGeometry):
+    def __init__(self, config: JointConfig, trunk: TrunkGeometry):
         super().__init__(config, trunk)
         self.class_token = config.class_token
 

@@ -84,7 +84,7 @@ class LocalWindow(Variant):
         return layout.with_summaries(seen) if self.trunk.summaries(layer) else seen
 
     def reference_block(self, block: FrameBlock, x: Tensor, layout: Layout, layer: int) -> Tensor:
-        attention: WindowAttention = block.attn  # type: ignore[assignment]
+        attention: WindowAttention = block.attn
         q, k, v = plain.project(attention, plain.norm(block.norm1, x))
         allowed = layout.with_registers(self._seen(layout))
         if number := self.trunk.summaries(layer):

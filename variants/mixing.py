@@ -30,7 +30,7 @@ from harness.api import (
 )
 
 
-class Config(VariantConfig):
+class MixingConfig(VariantConfig):
     """Knobs of space-time mixing."""
 
     temporal_window: Annotated[int, Field(ge=0)] = Field(1, description="t_w, frames to each side")
@@ -45,8 +45,8 @@ class Config(VariantConfig):
 class Mixing(Variant):
     """Attention within each frame over keys and values mixed from the frames around it."""
 
-    Config = Config
-    config: Config
+    Config = MixingConfig
+    config: MixingConfig
     cannot_carry = {}
 
     def offsets(self, layer: int) -> list[int]:
@@ -73,9 +73,12 @@ class Mixing(Variant):
         if window and config.mixed_fraction and not _fold(config.mixed_fraction, channels, num_offsets):
             mixed = int(config.mixed_fraction * channels + 1e-9)
             head = f"a head (head_dim {channels}" if config.channel_layout == "per_head" else f"all heads ({channels}"
-            yield "temporal_window", (
-                f"{window} given: {num_offsets} neighbour frames share the {mixed} mixed channels of {head}, "
-                f"mixed_fraction {config.mixed_fraction}); largest that fits: {mixed // 2}"
+            yield (
+                "temporal_window",
+                (
+                    f"{window} given: {num_offsets} neighbour frames share the {mixed} mixed channels of {head}, "
+                    f"mixed_fraction {config.mixed_fraction}); largest that fits: {mixed // 2}"
+                ),
             )
         if isinstance(config.layers, list) and max(config.layers, default=0) >= self.trunk.depth:
             yield "layers", f"{max(config.layers)} given; layers are numbered 0 to {self.trunk.depth - 1}"
@@ -169,7 +172,7 @@ def shift(x: Tensor, offset: int, ends: str) -> Tensor:
 class MixingAttention(FrameAttention):
     """Frame attention whose queries, keys, values or input are mixed over time before use."""
 
-    def __init__(self, trunk: TrunkGeometry, layer: int, folds: list[tuple[int, int, int]], config: Config):
+    def __init__(self, trunk: TrunkGeometry, layer: int, folds: list[tuple[int, int, int]], config: MixingConfig):
         super().__init__(trunk, layer)
         self.folds = folds
         self.ends = config.ends

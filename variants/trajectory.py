@@ -66,7 +66,7 @@ class Trajectory(Variant):
         return layout.is_patch[None] | ~layout.is_patch[:, None]
 
     def reference_block(self, block: Block, x: Tensor, layout: Layout, layer: int) -> Tensor:
-        x = x + self._reference_attention(block.attn, plain.norm(block.norm1, x), layout)  # type: ignore[arg-type]
+        x = x + self._reference_attention(block.attn, plain.norm(block.norm1, x), layout)
         return x + plain.mlp(block.mlp, plain.norm(block.norm2, x))
 
     def _reference_attention(self, attention: TrajectoryAttention, x: Tensor, layout: Layout) -> Tensor:

@@ -98,7 +98,7 @@ class Window3d(Variant):
         return allowed, row.where(allowed, 0), real
 
     def reference_block(self, block: WindowBlock, x: Tensor, layout: Layout, layer: int) -> Tensor:
-        x = x + self._reference_attention(block.attn, plain.norm(block.norm1, x), layer)  # type: ignore[arg-type]
+        x = x + self._reference_attention(block.attn, plain.norm(block.norm1, x), layer)
         return x + plain.mlp(block.mlp, plain.norm(block.norm2, x))
 
     def _reference_attention(self, attention: WindowAttention, x: Tensor, layer: int) -> Tensor:

@@ -27,13 +27,20 @@ def add_sweep(parser: argparse.ArgumentParser) -> None:
 
 def add_runs(parser: argparse.ArgumentParser) -> None:
     """Where runs lie."""
-    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of all runs (default: runs)")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of all runs (default: runs)"
+    )
 
 
 def add_variants(parser: argparse.ArgumentParser) -> None:
     """Folders with variant files beside our own."""
     parser.add_argument(
-        "--variants", type=Path, action="append", default=[], metavar="DIR", help="folder with more variant files (repeatable)"
+        "--variants",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="folder with more variant files (repeatable)",
     )
 
 
@@ -62,5 +69,7 @@ def make_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{path}: cannot be made into a folder ({error.strerror}). Choose another with --runs.") from error
+        raise UserError(
+            f"{path}: cannot be made into a folder ({error.strerror}). Choose another with --runs."
+        ) from error
     return path

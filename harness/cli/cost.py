@@ -49,9 +49,7 @@ def run(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def cost_rows(
-    file: Path, overrides: list[str], variant_dirs: list[Path]
-) -> tuple[list[CostRow], list[Published]]:
+def cost_rows(file: Path, overrides: list[str], variant_dirs: list[Path]) -> tuple[list[CostRow], list[Published]]:
     """Every row of a sweep with its costs; of the published table beside the file, the rows that it does not build."""
     from harness.data import data_identity
     from harness.measure.planned import planned_costs

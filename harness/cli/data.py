@@ -18,7 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export.add_argument("--label", help="which label the lists carry (default: the task's first, e.g. verb for motion)")
     export.add_argument("--num-frames", type=arguments.positive_int, default=8)
     export.add_argument("--size", type=arguments.positive_int, default=16, help="pixels, before --scale")
-    export.add_argument("--scale", type=arguments.positive_int, default=1, help="each pixel becomes a square of this side")
+    export.add_argument(
+        "--scale", type=arguments.positive_int, default=1, help="each pixel becomes a square of this side"
+    )
     export.add_argument("--num-train", type=arguments.positive_int, default=2048)
     export.add_argument("--num-val", type=arguments.positive_int, default=128)
     export.add_argument("--num-test", type=arguments.positive_int, default=512)

@@ -24,7 +24,7 @@ from torch import Tensor
 from harness.api import Block, Field, Layout, SequenceEncoder, TrunkGeometry, Variant, VariantConfig, count, plain
 
 
-class Config(VariantConfig):
+class ${class_name}Config(VariantConfig):
     """Knobs, each with its unit; they are the fields of `variant:` in a sweep file."""
 
     reach: int = Field(1, ge=0, description="frames to each side that a token sees")
@@ -33,8 +33,8 @@ class Config(VariantConfig):
 class $class_name(Variant):
     """Who sees whom is one mask; replace `allowed` by your idea."""
 
-    Config = Config
-    config: Config
+    Config = ${class_name}Config
+    config: ${class_name}Config
     class_token = "clip"
     default_readout = "class_token"
     encoder_type = SequenceEncoder

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_sweep_file(parser)
-    parser.add_argument("--jobs", type=arguments.positive_int, metavar="N", help="trials at once (default: one per core or GPU)")
+    parser.add_argument(
+        "--jobs", type=arguments.positive_int, metavar="N", help="trials at once (default: one per core or GPU)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan with its costs and run nothing")
     parser.add_argument(
         "--only", action="append", default=[], metavar="WHAT",
-        help="run a part: FIELD=VALUE, seed=N, a row's label or the beginning of a trial id (repeatable: all must hold)",
+        help="run a part: FIELD=VALUE, seed=N, a row's label or the beginning of a trial id (repeatable: all hold)",
     )  # fmt: skip
     parser.add_argument(
         "--time-budget", type=arguments.parse_duration, metavar="TIME",

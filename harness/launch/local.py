@@ -108,7 +108,9 @@ class LocalPool:
                     waiting.append(item.task)  # a worker of an earlier launcher still has it: look again
                     not_before = time.monotonic() + LOCKED_RETRY_SECONDS
                 elif self._settle(item):
-                    succeeded.append(Task(item.task.trial, item.task.folder, "measure", item.task.num_threads, item.task.device))
+                    succeeded.append(
+                        Task(item.task.trial, item.task.folder, "measure", item.task.num_threads, item.task.device)
+                    )
             self._enforce_limits()
             self.watcher.tick(self.running, waiting)
             if self.running or waiting:
@@ -196,4 +198,3 @@ def _gpu_name(index: int) -> str:
     """The worker's CUDA_VISIBLE_DEVICES for the index-th GPU that we ourselves may see."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     return given.split(",")[index].strip() if given else str(index)
-

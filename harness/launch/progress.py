@@ -74,7 +74,9 @@ class PlainLines:
     def ended(self, task: Task, status: TrialStatus) -> None:
         self.clock.ended(task)
         if task.stage == "train" and status.status == "queued":
-            self._line(f"trained   {name_of(task)} (loss {status.loss:.3f})" if status.loss else f"trained   {name_of(task)}")
+            self._line(
+                f"trained   {name_of(task)} (loss {status.loss:.3f})" if status.loss else f"trained   {name_of(task)}"
+            )
             return
         self.num_ended += 1
         message = f": {status.message}" if status.message and status.status != "done" else ""
@@ -104,8 +106,8 @@ class LiveTable:
         self.clock = Clock(tasks)
         self.console = console or Console()
         self.bar = Progress(
-            TextColumn("[bold]trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[left]}"),
-            console=self.console,
+            TextColumn("[bold]trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"), console=self.console,
         )  # fmt: skip
         self.bar_id = self.bar.add_task("trials", total=len(tasks), left="")
         self.live = Live(self.bar, console=self.console, refresh_per_second=4, transient=True)
@@ -134,7 +136,9 @@ class LiveTable:
             status = item.task.folder.written_status()
             step = f"{status.step}/{status.num_steps}" if item.task.stage == "train" else ""
             loss = "" if status.loss is None else f"{status.loss:.3f}"
-            table.add_row(name_of(item.task), item.task.stage, step, loss, units.duration(time.monotonic() - item.started))
+            table.add_row(
+                name_of(item.task), item.task.stage, step, loss, units.duration(time.monotonic() - item.started)
+            )
         left = self.clock.seconds_left(len(running))
         self.bar.update(self.bar_id, left="" if left is None else f"about {units.duration(left)} left")
         self.live.update(Group(self.bar, table))

@@ -24,8 +24,8 @@ def select(plan: Plan, conditions: Sequence[str]) -> list[PlannedTrial]:
             labels = [row.label for row in plan.rows]
             fields = ", ".join([*plan.axes, "seed"])
             raise UserError(
-                f"--only {condition}: no trial of {plan.name} fits. Give FIELD=VALUE (varied here: {fields}), the beginning "
-                f"of a trial id, or a label: {'; '.join(labels)}.{did_you_mean(condition, labels)}"
+                f"--only {condition}: no trial of {plan.name} fits. Give FIELD=VALUE (varied here: {fields}), "
+                f"the beginning of a trial id, or a label: {'; '.join(labels)}.{did_you_mean(condition, labels)}"
             )
         chosen = kept
     return chosen

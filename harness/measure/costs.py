@@ -67,6 +67,8 @@ def measure_timings(model: nn.Module, trial: TrialConfig, labels: Mapping[str, i
     model.train()
     optimizer = build_optimizer(model, trial.train)
     step = time_call(
-        lambda: training_step(model, optimizer, many, trial.train), batch_size=measure.batch_size, **limits  # type: ignore[arg-type]
+        lambda: training_step(model, optimizer, many, trial.train),
+        batch_size=measure.batch_size,
+        **limits,  # type: ignore[arg-type]
     )
     return Timings(latency=latency, inference=inference, train_step=step, alone=alone)

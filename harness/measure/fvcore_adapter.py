@@ -68,20 +68,23 @@ HANDLES: dict[str, Handle] = {
 }
 
 #: operators without a matrix product or convolution: moving data, elementwise, reductions, norms, tables
-ZERO_OPS = frozenset(
-    f"aten::{name}"
-    for name in """
-    abs add add_ amax arange argmax as_strided avg_pool3d bernoulli_ bitwise_and bitwise_not broadcast_tensors cat
-    ceil chunk clamp clamp_min clone constant_pad_nd contiguous copy_ cos cumsum detach diagonal div div_ dropout
-    empty empty_like eq exp expand expand_as eye fill_ flatten flip floor floor_divide full full_like gather ge gelu
-    gt index index_put_ index_select layer_norm le lift_fresh linspace log logical_and logical_not lt masked_fill
-    masked_fill_ max max_pool3d max_pool3d_with_indices mean min movedim mul mul_ narrow ne neg new_zeros ones
-    ones_like pad permute pow rand reciprocal relu remainder repeat repeat_interleave reshape roll rsqrt rsub
-    scatter select sigmoid sin size slice softmax split split_with_sizes sqrt squeeze squeeze_ stack sub sub_ sum
-    tanh tensor_split to transpose tril triu type_as unbind unflatten unfold unsqueeze unsqueeze_ upsample_linear1d
-    view where zeros zeros_like
-    """.split()
+# fmt: off
+_ZERO_NAMES = (
+    "abs", "add", "add_", "amax", "arange", "argmax", "as_strided", "avg_pool3d", "bernoulli_", "bitwise_and",
+    "bitwise_not", "broadcast_tensors", "cat", "ceil", "chunk", "clamp", "clamp_min", "clone", "constant_pad_nd",
+    "contiguous", "copy_", "cos", "cumsum", "detach", "diagonal", "div", "div_", "dropout", "empty", "empty_like",
+    "eq", "exp", "expand", "expand_as", "eye", "fill_", "flatten", "flip", "floor", "floor_divide", "full",
+    "full_like", "gather", "ge", "gelu", "gt", "index", "index_put_", "index_select", "layer_norm", "le",
+    "lift_fresh", "linspace", "log", "logical_and", "logical_not", "lt", "masked_fill", "masked_fill_", "max",
+    "max_pool3d", "max_pool3d_with_indices", "mean", "min", "movedim", "mul", "mul_", "narrow", "ne", "neg",
+    "new_zeros", "ones", "ones_like", "pad", "permute", "pow", "rand", "reciprocal", "relu", "remainder", "repeat",
+    "repeat_interleave", "reshape", "roll", "rsqrt", "rsub", "scatter", "select", "sigmoid", "sin", "size", "slice",
+    "softmax", "split", "split_with_sizes", "sqrt", "squeeze", "squeeze_", "stack", "sub", "sub_", "sum", "tanh",
+    "tensor_split", "to", "transpose", "tril", "triu", "type_as", "unbind", "unflatten", "unfold", "unsqueeze",
+    "unsqueeze_", "upsample_linear1d", "view", "where", "zeros", "zeros_like",
 )
+# fmt: on
+ZERO_OPS = frozenset(f"aten::{name}" for name in _ZERO_NAMES)
 
 
 @dataclass(frozen=True)

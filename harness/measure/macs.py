@@ -54,7 +54,7 @@ def count_model(build: Callable[[], VideoTransformer], clip_shape: tuple[int, in
     agree = traced.total == by_mode == closed
     status = "lower_bound" if traced.uncounted_ops else "exact" if agree else "disagrees"
     return MacsCount(
-        status=status,  # type: ignore[arg-type]
+        status=status,
         macs_per_view=traced.total,
         flop_counter_macs=by_mode,
         closed_form_macs=closed,

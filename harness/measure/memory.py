@@ -61,7 +61,9 @@ def _state_tensors(model: nn.Module, optimizer: torch.optim.Optimizer | None) ->
     tensors: list[Tensor] = [*model.parameters(), *model.buffers()]
     tensors += [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
     if optimizer is not None:
-        tensors += [value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
+        tensors += [
+            value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)
+        ]
     return tensors
 
 

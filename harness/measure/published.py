@@ -113,8 +113,7 @@ def _row(path: Path, line: int, fields: Mapping[str, str]) -> Published | list[F
         return Published.model_validate({name: _number(name, text) for name, text in texts.items()})
     except ValidationError as error:
         return [
-            Fault(f"{path}:{line}", ".".join(str(part) for part in item["loc"]), item["msg"])
-            for item in error.errors()
+            Fault(f"{path}:{line}", ".".join(str(part) for part in item["loc"]), item["msg"]) for item in error.errors()
         ]
 
 
@@ -131,7 +130,11 @@ def _number(name: str, text: str) -> str | int | float | None:
 
 
 def by_label(rows: Iterable[Published], labels: Iterable[str], path: Path) -> dict[str, Published]:
-    """Label of a sweep's row -> what was published of it. Raises: UserError for a label that no row has, or a double one."""
+    """Label of a sweep's row -> what was published of it.
+
+    Raises:
+        UserError: a label is that of no row, or is there twice.
+    """
     known, found = set(labels), dict[str, Published]()
     for row in rows:
         if row.label and (row.label not in known or row.label in found):

@@ -36,6 +36,9 @@ class VideoTransformer(nn.Module):
     Source of the initialisation: timm's ViT (truncated normal 0.02, biases 0), then what the variant prescribes.
     """
 
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
     def __init__(self, model: ModelConfig, variant: Variant, readout: ReadoutConfig, labels: Mapping[str, int]):
         super().__init__()
         trunk, self.variant, self.num_classes = variant.trunk, variant, dict(labels)
@@ -80,7 +83,7 @@ class VideoTransformer(nn.Module):
     def macs(self) -> int:
         """Multiply-accumulates of one clip, forward, in closed form."""
         trunk = self.variant.trunk
-        heads = sum(head.weight.numel() for head in self.heads.values())
+        heads = trunk.embed_dim * sum(self.num_classes.values())
         pre = self.pre_logits.weight.numel() if self.pre_logits is not None else 0
         embed = self.embed.proj.macs(trunk.num_frames * trunk.num_patches)
         return embed + self.variant.macs() + self.readout.macs() + pre + heads

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -73,7 +74,7 @@ class Attention(nn.Module):
 
 
 def pooled_means(x: Tensor, num_groups: int) -> Tensor:
-    """Means over `num_groups` contiguous groups of patches: (..., S, c) -> (..., R, c); group sizes differ by one at most.
+    """Means over R contiguous groups of patches whose sizes differ by one at most: (..., S, c) -> (..., R, c).
 
     Patch s belongs to group floor(s * R / S), so R = 1 is the mean over all patches.
     """
@@ -81,4 +82,4 @@ def pooled_means(x: Tensor, num_groups: int) -> Tensor:
         return x.mean(-2, keepdim=True)
     size = x.shape[-2]
     bounds = [-(-group * size // num_groups) for group in range(num_groups + 1)]
-    return torch.cat([x[..., a:b, :].mean(-2, keepdim=True) for a, b in zip(bounds, bounds[1:], strict=False)], dim=-2)
+    return torch.cat([x[..., a:b, :].mean(-2, keepdim=True) for a, b in pairwise(bounds)], dim=-2)

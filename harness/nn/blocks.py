@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from harness.nn.trunk import TrunkGeometry
 
 
 class DropPath(nn.Module):
-    """Stochastic depth: in training, zeroes the whole branch of a clip with probability `rate` and rescales the rest."""
+    """Stochastic depth: in training, zeroes a clip's branch with probability `rate` and rescales the rest."""
 
     def __init__(self, rate: float):
         super().__init__()
@@ -48,7 +49,7 @@ class Block(nn.Module):
     def __init__(self, trunk: TrunkGeometry, layer: int = 0, attention: nn.Module | None = None):
         super().__init__()
         self.norm1 = nn.LayerNorm(trunk.embed_dim, eps=trunk.norm_eps)
-        self.attn = attention or Attention(trunk.embed_dim, trunk.num_heads, trunk.qkv_bias)
+        self.attn: Any = attention or Attention(trunk.embed_dim, trunk.num_heads, trunk.qkv_bias)
         self.norm2 = nn.LayerNorm(trunk.embed_dim, eps=trunk.norm_eps)
         self.mlp = Mlp(trunk.embed_dim, trunk.mlp_dim, trunk.gelu)
         self.drop_path = DropPath(trunk.layer_drop_path(layer))
@@ -87,7 +88,7 @@ class FrameAttention(Attention):
         """Hook: who sees whom within a frame's keys; None = everyone."""
         return None
 
-    def forward(self, frames: FrameTokens) -> FrameTokens:
+    def forward(self, frames: FrameTokens) -> FrameTokens:  # type: ignore[override]
         """Normalised tokens of all frames in, what is added to them out."""
         q0, k0, v0 = self.project(self.mix_input(frames.x))
         q, k, v = self.mix_projected(q0, k0, v0)

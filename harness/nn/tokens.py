@@ -5,6 +5,7 @@ Shape legend: B clips, T frames of tokens, H x W patches of a frame, S = H * W, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -29,6 +30,12 @@ class Tokens(NamedTuple):
         if self.cls is None:
             return "none"
         return "clip" if self.cls.ndim == 2 else "frame"
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Tokens:
+        """Applies a function to each kind of token that is there."""
+        patches, cls, registers = (None if part is None else function(part) for part in self)
+        assert patches is not None
+        return Tokens(patches, cls, registers)
 
 
 class FrameTokens(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.nn.config import SIZES, GlobalTokensConfig, ModelConfig
 
@@ -26,7 +26,7 @@ class TrunkGeometry:
     final_norm_eps: float | None = None
     gelu: str = "erf"
     drop_path: float = 0.0
-    global_tokens: GlobalTokensConfig = GlobalTokensConfig()
+    global_tokens: GlobalTokensConfig = field(default_factory=GlobalTokensConfig)
 
     @classmethod
     def of(cls, model: ModelConfig, global_tokens: GlobalTokensConfig | None = None) -> TrunkGeometry:

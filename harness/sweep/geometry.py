@@ -24,12 +24,7 @@ from harness.sweep.schema import (
 )
 
 Readout = (
-    ClassTokenReadout
-    | MeanFramesReadout
-    | MeanTokensReadout
-    | TemporalAttentionReadout
-    | ConcatMlpReadout
-    | GruReadout
+    ClassTokenReadout | MeanFramesReadout | MeanTokensReadout | TemporalAttentionReadout | ConcatMlpReadout | GruReadout
 )
 Data = MovingShapesConfig | VideoListConfig | RandomConfig
 

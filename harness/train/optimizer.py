@@ -14,7 +14,8 @@ _UNDECAYED = ("pos_embed", "temporal_embed", "joint_embed", "cls_token", "regist
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """AdamW or SGD; weight decay on weight matrices only, not on norms, biases, tokens and positions."""
-    decayed, rest = [], []
+    decayed: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             plain = parameter.ndim < 2 or name.rsplit(".", 1)[-1] in _UNDECAYED

@@ -44,7 +44,12 @@ def test_help_answers_at_once_and_without_torch(verb: str, tmp_path: Path) -> No
     for _ in range(3):
         before = cpu_seconds()
         done = subprocess.run(
-            [sys.executable, "-c", code, verb], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True
+            [sys.executable, "-c", code, verb],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=True,
         )
         spent.append(cpu_seconds() - before)
     assert "exit 0" in done.stdout
@@ -146,7 +151,9 @@ def test_a_dropped_in_variant_is_listed_checked_and_swept(tmp_path: Path) -> Non
     checked = harness("check", "near_frames", "--variants", folder, cwd=tmp_path)
     assert checked.returncode == 0, checked.stdout
     text = MINI.replace("variant: {name: mixing, temporal_window: 1}", "variant: {name: near_frames}")
-    text = text.replace("variant.temporal_window: [0, 1]", "variant.reach: [0, 1]").replace("variant.temporal_window", "variant.reach")
+    text = text.replace("variant.temporal_window: [0, 1]", "variant.reach: [0, 1]").replace(
+        "variant.temporal_window", "variant.reach"
+    )
     text = text.replace("readout: {name: mean_frames}\n", "")
     done = harness("sweep", write_sweep(tmp_path, text), "--variants", folder, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

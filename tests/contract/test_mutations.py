@@ -172,7 +172,9 @@ def test_fused_and_plain_attention_are_held_against_each_other(monkeypatch: pyte
     case = Case("default", load_variant("joint"))
     assert not is_red("plain attention", case)
     fused = F.scaled_dot_product_attention
-    monkeypatch.setattr(F, "scaled_dot_product_attention", lambda q, k, v, attn_mask=None: fused(q, k, v, attn_mask, scale=1.0))
+    monkeypatch.setattr(
+        F, "scaled_dot_product_attention", lambda q, k, v, attn_mask=None: fused(q, k, v, attn_mask, scale=1.0)
+    )
     assert is_red("plain attention", case)
 
 

@@ -79,7 +79,9 @@ def test_a_file_in_a_folder_is_a_variant(folder: Callable[[str, str], Path]) -> 
 
 def test_a_name_in_two_places_is_refused(folder: Callable[[str, str], Path]) -> None:
     place = folder("joint", ONE)
-    with pytest.raises(UserError, match="variant joint is in .*joint.py and in .*joint.py. Rename one of the files"):
+    with pytest.raises(
+        UserError, match=r"variant joint is in .*joint\.py and in .*joint\.py\. Rename one of the files"
+    ):
         variant_names([place])
 
 
@@ -124,11 +126,11 @@ def test_an_installed_package_offers_a_variant(package: Callable[[str], None]) -
 
 def test_a_package_may_not_take_a_name_that_is_there(package: Callable[[str], None]) -> None:
     package("joint = outside_package.scheme")
-    with pytest.raises(UserError, match="variant joint is in .*joint.py and in the package outside_package.scheme"):
+    with pytest.raises(UserError, match=r"variant joint is in .*joint\.py and in the package outside_package\.scheme"):
         variant_names()
 
 
 def test_a_package_that_offers_what_it_lacks_is_named(package: Callable[[str], None]) -> None:
     package("from_outside = outside_package.gone")
-    with pytest.raises(UserError, match="the installed package offers outside_package.gone, which cannot be found"):
+    with pytest.raises(UserError, match=r"the installed package offers outside_package\.gone, which cannot be found"):
         variant_file("from_outside")

@@ -14,7 +14,9 @@ import pytest
 
 from tests.e2e import MINI, command, environment, harness, records, scores, statuses, write_sweep
 
-LONGER = MINI.replace("num_steps: 8", "num_steps: 300").replace("checkpoint_every_steps: 4", "checkpoint_every_steps: 20")
+LONGER = MINI.replace("num_steps: 8", "num_steps: 300").replace(
+    "checkpoint_every_steps: 4", "checkpoint_every_steps: 20"
+)
 
 
 def start(sweep: Path, *extra: str) -> subprocess.Popen[bytes]:

@@ -39,7 +39,11 @@ def meta(*shape: int) -> Tensor:
         (Call(lambda a, b, c: torch.baddbmm(c, a, b)), [meta(4, 2, 3), meta(4, 3, 5), meta(4, 2, 5)], 4 * 2 * 3 * 5),
         (nn.Conv2d(3, 8, 4, stride=4, device="meta"), [meta(2, 3, 16, 16)], 2 * 16 * 8 * 3 * 16),
         (nn.Conv3d(6, 6, 3, padding=1, groups=6, device="meta"), [meta(1, 6, 4, 5, 5)], 100 * 6 * 27),
-        (nn.ConvTranspose2d(3, 8, 2, stride=2), [torch.zeros(1, 3, 4, 4)], 16 * 3 * 8 * 4),  # torch cannot trace it on meta
+        (
+            nn.ConvTranspose2d(3, 8, 2, stride=2),
+            [torch.zeros(1, 3, 4, 4)],
+            16 * 3 * 8 * 4,
+        ),  # torch cannot trace it on meta
         (Call(F.scaled_dot_product_attention), [meta(2, 4, 9, 8), meta(2, 4, 5, 8), meta(2, 4, 5, 6)], 8 * 9 * 5 * 14),
         (nn.Sequential(nn.LayerNorm(5, device="meta"), nn.GELU(), nn.Softmax(-1)), [meta(2, 5)], 0),
     ],
@@ -67,9 +71,15 @@ def test_attention_is_not_counted_as_nothing() -> None:
 def test_mixing_costs_exactly_what_spatial_only_costs() -> None:
     model, readout = ModelConfig(size="S", patch_size=16, crop_size=112), MeanFramesReadout(name="mean_frames")
     counts = []
-    for config in ({"name": "spatial_only"}, {"name": "mixing"}, {"name": "mixing", "channel_layout": "concat", "temporal_window": 3}):
+    for config in (
+        {"name": "spatial_only"},
+        {"name": "mixing"},
+        {"name": "mixing", "channel_layout": "concat", "temporal_window": 3},
+    ):
         variant = make_variant(config, model)
-        counts.append(count_model(lambda v=variant: VideoTransformer(model, v, readout, {"label": 5}), (8, 3, 112, 112)))  # type: ignore[misc]
+        counts.append(
+            count_model(lambda v=variant: VideoTransformer(model, v, readout, {"label": 5}), (8, 3, 112, 112))
+        )  # type: ignore[misc]
     assert len({count.macs_per_view for count in counts}) == 1
     assert {count.status for count in counts} == {"exact"}
 

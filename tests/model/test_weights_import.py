@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from harness import contract
 from harness.model.interpolation import resize_spatial
 from harness.model.trunk import VideoTransformer
+from harness.registry import variant_names
 from tests.golden.official import difference, logits
 from tests.golden.official import load as load_golden
 from tests.golden.test_timesformer import build as build_timesformer
@@ -61,6 +64,16 @@ def test_divided_starts_its_time_attention_from_the_images(tmp_path: Path) -> No
         assert ours[f"encoder.blocks.0.temporal_norm1.{part}"].equal(state[f"blocks.0.norm1.{part}"])
         assert not ours[f"encoder.blocks.0.temporal_fc.{part}"].any()
     assert "encoder.blocks.*.temporal_attn.qkv.weight <- blocks.*.attn.qkv.weight (x2)" in report.text()
+
+
+@pytest.mark.parametrize("name", variant_names())
+def test_what_a_variant_starts_from_exists(name: str) -> None:
+    variant = contract.cases(name)[0].variant()
+    encoder, starts = variant.build_encoder(), variant.image_weights()
+    own = {part for part, _ in (*encoder.named_modules(), *encoder.named_parameters())}
+    image = r"norm|blocks\.\d+\.(norm1|attn|attn\.qkv|attn\.proj|norm2|mlp|mlp\.fc1|mlp\.fc2)(\.(weight|bias))?"
+    assert set(starts) <= own
+    assert all(re.fullmatch(image, there) for there in starts.values())
 
 
 def test_motionformers_time_attention_stays_as_initialised(tmp_path: Path) -> None:

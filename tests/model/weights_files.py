@@ -70,6 +70,9 @@ def image_vit(
     return {name: torch.randn(shape, generator=generator, dtype=torch.float64) * 0.3 for name, shape in shapes.items()}
 
 
+NORM = (("scale", "weight"), ("bias", "bias"))
+
+
 def to_npz(state: dict[str, Tensor], num_heads: int) -> dict[str, Any]:
     """The same weights as arrays in the layout of the JAX ViT."""
     arrays: dict[str, Tensor] = {
@@ -87,9 +90,7 @@ def to_npz(state: dict[str, Tensor], num_heads: int) -> dict[str, Any]:
         ours, theirs = f"blocks.{layer}.", f"Transformer/encoderblock_{layer}/"
         dim = state[ours + "norm1.weight"].numel()
         for norm, name in (("norm1", "LayerNorm_0"), ("norm2", "LayerNorm_2")):
-            arrays[f"{theirs}{name}/scale"], arrays[f"{theirs}{name}/bias"] = (
-                state[f"{ours}{norm}.{x}"] for x in ("weight", "bias")
-            )
+            arrays |= {f"{theirs}{name}/{x}": state[f"{ours}{norm}.{y}"] for x, y in NORM}
         for i, name in enumerate(("query", "key", "value")):
             part = slice(i * dim, (i + 1) * dim)
             attention = f"{theirs}MultiHeadDotProductAttention_1/{name}/"

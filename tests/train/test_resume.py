@@ -29,7 +29,9 @@ def trial(**changes: object) -> TrialConfig:
     return TrialConfig(**blocks)  # type: ignore[arg-type]
 
 
-def run(config: TrialConfig, checkpoint: Path, stop_at: int | None = None, every: int = 1000) -> tuple[dict[str, torch.Tensor], Progress]:
+def run(
+    config: TrialConfig, checkpoint: Path, stop_at: int | None = None, every: int = 1000
+) -> tuple[dict[str, torch.Tensor], Progress]:
     torch.manual_seed(config.seed)
     source = open_split(config.data, config.model, "train", config.seed)
     model = VideoTransformer.of(config, source.labels)
@@ -56,7 +58,9 @@ def test_interrupted_training_ends_in_the_same_bits(tmp_path: Path, optimizer: s
     assert resumed.loss_curve[-1] == undisturbed.loss_curve[-1]
 
 
-def test_a_damaged_checkpoint_means_a_fresh_start_with_the_same_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_checkpoint_means_a_fresh_start_with_the_same_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = trial()
     want, _ = run(config, tmp_path / "a")
     with pytest.raises(Interrupted):
@@ -104,4 +108,7 @@ def test_every_epoch_sees_every_clip_once() -> None:
 
 def test_a_loss_that_is_not_finite_stops_the_training(tmp_path: Path) -> None:
     with pytest.raises(NonFiniteLoss, match="at step"):
-        run(trial(train__learning_rate=90.0, train__optimizer="sgd", train__clip_norm=None, train__num_steps=60), tmp_path / "a")
+        run(
+            trial(train__learning_rate=90.0, train__optimizer="sgd", train__clip_norm=None, train__num_steps=60),
+            tmp_path / "a",
+        )

@@ -1,101 +1,32 @@
-"""The contract: what every variant file must satisfy, checked by existing.
+"""The checks of the contract: each raises `Broken` with what was seen.
 
-`cases` spreads a variant over its own knobs (one at a time) and the global tokens it can carry; `CHECKS` maps a
-name to a function that raises `Broken` with what was seen. `python -m harness check` and the tests run the same list.
 All numerical comparisons are in float64 at perturbed weights, since zero initialisation hides wiring.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
 
 import torch
 from torch import Tensor, nn
 
-from harness.api import Tokens, TrunkGeometry, Variant, from_sequence, plain_attention, to_sequence
+from harness.api import DegenerateCase, Tokens, TrunkGeometry, Variant, from_sequence, plain_attention, to_sequence
+from harness.contract.cases import Case, perturbed_encoder, random_tokens
 from harness.measure.macs import count_model
 from harness.model.trunk import VideoTransformer
-from harness.nn.config import GlobalTokensConfig, ModelConfig
+from harness.nn.config import ModelConfig
 from harness.registry import describe, load_variant
 from harness.sweep.schema import MeanFramesReadout
 
-#: odd, unequal sizes, so that swapped axes change a shape or a number
-SMALL = TrunkGeometry(embed_dim=32, depth=2, num_heads=4, mlp_ratio=2.0, num_frames=5, height=2, width=3)
-WIDER = replace(SMALL, depth=3, num_frames=7, height=3, width=2, num_heads=2)
 TOLERANCE = 1e-9
 
 
 class Broken(Exception):
     """A variant breaks its contract."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """A variant with one configuration on one geometry."""
-
-    label: str
-    variant_class: type[Variant]
-    config: Mapping[str, Any] = field(default_factory=dict)
-    trunk: TrunkGeometry = SMALL
-
-    def variant(self) -> Variant:
-        """The configured variant."""
-        return self.variant_class(self.variant_class.Config(**self.config), self.trunk)
-
-    @property
-    def is_default(self) -> bool:
-        """True for the variant as it comes, the case on which the expensive checks run."""
-        return not self.config and self.trunk is SMALL
-
-
-def _alternatives(annotation: Any) -> list[Any]:
-    """Values worth trying for a field of this type: all of a Literal, both of a bool."""
-    if annotation is bool:
-        return [False, True]
-    if get_origin(annotation) is Literal:
-        return list(get_args(annotation))
-    return [value for part in get_args(annotation) for value in _alternatives(part)]
-
-
-def cases(name: str, variant_dirs: Sequence[Path] = ()) -> list[Case]:
-    """The variant as it comes, each knob changed alone, each global token mechanism, a second geometry."""
-    variant_class = load_variant(name, variant_dirs)
-    found = [Case("default", variant_class)]
-    for key, info in variant_class.Config.model_fields.items():
-        for value in _alternatives(info.annotation):
-            if value != info.default:
-                found.append(Case(f"{key}={value}", variant_class, {key: value}))
-    for tokens in ({"summary": 1}, {"summary": 2, "summary_mixed": True}, {"registers": 2}, {"summary": 1, "registers": 1}):
-        trunk = replace(SMALL, global_tokens=GlobalTokensConfig(**tokens))
-        found.append(Case(",".join(f"{k}={v}" for k, v in tokens.items()), variant_class, trunk=trunk))
-    found.append(Case("second geometry", variant_class, trunk=WIDER))
-    return [case for case in found if not list(case.variant().validate())]
-
-
-def random_tokens(variant: Variant, batch: int = 2, seed: int = 0) -> Tokens:
-    """Random float64 tokens of the kind that the variant's encoder takes."""
-    layout = variant.layout()
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(batch, layout.num_tokens, variant.trunk.embed_dim, generator=generator, dtype=torch.float64)
-    grid = torch.empty(batch, layout.num_frames, layout.height, layout.width, 1)
-    cls = {"none": None, "clip": torch.empty(batch, 1), "frame": torch.empty(batch, layout.num_frames, 1)}
-    registers = torch.empty(batch, layout.num_registers, 1) if layout.num_registers else None
-    return from_sequence(x, Tokens(grid, cls[layout.class_token], registers))
-
-
-def perturbed_encoder(variant: Variant, seed: int = 0) -> nn.Module:
-    """The encoder in float64 and eval mode, every parameter away from its initial value."""
-    torch.manual_seed(seed)
-    encoder = variant.build_encoder().double().eval()
-    for parameter in encoder.parameters():
-        fan_in = parameter[0].numel() if parameter.ndim > 1 else 10
-        with torch.no_grad():
-            parameter.add_(torch.randn_like(parameter) * fan_in**-0.5)
-    return encoder
 
 
 def _parts(tokens: Tokens) -> list[Tensor]:
@@ -117,9 +48,8 @@ def check_description(case: Case) -> None:
     """The file's docstring has a first line and a `Source:`; knobs survive a round trip through JSON."""
     if not case.is_default:
         return
-    name = case.variant_class.__module__.removeprefix("variants.").removeprefix("harness_variant_")
-    file = Path(__import__("sys").modules[case.variant_class.__module__].__file__ or "")
-    info = describe(name, [] if file.parent.name == "variants" else [file.parent])
+    file = Path(sys.modules[case.variant_class.__module__].__file__ or "")
+    info = describe(file.stem, [] if file.parent.name == "variants" else [file.parent])
     _require(bool(info.summary), "the file has no docstring: its first line is what `list variants` shows")
     _require(bool(info.source), "the docstring has no line that begins with `Source:`")
     config = case.variant().config
@@ -131,7 +61,10 @@ def check_shapes(case: Case) -> None:
     """Tokens come out finite, with the class-token policy that the variant declares."""
     variant = case.variant()
     out = perturbed_encoder(variant)(random_tokens(variant))
-    _require(out.class_token == variant.class_token_out, f"class token is {out.class_token}, declared {variant.class_token_out}")
+    _require(
+        out.class_token == variant.class_token_out,
+        f"class token is {out.class_token}, declared {variant.class_token_out}",
+    )
     _require(all(bool(part.isfinite().all()) for part in _parts(out)), "output is not finite")
     _require(out.patches.ndim == 5 and out.patches.shape[0] == 2, f"patches have shape {tuple(out.patches.shape)}")
     registers = variant.trunk.global_tokens.registers
@@ -143,7 +76,7 @@ def _run(variant: Variant, encoder: nn.Module, use: Callable[[Tokens], Tokens]) 
     tokens = random_tokens(variant)
     inputs = {f"input {i}": part.clone().requires_grad_() for i, part in enumerate(_parts(tokens))}
     leaves = iter(inputs.values())
-    out = use(Tokens(*(None if part is None else next(leaves) for part in tokens)))
+    out = use(tokens.map(lambda _: next(leaves)))
     generator = torch.Generator().manual_seed(1)
     total = sum((part * torch.randn(part.shape, generator=generator, dtype=part.dtype)).sum() for part in _parts(out))
     wanted = inputs | {name: p for name, p in encoder.named_parameters() if p.requires_grad}
@@ -200,8 +133,8 @@ def check_batch(case: Case) -> None:
     """A clip's output does not depend on the clips beside it."""
     variant = case.variant()
     encoder, tokens = perturbed_encoder(variant), random_tokens(variant, batch=3)
-    alone = encoder(Tokens(*(None if part is None else part[1:2] for part in tokens)))
-    among = Tokens(*(None if part is None else part[1:2] for part in encoder(tokens)))
+    alone = encoder(tokens.map(lambda part: part[1:2]))
+    among = encoder(tokens).map(lambda part: part[1:2])
     difference = _difference(alone, among)
     _require(difference <= TOLERANCE, f"a clip alone and among others differs by {difference:.2e}")
 
@@ -212,7 +145,7 @@ def measured_influence(variant: Variant, encoder: nn.Module) -> Tensor:
     row = to_sequence(tokens)
     nudged = row.repeat(row.shape[1], 1, 1)
     nudged += torch.eye(row.shape[1], dtype=row.dtype).unsqueeze(-1) * torch.randn(row.shape[-1], dtype=row.dtype)
-    like = Tokens(*(None if part is None else part.expand(row.shape[1], *part.shape[1:]) for part in tokens))
+    like = tokens.map(lambda part: part.expand(row.shape[1], *part.shape[1:]))
     moved = to_sequence(encoder(from_sequence(nudged, like))) - to_sequence(encoder(tokens))
     return (moved.abs().amax(-1) > 1e-12).T
 
@@ -222,7 +155,10 @@ def check_influence(case: Case) -> None:
     variant = case.variant()
     declared, seen = variant.influence(variant.layout()), measured_influence(variant, perturbed_encoder(variant))
     _require(declared.shape == seen.shape, f"influence is {tuple(declared.shape)}, seen {tuple(seen.shape)}")
-    for wrong, verb in ((seen & ~declared, "changes but is not declared to"), (declared & ~seen, "is declared to change but does not")):
+    for wrong, verb in (
+        (seen & ~declared, "changes but is not declared to"),
+        (declared & ~seen, "is declared to change but does not"),
+    ):
         if wrong.any():
             i, j = wrong.nonzero()[0].tolist()
             raise Broken(f"output token {i} {verb} with input token {j} ({int(wrong.sum())} such pairs)")
@@ -239,8 +175,8 @@ def check_macs(case: Case) -> None:
     variant = replace(case, trunk=geometry).variant()
     readout = MeanFramesReadout(name="mean_frames")
     count = count_model(lambda: VideoTransformer(model, variant, readout, {"label": 3}), (trunk.num_frames, 3, 12, 12))
-    _require(count.status == "exact", f"MACs {count.status}: fvcore {count.macs_per_view}, FlopCounterMode "
-             f"{count.flop_counter_macs}, closed form {count.closed_form_macs}, uncounted {count.uncounted_ops}")  # fmt: skip
+    seen = f"fvcore {count.macs_per_view}, FlopCounterMode {count.flop_counter_macs}, closed {count.closed_form_macs}"
+    _require(count.status == "exact", f"MACs {count.status}: {seen}, uncounted {count.uncounted_ops}")
 
 
 def check_degenerate(case: Case) -> None:
@@ -252,23 +188,25 @@ def check_degenerate(case: Case) -> None:
             continue
         other_class = load_variant(declared.equals)
         other = other_class(other_class.Config(**declared.other_config), trunk)
-        difference = _degenerate_difference(variant, other, declared.at_init, declared.constant_clip, declared.patches_only)
+        difference = _degenerate_difference(variant, other, declared)
         _require(difference <= TOLERANCE, f"{declared.name}: differs from {declared.equals} by {difference:.2e}")
 
 
-def _degenerate_difference(a: Variant, b: Variant, at_init: bool, constant: bool, patches_only: bool) -> float:
-    """Largest difference of two variants' outputs with shared weights, frame by frame and class token by class token."""
+def _degenerate_difference(a: Variant, b: Variant, case: DegenerateCase) -> float:
+    """Largest difference of two variants' outputs with shared weights."""
     encoder = perturbed_encoder(a)
-    if at_init:
+    if case.at_init:
         a.initialise(encoder)
     other = b.build_encoder().double().eval()
     other.load_state_dict({name: encoder.state_dict()[name] for name in other.state_dict()})
     tokens = random_tokens(a)
-    if constant:
-        cls = tokens.cls[:, :1].expand_as(tokens.cls) if a.class_token == "frame" else tokens.cls  # type: ignore[index]
+    if case.constant_clip:
+        cls = tokens.cls
+        if cls is not None and a.class_token == "frame":
+            cls = cls[:, :1].expand_as(cls)
         tokens = tokens._replace(patches=tokens.patches[:, :1].expand_as(tokens.patches), cls=cls)
     got, want = encoder(tokens), other(_convert(tokens, a, b))
-    if patches_only or "none" in (got.class_token, want.class_token):
+    if case.patches_only or "none" in (got.class_token, want.class_token):
         return _difference(Tokens(got.patches), Tokens(want.patches))
     flat = (Tokens(out.patches, out.cls.reshape(len(out.cls), -1), out.registers) for out in (got, want))
     return _difference(*flat)
@@ -288,7 +226,7 @@ def check_bf16(case: Case) -> None:
     variant = case.variant()
     encoder, tokens = perturbed_encoder(variant).float(), random_tokens(variant)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        out = encoder(Tokens(*(None if part is None else part.float() for part in tokens)))
+        out = encoder(tokens.map(lambda part: part.float()))
     torch.stack([part.float().square().mean() for part in _parts(out)]).sum().backward()
     finite = all(p.grad is None or bool(p.grad.isfinite().all()) for p in encoder.parameters())
     _require(finite and all(bool(part.isfinite().all()) for part in _parts(out)), "not finite under bf16 autocast")
@@ -320,27 +258,3 @@ CHECKS: dict[str, Callable[[Case], None]] = {
     "bf16": check_bf16,
     "compile": check_compile,
 }
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One check of one variant over all its cases."""
-
-    check: str
-    num_cases: int
-    failures: tuple[str, ...]
-
-
-def run(name: str, variant_dirs: Sequence[Path] = ()) -> Iterator[Outcome]:
-    """Runs every check on every case of a variant."""
-    torch.set_default_dtype(torch.float32)
-    all_cases = cases(name, variant_dirs)
-    for check_name, check in CHECKS.items():
-        failures = []
-        for case in all_cases:
-            try:
-                check(case)
-            except Broken as broken:
-                failures.append(f"{case.label}: {broken}")
-        yield Outcome(check_name, len(all_cases), tuple(failures))
-
