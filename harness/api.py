@@ -72,6 +72,8 @@ class Variant:
     encoder_type: ClassVar[type[nn.Module]] = FrameEncoder
     #: global token mechanism ('summary', 'registers') -> why this variant cannot carry it
     cannot_carry: ClassVar[Mapping[str, str]] = {"summary": _UNSAID, "registers": _UNSAID}
+    #: readout -> why it would not read what this variant computes
+    cannot_read: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, config: Any, trunk: TrunkGeometry):
         self.config = config
@@ -99,7 +101,7 @@ class Variant:
         return self.encoder_type(self.build_block(layer) for layer in range(self.trunk.depth))
 
     def initialise(self, encoder: nn.Module) -> None:
-        """Sets initial weights that differ from the trunk's (truncated normal 0.02, biases 0)."""
+        """Sets initial weights that differ from the trunk's (truncated normal of `model.init_std`, biases 0)."""
 
     def image_weights(self) -> Mapping[str, str]:
         """Own modules or parameters of the encoder -> those of an image ViT (timm's names) that they start from.

@@ -144,6 +144,11 @@ def _config(folder: TrialFolder) -> tuple[TrialConfig, dict[str, Any]]:
         raise UserError(f"{folder.config_file}: not a trial's configuration: {error}") from error
 
 
+def _variant_dirs(launch: dict[str, Any]) -> list[Path]:
+    """Folders with variant files beside our own."""
+    return [Path(folder) for folder in launch["variant_dirs"]]
+
+
 def _build(trial: TrialConfig, launch: dict[str, Any]) -> tuple[VideoTransformer, dict[str, ClipSource]]:
     """The model, initialised from the seed and then from a file of weights if there is one, and the three splits."""
     import torch
@@ -155,8 +160,7 @@ def _build(trial: TrialConfig, launch: dict[str, Any]) -> tuple[VideoTransformer
     torch.use_deterministic_algorithms(True, warn_only=True)
     sources = {split: open_split(trial.data, trial.model, split, trial.seed) for split in SPLITS}
     torch.manual_seed(trial.seed)
-    dirs = [Path(folder) for folder in launch["variant_dirs"]]
-    model = VideoTransformer.of(trial, sources["train"].labels, dirs)
+    model = VideoTransformer.of(trial, sources["train"].labels, _variant_dirs(launch))
     if trial.weights is not None:
         from harness.model.weights.apply import import_weights
 
@@ -166,6 +170,7 @@ def _build(trial: TrialConfig, launch: dict[str, Any]) -> tuple[VideoTransformer
 
 def _train(folder: TrialFolder, reporter: Reporter, stop: StopRequest) -> int:
     """Trains, evaluates and writes the record without timings."""
+    from harness.measure.planned import planned_costs
     from harness.train.evaluate import evaluate
     from harness.train.loop import Interrupted, train
 
@@ -184,9 +189,8 @@ def _train(folder: TrialFolder, reporter: Reporter, stop: StopRequest) -> int:
         reporter.end("preempted", f"stopped on request at step {reporter.status.step}")
         return EXIT_PREEMPTED
     scores = {split: evaluate(model, sources[split], trial.train) for split in ("val", "test")}
-    folder.write_record(
-        _record(folder.trial_id, trial, launch, progress, scores, _costs(model, trial, launch, sources))
-    )
+    costs = planned_costs(trial.model_dump(), _variant_dirs(launch))
+    folder.write_record(_record(folder.trial_id, trial, launch, progress, scores, costs))
     reporter.end("queued", "trained; to be measured")
     return EXIT_DONE
 
@@ -217,28 +221,6 @@ def _record(
         costs=costs,
         environment=environment(trial.train.device),
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-
-
-def _costs(
-    model: VideoTransformer, trial: TrialConfig, launch: dict[str, Any], sources: dict[str, ClipSource]
-) -> Costs:
-    """Parameters and MACs; what needs a quiet machine comes in the second stage."""
-    from harness.measure.macs import count_model
-    from harness.model.trunk import VideoTransformer
-    from harness.record import Costs
-
-    dirs = [Path(folder) for folder in launch["variant_dirs"]]
-    size = trial.model.crop_size
-    macs = count_model(
-        lambda: VideoTransformer.of(trial, sources["train"].labels, dirs), (trial.model.num_frames, 3, size, size)
-    )
-    num_views = sources["test"].num_views
-    return Costs(
-        num_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        macs=macs,
-        num_views=num_views,
-        macs_per_video=macs.macs_per_view * num_views,
     )
 
 

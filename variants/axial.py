@@ -32,6 +32,8 @@ from harness.api import (
     then,
 )
 
+_IMAGE_PARTS = (("norm1", "norm1"), ("attn", "attn"))
+
 
 class AxialConfig(VariantConfig):
     """Knobs of axial attention."""
@@ -69,6 +71,11 @@ class Axial(Variant):
                 for fc in (block.temporal_fc, block.axis_fc):
                     nn.init.zeros_(fc.weight)
                     nn.init.zeros_(fc.bias)
+
+    def image_weights(self) -> dict[str, str]:
+        pairs = [(f"{axis}_{own}", image) for axis in ("temporal", "axis") for own, image in _IMAGE_PARTS]
+        layers = range(self.trunk.depth)
+        return {f"blocks.{i}.{own}": f"blocks.{i}.{image}" for i in layers for own, image in pairs}
 
     def block_macs(self, layer: int) -> int:
         trunk, dim = self.trunk, self.trunk.embed_dim

@@ -58,6 +58,10 @@ class FactorisedEncoder(Variant):
     config: FactorisedEncoderConfig
     default_readout = "class_token"
     cannot_carry: ClassVar = {}
+    cannot_read: ClassVar = dict.fromkeys(
+        ("mean_frames", "mean_tokens", "temporal_attention", "concat_mlp", "gru"),
+        "it reads what the space layers give, and the time encoder speaks through the class token of the clip",
+    )
 
     def __init__(self, config: FactorisedEncoderConfig, trunk: TrunkGeometry):
         super().__init__(config, trunk)

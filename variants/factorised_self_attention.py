@@ -64,6 +64,11 @@ class FactorisedSelfAttention(Variant):
                 if parameter is not None:
                     nn.init.zeros_(parameter)
 
+    def image_weights(self) -> dict[str, str]:
+        if self.config.temporal_init == "zero":  # the regularised start: time attention stays at zero
+            return {}
+        return {f"blocks.{i}.temporal_attn": f"blocks.{i}.attn" for i in range(self.trunk.depth)}
+
     def block_macs(self, layer: int) -> int:
         trunk, dim = self.trunk, self.trunk.embed_dim
         num_tokens = trunk.num_frames * trunk.num_patches

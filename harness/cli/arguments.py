@@ -64,12 +64,18 @@ def positive_int(text: str) -> int:
     return int(text)
 
 
+def check_folder(path: Path) -> None:
+    """Raises: UserError where a folder cannot be made because a file is in the way."""
+    for place in (path, *path.parents):
+        if place.exists() and not place.is_dir():
+            raise UserError(f"{place}: is a file, and a folder is needed. Choose another place with --runs.")
+
+
 def make_folder(path: Path) -> Path:
     """Creates a folder. Raises: UserError where that is not possible."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(
-            f"{path}: cannot be made into a folder ({error.strerror}). Choose another with --runs."
-        ) from error
+        message = f"{path}: cannot be made into a folder ({error.strerror}). Choose another place with --runs."
+        raise UserError(message) from error
     return path

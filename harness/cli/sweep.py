@@ -39,6 +39,7 @@ def run(parsed: argparse.Namespace) -> int:
     from harness.store import Store
     from harness.sweep.plan import plan_sweep
 
+    arguments.check_folder(parsed.runs)
     plan = plan_sweep(parsed.file, parsed.overrides, data_identity=data_identity, variant_dirs=parsed.variants)
     store = Store(parsed.runs / plan.name)
     chosen = select(plan, parsed.only)

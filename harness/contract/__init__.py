@@ -6,6 +6,8 @@ name to a function that raises `Broken`. `python -m harness check` and the tests
 
 from __future__ import annotations
 
+import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,4 +39,15 @@ def run(name: str, variant_dirs: Sequence[Path] = ()) -> Iterator[Outcome]:
                 check(case)
             except Broken as broken:
                 failures.append(f"{case.label}: {broken}")
+            except Exception as error:  # whatever a variant's code raises is its failure, not the end of the checks
+                failures.append(f"{case.label}: {_crash(error)}")
         yield Outcome(check_name, len(all_cases), tuple(failures))
+
+
+def _crash(error: Exception) -> str:
+    """What was raised, and the innermost place in a variant's file or, failing that, anywhere."""
+    frames = traceback.extract_tb(error.__traceback__)
+    package = str(Path(__file__).resolve().parent.parent)
+    own = [frame for frame in frames if not frame.filename.startswith((package, sys.prefix, sys.base_prefix, "<"))]
+    place = (own or frames)[-1]
+    return f"{type(error).__name__}: {error} ({place.filename}:{place.lineno})"

@@ -85,9 +85,9 @@ class Embedding(nn.Module):
         fixed = torch.cat([torch.zeros(num_class, dim), table]).unsqueeze(0)
         return nn.Parameter(fixed, requires_grad=False)
 
-    def initialise(self) -> None:
-        """Truncated normal 0.02 for weights, tokens and places; learned temporal positions start at zero (X-ViT)."""
-        nn.init.trunc_normal_(self.proj.weight, std=0.02)
+    def initialise(self, std: float) -> None:
+        """Truncated normal: `std` for patches, 0.02 for tokens and places; temporal positions start at zero (X-ViT)."""
+        nn.init.trunc_normal_(self.proj.weight, std=std)
         for parameter in (self.cls_token, self.pos_embed, self.joint_embed, self.registers):
             if parameter is not None and parameter.requires_grad:
                 nn.init.trunc_normal_(parameter, std=0.02)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from harness.api import Variant
 from harness.model.embedding import Embedding
 from harness.model.readout import build_readout
-from harness.nn.config import GlobalTokensConfig, ModelConfig
+from harness.nn.config import GlobalTokensConfig, ModelConfig, default_init_std
 from harness.nn.trunk import TrunkGeometry
 from harness.registry import load_variant
 from harness.sweep.schema import ReadoutConfig, TrialConfig
@@ -33,7 +33,8 @@ def make_variant(
 class VideoTransformer(nn.Module):
     """Clip uint8 (B, T, 3, H, W) -> {label: logits (B, classes)}.
 
-    Source of the initialisation: timm's ViT (truncated normal 0.02, biases 0), then what the variant prescribes.
+    Source of the initialisation: timm's ViT (truncated normal, biases 0; `ModelConfig.init_std`), then what the variant
+    prescribes.
     """
 
     pixel_mean: Tensor
@@ -50,6 +51,7 @@ class VideoTransformer(nn.Module):
         self.pre_logits = nn.Linear(trunk.embed_dim, trunk.embed_dim) if model.pre_logits == "tanh" else None
         self.dropout = nn.Dropout(model.dropout)
         self.heads = nn.ModuleDict({label: nn.Linear(trunk.embed_dim, number) for label, number in labels.items()})
+        self.init_std = model.init_std or default_init_std(trunk.embed_dim)
         self.initialise()
 
     @classmethod
@@ -62,10 +64,10 @@ class VideoTransformer(nn.Module):
         """Draws all weights anew from torch's generator."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.trunc_normal_(module.weight, std=self.init_std)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        self.embed.initialise()
+        self.embed.initialise(self.init_std)
         self.variant.initialise(self.encoder)
 
     def forward(self, clip: Tensor) -> dict[str, Tensor]:

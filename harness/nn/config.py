@@ -26,6 +26,11 @@ SIZES: dict[str, tuple[int, int, int]] = {
 }
 
 
+def default_init_std(embed_dim: int) -> float:
+    """Standard deviation at which layers of any width start with the output variance that ViT-B (0.02) has."""
+    return float(0.02 * (768 / embed_dim) ** 0.5)
+
+
 class ModelConfig(StrictConfig):
     """The trunk: clip geometry, embedding, positions, width and depth."""
 
@@ -49,6 +54,10 @@ class ModelConfig(StrictConfig):
     norm_eps: Annotated[float, Field(gt=0, le=0.1)] = 1e-6
     final_norm_eps: Annotated[float, Field(gt=0, le=0.1)] | None = Field(
         None, description="of the norm after the layers; default: norm_eps (VideoMAE has another)"
+    )
+    init_std: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None,
+        description="of weight matrices at the start; default: 0.02 * sqrt(768 / embed_dim), ViT-B's 0.02 at its width",
     )
     gelu: Literal["erf", "tanh"] = "erf"
     pixel_mean: Annotated[list[float], Field(min_length=3, max_length=3)] = Field(

@@ -31,6 +31,7 @@ class Variant(Protocol):
 
     Config: ClassVar[Any]
     default_readout: ClassVar[str]
+    cannot_read: ClassVar[Mapping[str, str]]
 
     def __init__(self, config: Any, trunk: TrunkGeometry) -> None: ...
 

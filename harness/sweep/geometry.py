@@ -6,10 +6,10 @@ whoever knows the file decides which of them to point at.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import ClassVar, NamedTuple, Protocol
 
-from harness.nn.config import SIZES, ModelConfig
+from harness.nn.config import SIZES, ModelConfig, default_init_std
 from harness.sweep.schema import (
     ClassTokenReadout,
     ConcatMlpReadout,
@@ -47,6 +47,7 @@ def resolve_size(model: ModelConfig) -> ModelConfig:
         "depth": model.depth or depth,
         "num_heads": model.num_heads or num_heads,
         "final_norm_eps": model.final_norm_eps or model.norm_eps,
+        "init_std": model.init_std or default_init_std(model.embed_dim or embed_dim),
     }
     return model.model_copy(update=filled)
 
@@ -126,13 +127,29 @@ def data_problems(data: Data, model: ModelConfig) -> Iterator[Problem]:
         )
 
 
-def readout_problems(readout: Readout, model: ModelConfig, variant: str, class_token: str) -> Iterator[Problem]:
-    """What the readout needs and the variant or the trunk does not give; `class_token` is clip, frame or none."""
+class Readable(Protocol):
+    """What a readout has to know of a variant."""
+
+    cannot_read: ClassVar[Mapping[str, str]]
+
+    @property
+    def class_token_out(self) -> str:
+        """clip, frame or none."""
+
+
+def readout_problems(readout: Readout, model: ModelConfig, name: str, variant: Readable) -> Iterator[Problem]:
+    """What the readout needs and the variant (called `name`) or the trunk does not give."""
+    class_token = variant.class_token_out
+    if readout.name in variant.cannot_read:
+        yield Problem(
+            ("readout.name", "variant.name"),
+            f"{readout.name} does not suit {name}: {variant.cannot_read[readout.name]}",
+        )
     if isinstance(readout, ClassTokenReadout) and class_token != "clip":
         has = "one class token per frame" if class_token == "frame" else "no class token"
         yield Problem(
             ("readout.name", "variant.name"),
-            f"class_token reads the clip's class token, but {variant} gives {has}; "
+            f"class_token reads the clip's class token, but {name} gives {has}; "
             "one of mean_frames, mean_tokens, temporal_attention, concat_mlp, gru",
         )
     dim = model.embed_dim or 1

@@ -125,7 +125,7 @@ class Resolver:
         yield trio, lambda: geometry.variant_problems(variant.validate(), BLOCKS)
         yield (
             ("readout", *trio),
-            lambda: geometry.readout_problems(readout, model, self._name(checked), variant.class_token_out),
+            lambda: geometry.readout_problems(readout, model, self._name(checked), variant),
         )
 
     def _build(self, checked: Checks) -> Any:

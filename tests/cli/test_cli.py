@@ -83,7 +83,7 @@ def test_bad_sweep_files_end_with_a_message_and_exit_code_2(name: str, tmp_path:
 def test_messages_name_line_column_and_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "q.yaml").write_text(BAD_FILES["misspelt.yaml"] or "")
     message = harness("sweep", "q.yaml", cwd=tmp_path).stderr
-    assert "q.yaml:5:26  variant.temporal_widow: mixing has no such field" in message
+    assert "q.yaml:5:25  variant.temporal_widow: mixing has no such field" in message
     assert "Did you mean temporal_window?" in message
 
 
@@ -103,7 +103,7 @@ def test_messages_name_line_column_and_the_way_out(tmp_path: Path) -> None:
         (["sweep", "mini.yaml", "--only", "seed=77"], "no trial of mini fits"),
         (["sweep", "mini.yaml", "--time-budget", "soon"], "no duration"),
         (["sweep", "mini.yaml", "--jobs", "0"], "at least 1"),
-        (["sweep", "mini.yaml", "--runs", "mini.yaml"], "cannot be made into a folder"),
+        (["sweep", "mini.yaml", "--runs", "mini.yaml"], "is a file, and a folder is needed"),
     ],
 )
 def test_bad_arguments_end_with_a_message_and_exit_code_2(arguments: list[str], fragment: str, tmp_path: Path) -> None:

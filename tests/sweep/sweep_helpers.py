@@ -19,6 +19,7 @@ class FakeVariant:
 
     Config: Any = StrictConfig
     default_readout = "mean_frames"
+    cannot_read: dict[str, str] = {}
     class_token_out = "frame"
 
     def __init__(self, config: Any, trunk: TrunkGeometry):
@@ -48,6 +49,7 @@ class Window(FakeVariant):
 
 class Whole(FakeVariant):
     default_readout = "class_token"
+    cannot_read: dict[str, str] = {}
     class_token_out = "clip"
 
 
