@@ -57,14 +57,14 @@ def test_help_answers_at_once_and_without_torch(verb: str, tmp_path: Path) -> No
     assert min(spent) < 0.2
 
 
-@pytest.mark.parametrize("what", ["variants", "sweeps", "reports"])
+@pytest.mark.parametrize("what", ["variants", "readouts", "sweeps", "reports"])
 def test_list_answers_without_torch(what: str, tmp_path: Path) -> None:
     code = f"import sys; from harness.cli import main; main(['list', '{what}']); print('torch' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True
     )
     assert done.stdout.strip().endswith("False")
-    assert {"variants": "mixing", "sweeps": "sweeps/window_size.yaml", "reports": "table"}[what] in done.stdout
+    assert {"variants": "mixing", "readouts": "temporal_attention", "sweeps": "sweeps/window_size.yaml", "reports": "table"}[what] in done.stdout
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
