@@ -41,7 +41,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
     leading = q.shape[:-3]
     if mask is not None and mask.ndim > 3:
         mask = mask.expand(*leading, *mask.shape[-3:]).flatten(0, -4)
-    y = F.scaled_dot_product_attention(*(x.flatten(0, -4) for x in (q, k, v)), attn_mask=mask)
+    q, k, v = (x.flatten(0, -4) for x in (q, k, v))
+    y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     return y.unflatten(0, leading)
 
 

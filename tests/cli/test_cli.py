@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from harness.cli import VERBS
 from tests.e2e import MINI, ROOT, environment, harness, write_sweep
@@ -64,7 +65,12 @@ def test_list_answers_without_torch(what: str, tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True
     )
     assert done.stdout.strip().endswith("False")
-    assert {"variants": "mixing", "readouts": "temporal_attention", "sweeps": "sweeps/window_size.yaml", "reports": "table"}[what] in done.stdout
+    assert {
+        "variants": "mixing",
+        "readouts": "temporal_attention",
+        "sweeps": "sweeps/window_size.yaml",
+        "reports": "table",
+    }[what] in done.stdout
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
@@ -100,6 +106,11 @@ def test_messages_name_line_column_and_the_way_out(tmp_path: Path) -> None:
         (["new", "variant", "mixing"], "is there already"),
         (["list", "variants", "--variants", "nowhere"], "no such folder"),
         (["sweep", "mini.yaml", "--set", "train.num_stepz=3"], "Did you mean"),
+        *(
+            []
+            if torch.cuda.is_available()
+            else [(["sweep", "mini.yaml", "--set", "train.device=cuda"], "sees no CUDA device")]
+        ),
         (["sweep", "mini.yaml", "--only", "seed=77"], "no trial of mini fits"),
         (["sweep", "mini.yaml", "--time-budget", "soon"], "no duration"),
         (["sweep", "mini.yaml", "--jobs", "0"], "at least 1"),

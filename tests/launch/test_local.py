@@ -23,7 +23,9 @@ def pool(cores: int, running: list[Task], num_workers: int | None = None, gpus: 
     made = LocalPool(LaunchConfig(), watcher=None, num_workers=num_workers)  # type: ignore[arg-type]
     made.cores = cores
     process: Any = None
-    made.running = [Running(item, process, gpu) for item, gpu in zip(running, gpus or [None] * len(running), strict=True)]
+    made.running = [
+        Running(item, process, gpu) for item, gpu in zip(running, gpus or [None] * len(running), strict=True)
+    ]
     return made
 
 
