@@ -148,7 +148,9 @@ def test_a_run_can_be_cleaned_retried_and_reported(tmp_path: Path) -> None:
     cleaned = harness("clean", run, "--checkpoints", cwd=tmp_path)
     assert cleaned.stdout.splitlines()[-1].startswith("1 removed")
     assert not list(run.glob("trials/*/checkpoint.safetensors"))
-    assert harness("sweep", sweep, "--set", "train.num_steps=9", "--only", "seed=0", cwd=tmp_path).returncode == 0
+    assert harness("sweep", sweep, "--set", "train.num_steps=9", "--only", "seed=0", cwd=tmp_path).returncode == 2
+    other = ["--set", "train.num_steps=9", "--only", "variant.temporal_window=1", "--replace-plan"]
+    assert harness("sweep", sweep, *other, cwd=tmp_path).returncode == 0
     assert "1 trials are no longer asked for" in harness("status", run, cwd=tmp_path).stdout
     assert harness("clean", run, "--stale", cwd=tmp_path).stdout.splitlines()[-1].startswith("1 removed")
 
