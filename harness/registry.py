@@ -10,6 +10,7 @@ import ast
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,13 +19,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from harness.errors import UserError, did_you_mean
+from pydantic import ValidationError
+
+from harness.errors import Fault, UserError, did_you_mean
 
 if TYPE_CHECKING:
     from harness.api import Variant
 
 ENTRY_POINT_GROUP = "harness.variants"
 OUR_VARIANTS = Path(__file__).resolve().parent.parent / "variants"
+#: the way out where a file cannot be mended
+AWAY = "take it out of the folder"
 
 
 @dataclass(frozen=True)
@@ -77,22 +82,53 @@ def variant_file(name: str, extra_dirs: Sequence[Path] = ()) -> Path:
     place = found[name]
     if isinstance(place, Path):
         return place
-    spec = importlib.util.find_spec(place.module)
-    if spec is None or spec.origin is None:
-        raise UserError(f"variant {name}: the installed package offers {place.value}, which cannot be found")
+    return _module_file(name, place)
+
+
+def _module_file(name: str, point: EntryPoint) -> Path:
+    """File of the module that an entry point names; looking for it imports the packages around it."""
+    reason = ""
+    try:
+        spec = importlib.util.find_spec(point.module)
+    except (Exception, SystemExit) as error:  # whatever the package's own __init__ does
+        spec, reason = None, f" ({type(error).__name__}: {error})"
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        package = point.dist.name if point.dist else "a package"
+        raise UserError(
+            f"variant {name}: the installed package offers {point.value}, which cannot be found{reason}. "
+            f"Install {package} again, or uninstall it."
+        )
     return Path(spec.origin)
 
 
 def describe(name: str, extra_dirs: Sequence[Path] = ()) -> VariantInfo:
     """First line and source of a variant's docstring, read without running the file."""
-    file = variant_file(name, extra_dirs)
-    try:
-        text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-    except SyntaxError as error:
-        raise UserError(f"{file}:{error.lineno}: {error.msg}. The file is no valid Python.") from error
+    return describe_file(variant_file(name, extra_dirs), name)
+
+
+def describe_file(file: Path, name: str) -> VariantInfo:
+    """What `file` says of the variant `name` that it defines. Raises: UserError for a file that is no Python."""
+    text = ast.get_docstring(_parse(file)) or ""
     lines = text.splitlines()
     source = " ".join(line.strip() for line in _paragraph(lines, "Source:"))
     return VariantInfo(name, lines[0].strip() if lines else "", source.removeprefix("Source:").strip(), file)
+
+
+def _parse(file: Path) -> ast.Module:
+    content = b""
+    try:
+        content = file.read_bytes()
+        return ast.parse(content)
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror}. Make it readable, or {AWAY}.") from error
+    except (SyntaxError, ValueError) as error:
+        line, message = getattr(error, "lineno", None) or 1, getattr(error, "msg", str(error))
+        try:
+            content.decode("utf-8")
+        except UnicodeDecodeError as undecodable:
+            line = content[: undecodable.start].count(b"\n") + 1
+            message = f"byte 0x{content[undecodable.start]:02x} is not UTF-8; save the file as UTF-8"
+        raise UserError(f"{file}:{line}: {message}. The file is no valid Python: correct it, or {AWAY}.") from error
 
 
 def _paragraph(lines: list[str], start: str) -> list[str]:
@@ -110,6 +146,7 @@ def _paragraph(lines: list[str], start: str) -> list[str]:
 def _load(file: Path, name: str) -> type[Variant]:
     from harness.api import Variant
 
+    _parse(file)  # a syntax error with its line
     module = _import(file, name)
     classes = [
         item
@@ -119,7 +156,36 @@ def _load(file: Path, name: str) -> type[Variant]:
     if len(classes) != 1:
         found = ", ".join(item.__name__ for item in classes) or "none"
         raise UserError(f"{file}: a variant file defines exactly one subclass of harness.api.Variant; found: {found}")
+    _check_defaults(file, classes[0])
     return classes[0]
+
+
+def _check_defaults(file: Path, variant: type[Variant]) -> None:
+    """A variant is listed, checked and swept as it comes, so each of its knobs has a default that is allowed."""
+    config = variant.Config
+    try:
+        config()
+    except ValidationError as error:
+        faults = [(str(item["loc"][0]) if item["loc"] else "", item["type"], item["msg"]) for item in error.errors()]
+        said = {
+            knob: "has no default" if kind == "missing" else f"has a default that is refused: {message}"
+            for knob, kind, message in faults
+        }
+        owner, way_out = config.__name__, "Give it a default that is allowed."
+        raise UserError(
+            Fault("", "", f"{file}:{_line_of(file, owner, knob)}: {owner}.{knob}: {what}. {way_out}")
+            for knob, what in said.items()
+        ) from error
+
+
+def _line_of(file: Path, class_name: str, knob: str) -> int:
+    """Line of a field; of its class, or 1, where it is written in another file."""
+    line = 1
+    for node in ast.walk(_parse(file)):
+        if isinstance(node, ast.ClassDef) and node.name == class_name:
+            own = [item for item in node.body if isinstance(item, ast.AnnAssign)]
+            line = next((x.lineno for x in own if ast.unparse(x.target) == knob), node.lineno)
+    return line
 
 
 def _import(file: Path, name: str) -> ModuleType:
@@ -143,5 +209,10 @@ def load_variant(name: str, extra_dirs: Sequence[Path] = ()) -> type[Variant]:
     file = variant_file(name, tuple(extra_dirs))
     try:
         return _load(file, name)
-    except (ImportError, SyntaxError) as error:
-        raise UserError(f"{file}: cannot be imported: {error}") from error
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever the file does when it runs
+        own = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+        place = f"{file}:{own[-1]}" if own else str(file)
+        message = f"cannot be imported: {type(error).__name__}: {error}. Correct the file, or {AWAY}."
+        raise UserError(f"{place}: {message}") from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,9 +29,9 @@ launch: {checkpoint_every_steps: 4}
 """
 
 
-def environment() -> dict[str, str]:
-    """The environment of a user's shell, with the checkout importable wherever the command runs."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+def environment(root: Path = ROOT) -> dict[str, str]:
+    """The environment of a user's shell, with the checkout (or a copy) importable wherever the command runs."""
+    return {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
 
 
 def command(*arguments: str | Path) -> list[str]:
@@ -64,3 +66,12 @@ def statuses(run: Path) -> dict[str, dict[str, Any]]:
 def scores(run: Path) -> dict[str, Any]:
     """What must not change however often a run was disturbed: accuracies and the last loss, by trial id."""
     return {key: (value["scores"], value["training"]["final_loss"]) for key, value in records(run).items()}
+
+
+def accuracy_table(run: Path) -> list[dict[str, str]]:
+    """The columns of `table.csv` that hold no cost: rows, seeds, accuracies and their differences, as printed."""
+    kept = re.compile(
+        r"row_id|label|is_baseline|vary\..*|num_seeds_.*|.*_top[15]_.*|difference_.*|num_pairs|sign_flip.*"
+    )
+    with (run / "report/table.csv").open(encoding="utf-8", newline="") as stream:
+        return [{key: value for key, value in row.items() if kept.fullmatch(key)} for row in csv.DictReader(stream)]

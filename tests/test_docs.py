@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
-import pkgutil
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-import harness
-import reports
+from harness import units
 from harness.cli import _parser
+from tests.e2e import environment
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+EXAMPLE = re.compile(r"([\d_.]+) -> '([^']+)'")
 COMMAND = re.compile(r"^\s*(?:\$ )?python -m harness (.+)$", re.MULTILINE)
 
 
@@ -55,13 +56,44 @@ def test_there_are_commands_to_check() -> None:
     assert len(commands()) > 15
 
 
-def modules() -> list[str]:
-    names = []
-    for package in (harness, reports):
-        names += [info.name for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
-    return [name for name in names if not name.endswith("__main__")]
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of what commands read and write, so that nothing is written into the repository."""
+    for folder in ("harness", "variants", "reports", "sweeps", "recipes"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    return tmp_path
 
 
-@pytest.mark.parametrize("name", modules())
-def test_doctests_hold(name: str) -> None:
-    assert doctest.testmod(importlib.import_module(name)).failed == 0
+def cheap(line: str) -> list[str] | None:
+    """A command of the README as a test can afford it; None for one that trains, exports or needs a finished run."""
+    words = shlex.split(line, comments=True)
+    if words[0] in ("list", "new") or words == ["check", "my_scheme"]:
+        return words
+    if words[0] == "sweep" and "sweeps/from_videos.yaml" not in words:  # the videos are not there
+        return [word for word in words if word != "--dry-run"] + ["--dry-run"]
+    return ["cost", "sweeps/window_size.yaml"] if words[0] == "cost" else None  # the published table is long
+
+
+def test_cheap_commands_of_the_readme_do_what_they_say(copy: Path) -> None:
+    lines = [words for page, line in commands() if page == "README.md" and (words := cheap(line))]
+    assert [words[0] for words in lines].count("sweep") >= 2
+    assert {"list", "cost", "new", "check"} <= {words[0] for words in lines}
+    for words in {" ".join(words): words for words in lines}.values():
+        done = subprocess.run(
+            [sys.executable, "-m", "harness", *words],
+            cwd=copy, env=environment(copy), capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        assert done.stdout.strip(), words
+    assert (copy / "variants/my_scheme.py").exists()
+    assert not (ROOT / "variants/my_scheme.py").exists()
+    assert not (copy / "runs").exists()  # --dry-run writes nothing
+
+
+@pytest.mark.parametrize("name", ["macs", "count", "num_bytes", "milliseconds", "percent", "duration"])
+def test_examples_of_units_give_what_they_show(name: str) -> None:
+    function = getattr(units, name)
+    examples = EXAMPLE.findall(function.__doc__)
+    assert examples
+    for value, text in examples:
+        assert function(float(value)) == text

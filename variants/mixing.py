@@ -90,9 +90,28 @@ class Mixing(Variant):
     def block_macs(self, layer: int) -> int:
         return count.frame_block_macs(self.trunk, layer, tokens_per_frame=1 + self.trunk.num_patches)
 
+    def reference_offsets(self, layer: int) -> list[int]:
+        """o(c) of the channels of a head or of all heads, from the definition; asks neither `folds` nor `offsets`."""
+        config, num_channels = self.config, self._channels()
+        num_neighbours = 2 * min(config.temporal_window, 1) if config.outer_only else 2 * config.temporal_window
+        if layer not in layer_set(config.layers, self.trunk.depth) or not num_neighbours:
+            return [0] * num_channels
+        most = config.mixed_fraction * num_channels + 1e-9
+        share = max(n for n in range(num_channels + 1) if n * num_neighbours <= most)
+        offset_of = []
+        for channel in range(num_channels):
+            neighbour = channel // share if share else num_neighbours
+            distance = config.temporal_window if config.outer_only else neighbour // 2 + 1
+            ahead = neighbour % 2 == 0
+            offset_of.append((distance if ahead else -distance) if neighbour < num_neighbours else 0)
+        return offset_of
+
     def block_influence(self, layout: Layout, layer: int) -> Tensor:
-        reach = torch.eye(layout.num_frames, dtype=torch.bool)
-        for offset in self.offsets(layer):
+        offsets = set(self.reference_offsets(layer))
+        if self.config.mixed in ("key", "value", "query"):
+            offsets.add(0)  # the values, or the keys, are those of the own frame
+        reach = torch.zeros(layout.num_frames, layout.num_frames, dtype=torch.bool)
+        for offset in offsets:
             for frame in range(layout.num_frames):
                 source = _source_frame(frame + offset, layout.num_frames, self.config.ends)
                 if source is not None:
@@ -120,15 +139,12 @@ class Mixing(Variant):
 
     def _reference_mix(self, rows: Tensor, layout: Layout, layer: int) -> Tensor:
         """Token by token, channel by channel: (B, n, D) -> (B, n, D)."""
-        offset_of = torch.zeros(self._channels(), dtype=torch.long)
-        for offset, first, end in self.folds(layer):
-            offset_of[first:end] = offset
-        offset_of = offset_of.repeat(rows.shape[-1] // self._channels())
+        offset_of = self.reference_offsets(layer) * (rows.shape[-1] // self._channels())
         place = {(int(f), int(s)): i for i, (f, s) in enumerate(zip(layout.frame, layout.slot, strict=True)) if f >= 0}
         mixed = rows.clone()
         for (frame, slot), token in place.items():
-            for channel in offset_of.nonzero().flatten().tolist():
-                source = _source_frame(frame + int(offset_of[channel]), layout.num_frames, self.config.ends)
+            for channel, offset in enumerate(offset_of):
+                source = _source_frame(frame + offset, layout.num_frames, self.config.ends)
                 mixed[:, token, channel] = 0 if source is None else rows[:, place[source, slot], channel]
         return mixed
 

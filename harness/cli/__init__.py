@@ -51,10 +51,11 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    # not list(...): importing the verb `list` puts a module of that name into this package
+    given = [*(sys.argv[1:] if arguments is None else arguments)]
     verb = next((item for item in given if not item.startswith("-")), None)
     if verb is not None and verb not in VERBS:
-        print(f"no verb {verb}. Verbs: {', '.join(VERBS)}.{did_you_mean(verb, list(VERBS))}", file=sys.stderr)
+        print(f"no verb {verb}. Verbs: {', '.join(VERBS)}.{did_you_mean(verb, [*VERBS])}", file=sys.stderr)
         return EXIT_USER_ERROR
     parsed = _parser(verb).parse_args(given)
     try:

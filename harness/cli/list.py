@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from harness.cli import arguments
+from harness.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -33,11 +34,17 @@ def run(parsed: argparse.Namespace) -> int:
 def _variants(folders: list[Path]) -> int:
     from harness.registry import describe, variant_names
 
+    code = 0
     for name in variant_names(folders):
-        info = describe(name, folders)
+        try:
+            info = describe(name, folders)
+        except UserError as error:  # one broken file hides none of the others
+            print(f"{name:28s} cannot be read: {error}")
+            code = 1
+            continue
         print(f"{name:28s} {info.summary}")
         print(f"{'':28s} {info.source}")
-    return 0
+    return code
 
 
 def _readouts() -> int:

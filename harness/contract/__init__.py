@@ -12,36 +12,60 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.contract.cases import SMALL, WIDER, Case, cases, perturbed_encoder, random_tokens
+from harness.contract.cases import EVEN, SMALL, WIDER, Case, Spread, cases, perturbed_encoder, random_tokens, spread
 from harness.contract.checks import CHECKS, Broken
+from harness.contract.degenerate import NONE_DECLARED, NONE_FITS
 
 __all__ = [
-    "CHECKS", "SMALL", "WIDER", "Broken", "Case", "Outcome", "cases", "perturbed_encoder", "random_tokens", "run",
+    "CHECKS", "EVEN", "SMALL", "WIDER", "Broken", "Case", "Outcome", "cases", "perturbed_encoder", "random_tokens",
+    "run", "spread",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One check of one variant over all its cases."""
+    """One check of one variant: `extent` says on how much of it, e.g. '1 of 18 cases' or 'none declared'."""
 
     check: str
-    num_cases: int
+    num_applied: int
+    extent: str
     failures: tuple[str, ...]
 
 
 def run(name: str, variant_dirs: Sequence[Path] = ()) -> Iterator[Outcome]:
-    """Runs every check on every case of a variant."""
-    all_cases = cases(name, variant_dirs)
-    for check_name, check in CHECKS.items():
-        failures = []
-        for case in all_cases:
-            try:
-                check(case)
-            except Broken as broken:
-                failures.append(f"{case.label}: {broken}")
-            except Exception as error:  # whatever a variant's code raises is its failure, not the end of the checks
-                failures.append(f"{case.label}: {_crash(error)}")
-        yield Outcome(check_name, len(all_cases), tuple(failures))
+    """Runs every check on every case of a variant; the first outcome, `cases`, says what there is to run on."""
+    found = spread(name, variant_dirs)
+    yield _cases(found)
+    if found.cases:
+        for check_name in CHECKS:
+            yield _outcome(check_name, found.cases)
+
+
+def _cases(found: Spread) -> Outcome:
+    """A variant whose default is refused everywhere has kept nothing: that is a failure, not an empty success."""
+    failures = [f"{label}: cannot be set up: {_crash(error)}" for label, error in found.crashed.items()]
+    if not found.cases:
+        failures += [f"{label}: refused: {text}" for label, text in found.refused.items()]
+    total = len(found.cases) + len(found.refused) + len(found.crashed)
+    return Outcome("cases", len(found.cases), f"{len(found.refused)} of {total} refused", tuple(failures))
+
+
+def _outcome(check_name: str, all_cases: Sequence[Case]) -> Outcome:
+    failures, idle = [], []
+    for case in all_cases:
+        try:
+            reason = CHECKS[check_name](case)
+            idle += [reason] if reason else []
+        except Broken as broken:
+            failures.append(f"{case.label}: {broken}")
+        except Exception as error:  # whatever a variant's code raises is its failure, not the end of the checks
+            failures.append(f"{case.label}: {_crash(error)}")
+    num_applied = len(all_cases) - len(idle)
+    if num_applied:
+        return Outcome(check_name, num_applied, f"{num_applied} of {len(all_cases)} cases", tuple(failures))
+    extent = NONE_FITS if NONE_FITS in idle else idle[0]
+    # what is declared and never compared, or a check without a case, would pass unseen
+    return Outcome(check_name, 0, extent, () if extent == NONE_DECLARED else (f"checked on no case: {extent}",))
 
 
 def _crash(error: Exception) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from harness.api import Tokens, TrunkGeometry, Variant, from_sequence
@@ -17,6 +18,10 @@ from harness.registry import load_variant
 #: odd, unequal sizes, so that swapped axes change a shape or a number
 SMALL = TrunkGeometry(embed_dim=32, depth=2, num_heads=4, mlp_ratio=2.0, num_frames=5, height=2, width=3)
 WIDER = replace(SMALL, depth=3, num_frames=7, height=3, width=2, num_heads=2)
+#: for variants that refuse odd sizes or oblong frames
+EVEN = replace(SMALL, num_frames=8, height=4, width=4)
+#: the default is checked on the first one that it does not refuse
+GEOMETRIES = (SMALL, WIDER, EVEN)
 GLOBAL_TOKENS: list[dict[str, Any]] = [
     {"summary": 1},
     {"summary": 2, "summary_mixed": True},
@@ -41,7 +46,29 @@ class Case:
     @property
     def is_default(self) -> bool:
         """True for the variant as it comes, the case on which the expensive checks run."""
-        return not self.config and self.trunk is SMALL
+        return not self.config and self.trunk == base_geometry(self.variant_class)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The cases of a variant, those that it refuses, and those whose `validate` fails: label -> what was said."""
+
+    cases: list[Case]
+    refused: dict[str, str]
+    crashed: dict[str, Exception]
+
+
+def refusals(case: Case) -> str:
+    """What the variant has against the case; empty where nothing."""
+    try:
+        return "; ".join(f"{key}: {message}" for key, message in case.variant().validate())
+    except ValidationError as error:
+        return str(error)
+
+
+def base_geometry(variant_class: type[Variant]) -> TrunkGeometry | None:
+    """The first geometry on which the variant can be built as it comes."""
+    return next((trunk for trunk in GEOMETRIES if not refusals(Case("default", variant_class, trunk=trunk))), None)
 
 
 def _alternatives(annotation: Any) -> list[Any]:
@@ -53,19 +80,49 @@ def _alternatives(annotation: Any) -> list[Any]:
     return [value for part in get_args(annotation) for value in _alternatives(part)]
 
 
-def cases(name: str, variant_dirs: Sequence[Path] = ()) -> list[Case]:
+def _wanted(variant_class: type[Variant], base: TrunkGeometry) -> Iterator[Case]:
     """The variant as it comes, each knob changed alone, each global token mechanism, a second geometry."""
-    variant_class = load_variant(name, variant_dirs)
-    found = [Case("default", variant_class)]
+    yield Case("default", variant_class, trunk=base)
     for key, info in variant_class.Config.model_fields.items():
         for value in _alternatives(info.annotation):
             if value != info.default:
-                found.append(Case(f"{key}={value}", variant_class, {key: value}))
+                yield Case(f"{key}={value}", variant_class, {key: value}, base)
     for tokens in GLOBAL_TOKENS:
-        trunk = replace(SMALL, global_tokens=GlobalTokensConfig(**tokens))
-        found.append(Case(",".join(f"{k}={v}" for k, v in tokens.items()), variant_class, trunk=trunk))
-    found.append(Case("second geometry", variant_class, trunk=WIDER))
-    return [case for case in found if not list(case.variant().validate())]
+        trunk = replace(base, global_tokens=GlobalTokensConfig(**tokens))
+        yield Case(",".join(f"{k}={v}" for k, v in tokens.items()), variant_class, trunk=trunk)
+    for trunk in GEOMETRIES[GEOMETRIES.index(base) + 1 :][:1]:
+        yield Case("second geometry", variant_class, trunk=trunk)
+
+
+def spread(name: str, variant_dirs: Sequence[Path] = ()) -> Spread:
+    """A variant over its knobs, global tokens and geometries; without cases where no geometry takes its default."""
+    variant_class = load_variant(name, variant_dirs)
+    found = Spread([], {}, {})
+    try:
+        base = base_geometry(variant_class)
+    except Exception as error:  # a variant's own code: its failure, not ours
+        return Spread([], {}, {"default": error})
+    if base is None:
+        for trunk in GEOMETRIES:
+            label = f"default, {trunk.num_frames} frames of {trunk.height} x {trunk.width} patches"
+            found.refused[label] = refusals(Case(label, variant_class, trunk=trunk))
+        return found
+    for case in _wanted(variant_class, base):
+        try:
+            refusal = refusals(case)
+        except Exception as error:
+            found.crashed[case.label] = error
+            continue
+        if refusal:
+            found.refused[case.label] = refusal
+        else:
+            found.cases.append(case)
+    return found
+
+
+def cases(name: str, variant_dirs: Sequence[Path] = ()) -> list[Case]:
+    """The cases on which a variant is checked: those of `spread` that can be built."""
+    return spread(name, variant_dirs).cases
 
 
 def random_tokens(variant: Variant, batch: int = 2, seed: int = 0) -> Tokens:

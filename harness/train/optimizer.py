@@ -7,19 +7,23 @@ import math
 import torch
 from torch import nn
 
+from harness.model.embedding import PatchEmbedding
 from harness.sweep.schema import TrainConfig
 
-_UNDECAYED = ("pos_embed", "temporal_embed", "joint_embed", "cls_token", "registers", "token", "positions")
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_DECAYED = (nn.Linear, *_CONVOLUTIONS, PatchEmbedding)
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW or SGD; weight decay on weight matrices only, not on norms, biases, tokens and positions."""
-    decayed: list[nn.Parameter] = []
-    rest: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            plain = parameter.ndim < 2 or name.rsplit(".", 1)[-1] in _UNDECAYED
-            (rest if plain else decayed).append(parameter)
+    """AdamW or SGD; weight decay on the weights of linear maps, convolutions and patches, and on nothing else.
+
+    The kind of module decides, not a name or the number of dimensions: a variant is free to call its tokens,
+    positions and bias tables what it likes, and they are matrices too.
+    """
+    weights = {id(module.weight) for module in model.modules() if isinstance(module, _DECAYED)}
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    decayed = [parameter for parameter in trained if id(parameter) in weights]
+    rest = [parameter for parameter in trained if id(parameter) not in weights]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
     if config.optimizer == "sgd":
         nesterov = config.nesterov and config.momentum > 0

@@ -24,16 +24,27 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
     ("token_shift", {"shifted_fraction": 0.25, "which": "all"}),
     ("local_global", {"local_fraction": 2.0, "global_stride": 1}),
     ("local_global", {"local_fraction": 0.7, "global_stride": 3}),
+    ("mixing", {"temporal_window": 2}),
+    ("mixing", {"temporal_window": 3}),
+    ("mixing", {"temporal_window": 2, "outer_only": True}),
+    ("mixing", {"temporal_window": 2, "channel_layout": "concat"}),
+    ("mixing", {"temporal_window": 2, "mixed": "x", "ends": "circular"}),
+    ("mixing", {"mixed_fraction": 1.0}),
+    ("mixing", {"mixed_fraction": 1.0, "layers": [1]}),
+    ("mixing", {"mixed_fraction": 0.25}),
+    ("mixing", {"layers": [1]}),
 ]
 #: the ones that are cheap and see every token; `contract.CHECKS` runs in full at the defaults
 CHECKS = ("reference", "gradients", "influence", "macs", "degenerate cases")
 EVEN = replace(contract.SMALL, height=4, width=4, num_frames=6)
+#: frames and channels of a head enough for windows of three frames to each side
+GEOMETRY = {"mixing": replace(contract.SMALL, num_frames=7, num_heads=2)}
 
 
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize(("name", "config"), SETTINGS, ids=repr)
 def test_variant_keeps_the_contract_at(name: str, config: dict[str, Any], check: str) -> None:
-    case = contract.Case(str(config), load_variant(name), config)
+    case = contract.Case(str(config), load_variant(name), config, GEOMETRY.get(name, contract.SMALL))
     assert not list(case.variant().validate())
     contract.CHECKS[check](case)
 

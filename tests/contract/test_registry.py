@@ -104,7 +104,7 @@ def test_a_file_defines_exactly_one_variant(folder: Callable[[str, str], Path], 
 
 def test_a_syntax_error_is_told_with_its_line(folder: Callable[[str, str], Path]) -> None:
     place = folder("registry_syntax", EMPTY + "\nclass (Variant):\n    pass\n")
-    with pytest.raises(UserError, match=r"registry_syntax\.py: cannot be imported: .*line 7"):
+    with pytest.raises(UserError, match=r"registry_syntax\.py:7: .* no valid Python: correct it, or take it out"):
         load_variant("registry_syntax", [place])
     with pytest.raises(UserError, match=r"registry_syntax\.py:7: .* no valid Python"):
         describe("registry_syntax", [place])
@@ -112,7 +112,9 @@ def test_a_syntax_error_is_told_with_its_line(folder: Callable[[str, str], Path]
 
 def test_a_missing_import_is_told_with_the_file(folder: Callable[[str, str], Path]) -> None:
     place = folder("registry_import", "import no_such_module\n" + ONE)
-    with pytest.raises(UserError, match=r"registry_import\.py: cannot be imported: No module named 'no_such_module'"):
+    with pytest.raises(
+        UserError, match=r"registry_import\.py:1: cannot be imported: ModuleNotFoundError: No .*'no_such_module'"
+    ):
         load_variant("registry_import", [place])
     assert "harness_variant_registry_import" not in sys.modules
 

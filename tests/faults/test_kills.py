@@ -8,11 +8,22 @@ import random
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.e2e import MINI, command, environment, harness, records, scores, statuses, write_sweep
+from tests.e2e import (
+    MINI,
+    accuracy_table,
+    command,
+    environment,
+    harness,
+    records,
+    scores,
+    statuses,
+    write_sweep,
+)
 
 LONGER = MINI.replace("num_steps: 8", "num_steps: 300").replace(
     "checkpoint_every_steps: 4", "checkpoint_every_steps: 20"
@@ -48,24 +59,60 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "runs/mini"
 
 
+def trains(run: Path, since: float) -> bool:
+    """Whether a trial without a record has reached a checkpoint after that time: it is in the midst of training."""
+    files = run.glob("trials/*/checkpoint.safetensors")
+    return any(file.stat().st_mtime > since and not (file.parent / "record.json").exists() for file in files)
+
+
+def is_trained(run: Path, since: float) -> bool:
+    return bool(records(run))
+
+
+def is_measured(run: Path, since: float) -> bool:
+    return any(record["costs"]["timings"] for record in records(run).values())
+
+
+def always(run: Path, since: float) -> bool:
+    return True
+
+
+#: what a kill waits for, and how many seconds at most it comes after that: start-up, training twice, between, measuring
+KILLS: list[tuple[Callable[[Path, float], bool], float]] = [
+    (always, 2.0), (trains, 0.3), (trains, 0.3), (is_trained, 0.5), (is_measured, 0.5),
+]  # fmt: skip
+
+
+def kill_group(sweep: Path, run: Path, until: Callable[[Path, float], bool], delay: float) -> None:
+    """Starts the sweep and kills launcher and workers at once, `delay` seconds after the moment waited for."""
+    since = time.time()
+    process = start(sweep)
+    while process.poll() is None and not until(run, since):
+        time.sleep(0.02)
+    time.sleep(delay)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 def test_five_kills_of_the_whole_group_end_in_the_same_table(tmp_path: Path, undisturbed: Path) -> None:
     sweep, run, generator = write_sweep(tmp_path, LONGER), tmp_path / "runs/mini", random.Random(0)
     finished: dict[str, str] = {}
-    for _ in range(5):
-        process = start(sweep)
-        time.sleep(generator.uniform(1.5, 6.0))
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    for until, longest in KILLS:
+        finished_before_the_last_kill = finished
+        kill_group(sweep, run, until, generator.uniform(0, longest))
         now = {key: value["finished_at"] for key, value in records(run).items()}
         assert finished.items() <= now.items()  # no trained trial was trained again
         finished = now
+    assert finished_before_the_last_kill
     last = harness("sweep", sweep, cwd=tmp_path)
     assert last.returncode == 0, last.stdout + last.stderr
     assert scores(run) == scores(undisturbed)
     assert finished.items() <= {key: value["finished_at"] for key, value in records(run).items()}.items()
-    assert not list(run.glob("trials/*/.*.tmp")) or all(status["status"] == "done" for status in statuses(run).values())
-    table = [line.split(",")[0:3] for line in (run / "report/table.csv").read_text().splitlines()]
-    assert table == [line.split(",")[0:3] for line in (undisturbed / "report/table.csv").read_text().splitlines()]
+    assert any(record["training"]["num_resumes"] > 0 for record in records(run).values())  # a kill hit mid-training
+    assert not list(run.glob("trials/*/.*.tmp"))
+    table = accuracy_table(undisturbed)
+    assert any("_top1_" in column for column in table[0])
+    assert accuracy_table(run) == table
 
 
 def test_a_second_run_trains_nothing_and_is_quick(undisturbed: Path) -> None:
