@@ -30,8 +30,10 @@ def predict_memory(
 ) -> PredictedMemory:
     """Peaks of a trial's model with `batch_size` clips (default: of `measure`), the batch itself included."""
     size = batch_size or trial.measure.batch_size
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    with torch.device("meta"):  # initialisation looks at values, which fake tensors do not have
         model = VideoTransformer.of(trial, labels, variant_dirs)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        make_fake(model)
         if trial.train.activation_checkpointing:
             model.checkpoint_activations()
         batch = _batch(trial, labels, size)
@@ -53,6 +55,24 @@ def predict_memory(
         activation_bytes=activations,
         temporary_bytes=max(step - known - activations, 0),
     )
+
+
+def make_fake(model: nn.Module) -> None:
+    """Puts fake CPU tensors in the place of all parameters and buffers; inside a fake mode."""
+    made: dict[int, Tensor] = {}
+
+    def fake(tensor: Tensor) -> Tensor:
+        if id(tensor) not in made:
+            empty = torch.empty(tensor.shape, dtype=tensor.dtype)
+            is_parameter = isinstance(tensor, nn.Parameter)
+            made[id(tensor)] = nn.Parameter(empty, requires_grad=tensor.requires_grad) if is_parameter else empty
+        return made[id(tensor)]
+
+    for module in model.modules():
+        for name, parameter in list(module.named_parameters(recurse=False, remove_duplicate=False)):
+            setattr(module, name, fake(parameter))
+        for name, buffer in list(module.named_buffers(recurse=False, remove_duplicate=False)):
+            module._buffers[name] = fake(buffer)
 
 
 def _sum_bytes(tensors: Iterable[Tensor]) -> int:

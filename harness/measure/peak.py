@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -42,9 +43,7 @@ def measure_peak(precision: Literal["fp32", "bf16"], device: str, *, seconds: fl
     for size in GEMM_SIZES[device]:
         a, b = (torch.rand(size, size, device=device).to(dtype) for _ in range(2))
         out = torch.empty(size, size, dtype=dtype, device=device)
-        samples[f"gemm_{size}"] = _rates(
-            lambda a=a, b=b, out=out: torch.mm(a, b, out=out), 2 * size**3, device, seconds
-        )
+        samples[f"gemm_{size}"] = _rates(partial(torch.mm, a, b, out=out), 2 * size**3, device, seconds)
     source = torch.ones(COPY_BYTES[device] // 4, device=device)
     target = torch.empty_like(source)
     samples["copy"] = _rates(lambda: target.copy_(source), 2 * COPY_BYTES[device], device, seconds)

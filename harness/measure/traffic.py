@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from harness.measure.costs import random_batch
+from harness.measure.memory_model import make_fake
 from harness.measure.probe import Mode, build
 from harness.sweep.schema import TrialConfig
 from harness.train.loop import loss_of
@@ -39,8 +40,10 @@ class TrafficCounter(TorchDispatchMode):
 
 def moved_bytes(trial: TrialConfig, mode: Mode, batch_size: int, variant_dirs: Sequence[str] = ()) -> int:
     """Bytes moved by one call of `mode`; the optimizer's update is left out of a training step."""
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    with torch.device("meta"):
         model, labels = build(trial, list(variant_dirs))
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        make_fake(model)
         batch = random_batch(trial, labels, batch_size, "cpu")
         model.train(mode == "train_step")
         bf16 = trial.train.precision == "bf16"

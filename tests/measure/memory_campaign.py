@@ -50,7 +50,7 @@ def predicted_and_measured(trial: dict[str, Any], mode: Mode) -> tuple[int, int,
 def main(names: list[str]) -> int:
     bad = []
     for name in names or variant_names([]):
-        for mode, batch_size in zip(MODES, (128, 16), strict=True):
+        for mode, batch_size in zip(MODES, (256, 48), strict=True):
             predicted, measured, parts = predicted_and_measured(config(name, batch_size=batch_size), mode)
             difference = predicted / measured - 1
             bad += [f"{name} {mode}"] if abs(difference) > LIMIT else []
