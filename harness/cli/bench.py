@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness import units
 from harness.cli import arguments
 from harness.cli.rows import add_rows, read_rows
 
 if TYPE_CHECKING:
-    from harness.launch.bench import BenchResult, RowResult
+    from harness.launch.bench import BenchResult, BestBatchResult, RowResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from harness.launch.bench import BenchOptions, compare
+    from harness.launch.bench import BenchOptions, compare, find_best_batch
     from harness.measure.environment import environment
     from harness.store import write_atomically
 
@@ -52,11 +52,12 @@ def run(parsed: argparse.Namespace) -> int:
     result = compare(configs, baseline, options, lambda line: print(line, flush=True))
     result.environment = environment(configs[baseline]["train"]["device"])
     _print(result)
+    for label, config in configs.items() if parsed.best_batch else ():
+        result.best_batches.append(find_best_batch(label, config, options))
+        print(_best_batch_line(result.best_batches[-1]), flush=True)
     file = folder / f"{name}_{parsed.mode}.json"
     write_atomically(file, result.model_dump_json(indent=1))
     print(f"samples: {file}")
-    if parsed.best_batch:
-        _best_batches(configs, options)
     if parsed.roofline:
         from harness.cli.roofline import roofline
 
@@ -89,22 +90,8 @@ def cells(row: RowResult, baseline: str) -> list[str]:
     return [row.label, *times, f"{row.ratio:.3f}", interval, "" if row.significant else "not significant"]
 
 
-def _best_batches(configs: dict[str, dict[str, Any]], options: Any) -> None:
-    from harness.measure.fresh import ask
-    from harness.measure.probe import Request
-    from harness.measure.search import best_batch
-
-    for label, config in configs.items():
-
-        def probe(size: int, label: str = label, config: dict[str, Any] = config) -> Any:
-            request = Request(
-                kind="time", configs={label: config}, mode=options.mode, batch_size=size, compile=options.compile,
-                min_samples=10, max_seconds=1.0, variant_dirs=options.variant_dirs,
-            )  # fmt: skip
-            return ask(request, timeout_s=options.timeout_s)
-
-        best = best_batch(probe)
-        last_size, last = list(best.probes.items())[-1]
-        end = "" if last.status == "done" else f" (batch {last_size}: {last.status}: {last.message})"
-        rate = "-" if best.clips_per_s is None else f"{best.clips_per_s:.4g} clips/s at batch {best.batch_size}"
-        print(f"{label}: best throughput {rate}{end}", flush=True)
+def _best_batch_line(found: BestBatchResult) -> str:
+    size, last = list(found.probes.items())[-1]
+    end = "" if last.status == "done" else f" (batch {size}: {last.status}: {last.message})"
+    rate = "none" if found.clips_per_s is None else f"{found.clips_per_s:.4g} clips/s at batch {found.batch_size}"
+    return f"{found.label}: best throughput {rate}{end}"

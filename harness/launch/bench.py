@@ -11,6 +11,7 @@ from pydantic import Field
 from harness.measure.fresh import ask
 from harness.measure.interleave import Visit
 from harness.measure.probe import Answer, Mode, Request
+from harness.measure.search import best_batch
 from harness.record import Part
 from harness.stats.ratios import Ratio, ratio_of
 
@@ -66,6 +67,15 @@ class RowResult(Part):
     marks: list[str] = Field(default_factory=list, description="what makes the numbers doubtful")
 
 
+class BestBatchResult(Part):
+    """The batch size of a row's highest throughput, and every probe by batch size; the last says what ended it."""
+
+    label: str
+    batch_size: int | None
+    clips_per_s: float | None
+    probes: dict[int, Answer]
+
+
 class BenchResult(Part):
     """A comparison with everything that it was computed from."""
 
@@ -74,6 +84,7 @@ class BenchResult(Part):
     rows: list[RowResult]
     runs: list[ProcessRun]
     environment: dict[str, Any] = Field(default_factory=dict)
+    best_batches: list[BestBatchResult] = Field(default_factory=list)
 
 
 def compare(
@@ -91,6 +102,20 @@ def compare(
             )
     results = [row_result(label, baseline, runs) for label in configs]
     return BenchResult(baseline=baseline, options=options, rows=results, runs=runs)
+
+
+def find_best_batch(label: str, config: Mapping[str, Any], options: BenchOptions) -> BestBatchResult:
+    """Probes growing batches of one row, each in its own process."""
+
+    def probe(size: int) -> Answer:
+        request = Request(
+            kind="time", configs={label: dict(config)}, mode=options.mode, batch_size=size, compile=options.compile,
+            min_samples=10, max_seconds=1.0, variant_dirs=options.variant_dirs,
+        )  # fmt: skip
+        return ask(request, timeout_s=options.timeout_s)
+
+    found = best_batch(probe)
+    return BestBatchResult(label=label, batch_size=found.batch_size, clips_per_s=found.clips_per_s, probes=found.probes)
 
 
 def row_sets(others: Sequence[str], baseline: str) -> Iterator[list[str]]:

@@ -1,4 +1,4 @@
-"""How far each row can be taken within a budget of memory or latency: bisection, each probe in its own process."""
+"""How far each row goes within a budget of memory or latency: bisection, each measurement in its own process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from harness.measure.fresh import ask
-from harness.measure.probe import Answer, Mode, Request
+from harness.measure.probe import Answer, Mode, Request, answer
 from harness.measure.search import Frontier, largest_that_fits
 from harness.record import Part
 
@@ -54,7 +54,9 @@ def row_frontier(label: str, config: Mapping[str, Any], options: FrontierOptions
     start, step, least = _grid(config, options)
 
     def probe(value: int) -> Answer:
-        return ask(_request(label, config, options, value), timeout_s=options.timeout_s)
+        request = _request(label, config, options, value)
+        # a prediction allocates nothing: no process of its own to protect us from it
+        return answer(request) if request.kind == "predict" else ask(request, timeout_s=options.timeout_s)
 
     found: Frontier = largest_that_fits(
         probe, lambda answer: _fits(answer, options), start=start, step=step, least=least, most=options.most

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from reports.common import plots
 
@@ -37,9 +38,13 @@ def roofline_page(
                 **plots.look(index),
             )  # fmt: skip
         axes.set(xscale="log", yscale="log", xlabel="FLOP per byte moved", ylabel="GFLOP/s")
-        axes.set_title("Roofline: how near each row comes to what this machine can do", loc="left")
+        axes.set_title("How near each row comes to what this machine can do", loc="left")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_formatter(NullFormatter())
         if points:
-            axes.legend(loc="lower right")
+            figure.legend(loc="outside lower left", ncols=3)
     caption = (
         f"Roof measured here: {peak_flops_per_s / 1e9:.4g} GFLOP/s (matrix product), "
         f"{peak_bytes_per_s / 1e9:.3g} GB/s (copy). Bytes are those that eager operators read and write, caches left "
@@ -66,4 +71,4 @@ def frontier_page(
         axes.margins(x=0.2)
         axes.set_xlabel(axis)
         axes.set_title(f"Largest {axis} within {budget}", loc="left")
-    return plots.FigurePage(name, "Frontier", f"Each probe ran in its own process; the budget is {budget}.", figure)
+    return plots.FigurePage(name, "Frontier", f"The budget is {budget}; every probe is in the JSON.", figure)

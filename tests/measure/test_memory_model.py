@@ -13,9 +13,11 @@ from harness.registry import variant_names
 from harness.sweep.schema import TrialConfig
 from harness.train.loop import training_step
 from harness.train.optimizer import build_optimizer
-from tests.measure.memory_campaign import LIMIT, config, predicted_and_measured
+from tests.measure.memory_campaign import config, predicted_and_measured
 
 LABELS = {"label": 10}
+#: scratch space, threads and code of first use, whatever the size: why the 10 % are checked at sizes of 1 GiB
+OVERHEAD = 32 * 2**20
 
 
 def small(variant: str, *, checkpointing: bool = False) -> TrialConfig:
@@ -81,7 +83,7 @@ def test_checkpointing_saves_activations_and_changes_no_bit(variant: str) -> Non
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_a_fresh_process_needs_what_was_predicted(checkpointing: bool) -> None:
-    trial = config("mixing", batch_size=40 if checkpointing else 12, checkpointing=checkpointing)
+    trial = config("mixing", batch_size=24 if checkpointing else 8, checkpointing=checkpointing)
     predicted, measured, _ = predicted_and_measured(trial, "train_step")
     assert measured > 100 * 2**20
-    assert predicted == pytest.approx(measured, rel=LIMIT)
+    assert abs(predicted - measured) < 0.05 * measured + OVERHEAD
