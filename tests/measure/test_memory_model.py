@@ -83,7 +83,7 @@ def test_checkpointing_saves_activations_and_changes_no_bit(variant: str) -> Non
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_a_fresh_process_needs_what_was_predicted(checkpointing: bool) -> None:
-    trial = config("mixing", batch_size=24 if checkpointing else 8, checkpointing=checkpointing)
+    trial = config("mixing", batch_size=12 if checkpointing else 8, checkpointing=checkpointing)
     predicted, measured, _ = predicted_and_measured(trial, "train_step")
     assert measured > 100 * 2**20
     assert abs(predicted - measured) < 0.05 * measured + OVERHEAD
