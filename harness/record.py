@@ -17,10 +17,6 @@ STATUSES = (
     "pending", "queued", "running",
     "done", "failed", "oom", "timeout", "nan", "killed", "preempted", "lost", "invalid", "pruned",
 )  # fmt: skip
-Status = Literal[
-    "pending", "queued", "running",
-    "done", "failed", "oom", "timeout", "nan", "killed", "preempted", "lost", "invalid", "pruned",
-]  # fmt: skip
 OPEN_STATUSES = ("pending", "queued", "running", "preempted", "lost")
 FINAL_STATUSES = tuple(status for status in STATUSES if status not in OPEN_STATUSES)
 
@@ -123,6 +119,7 @@ class Costs(Part):
     macs: MacsCount
     num_views: int
     macs_per_video: int
+    environment: dict[str, Any] | None = Field(None, description="where memory and time were measured")
     memory: Memory | None = None
     timings: Timings | None = None
 
@@ -172,4 +169,5 @@ class PlanFile(Part):
     question: str
     axes: list[str] = Field(description="the varied fields, in the order of the file")
     baseline_row: str | None = None
+    command: str = Field("", description="what made this plan: sweep file, overrides, folders of variants")
     rows: list[PlannedRow]

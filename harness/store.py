@@ -159,11 +159,14 @@ class TrialFolder:
         return [line for line in text.splitlines() if line.strip()][-num_lines:]
 
     def requeue(self, *, from_scratch: bool = False) -> None:
-        """Back to pending; the checkpoint is kept to go on from, unless `from_scratch`."""
+        """Back to pending; the checkpoint is kept to go on from, unless `from_scratch`. A record is always kept."""
         if from_scratch:
-            self.record_file.unlink(missing_ok=True)
             self.checkpoint_file.unlink(missing_ok=True)
         self.write_status(TrialStatus(num_starts=self.written_status().num_starts))
+
+    def stale_files(self) -> list[Path]:
+        """Files that a killed writer left beside the real ones; only meaningful while nobody writes."""
+        return sorted(self.path.glob(".*.tmp"))
 
 
 class Store:
@@ -200,5 +203,7 @@ class Store:
             raise UserError(
                 f"{self.path}: no run is there (no plan.json). Give the folder of a run, e.g. runs/window_size."
             ) from None
+        except NotADirectoryError:
+            raise UserError(f"{self.path}: is a file. Give the folder of a run, e.g. runs/{self.path.stem}.") from None
         except (ValidationError, UnicodeDecodeError) as error:
             raise UserError(f"{self.plan_file}: damaged. Run the sweep command again: it writes the file.") from error

@@ -105,6 +105,8 @@ def run(path: Path, stage: Stage, *, alone: bool = False, parent: int | None = N
         if not got:
             print(f"{path}: another worker has this trial", file=sys.stderr)
             return EXIT_LOCKED
+        for stale in folder.stale_files():
+            stale.unlink(missing_ok=True)
         reporter = Reporter(folder, stage)
         try:
             return _train(folder, reporter, stop) if stage == "train" else _measure(folder, reporter, alone)
@@ -138,14 +140,17 @@ def _build(trial: TrialConfig, launch: dict[str, Any]) -> tuple[VideoTransformer
     """The model, initialised from the seed and then from a file of weights if there is one, and the three splits."""
     import torch
 
-    from harness.data import SPLITS, open_split
+    from harness.data import SPLITS, data_identity, open_split
     from harness.measure.memory import limit_memory
     from harness.model.trunk import VideoTransformer
 
     if launch.get("memory_limit_mib"):
         limit_memory(launch["memory_limit_mib"] * 2**20)
     torch.set_num_threads(trial.train.num_threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    if trial.train.device == "cuda":  # the CPU's operators repeat their bits for a fixed number of threads as it is
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    if data_identity(trial.data) != launch["data_identity"]:
+        raise UserError("the data changed since the sweep was planned; run the sweep command again: it plans anew")
     sources = {split: open_split(trial.data, trial.model, split, trial.seed) for split in SPLITS}
     torch.manual_seed(trial.seed)
     model = VideoTransformer.of(trial, sources["train"].labels, _variant_dirs(launch))
@@ -217,12 +222,14 @@ def _record(
 def _measure(folder: TrialFolder, reporter: Reporter, alone: bool) -> int:
     """Adds memory and timings to the record of a trained trial."""
     from harness.measure.costs import measure_memory, measure_timings
+    from harness.measure.environment import environment
 
     record = folder.record()
     if record is None:
         raise UserError(f"{folder.path}: nothing to measure, the trial has no record yet")
     trial, launch = _config(folder)
     model, sources = _build(trial, launch)
+    record.costs.environment = environment(trial.train.device)
     record.costs.memory = measure_memory(model, trial, sources["train"].labels, _variant_dirs(launch))
     record.costs.timings = measure_timings(model, trial, sources["train"].labels, alone=alone)
     folder.write_record(record)

@@ -18,6 +18,7 @@ from reports.common.quantities import BY_KEY
 from reports.common.rows import RowSummary, headline, summarise
 from reports.records import Run
 
+LEAST_SPAN = 0.1  # share of the cost that a linear axis shows to each side at least
 LOG_SPAN = 5  # a larger ratio of costs is drawn on a logarithmic axis
 _COSTS = {
     "macs_per_view": ("accuracy_macs", "multiply-accumulates of one view"),
@@ -72,6 +73,10 @@ def _cost_axis(axes: Axes, drawn: Sequence[RowSummary], key: str, cost_name: str
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
+    elif max(medians) < (1 + LEAST_SPAN) * min(medians):
+        # costs that agree to a percent or so belong in one place: a magnified axis would show differences that are none
+        middle = (min(medians) + max(medians)) / 2 / _UNIT_SIZES[unit]
+        axes.set_xlim(middle * (1 - LEAST_SPAN), middle * (1 + LEAST_SPAN))
     return _UNIT_SIZES[unit]
 
 
@@ -83,20 +88,23 @@ def _draw(axes: Axes, rows: list[RowSummary], drawn: list[RowSummary], label: st
     costs = [row.costs[key].median / factor for row in drawn]
     estimates = [row.top1[label] for row in drawn]
     front = pareto_front(costs, [estimate.mean for estimate in estimates])
-    clear = clearly_dominated(costs, [e.low for e in estimates], [e.high for e in estimates])
+    ends = [(row.costs[key].low / factor, row.costs[key].high / factor) for row in drawn]
+    clear = clearly_dominated(
+        [low for low, _ in ends], [e.low for e in estimates], [e.high for e in estimates], [high for _, high in ends]
+    )
     points, whiskers = [], []
     for index, row in enumerate(drawn):
         mean, half = plots.percent_points(estimates[index])
         spread = row.costs[key]
-        ends = [[costs[index] - spread.low / factor], [spread.high / factor - costs[index]]]
+        whisker = [[costs[index] - ends[index][0]], [ends[index][1] - costs[index]]]
         look = plots.look(rows.index(row))
         axes.errorbar(
-            costs[index], mean, yerr=half or None, xerr=ends if spread.high > spread.low else None, **look,
+            costs[index], mean, yerr=half or None, xerr=whisker if spread.high > spread.low else None, **look,
             markersize=7, markeredgewidth=1.4, markerfacecolor=look["color"] if index in front else "white",
             alpha=0.6 if clear[index] else 1, elinewidth=1.2, capsize=2.5, linestyle="none", zorder=3,
         )  # fmt: skip
         points.append((costs[index], mean))
-        whiskers.append((max(*ends[0], *ends[1]), half))
+        whiskers.append((max(*whisker[0], *whisker[1]), half))
     _front_line(axes, [points[index] for index in front])
     _legend(axes, any(index not in front for index in range(len(drawn))), any(clear))
     names = [f"{row.label} (baseline)" if row.is_baseline else row.label for row in drawn]

@@ -19,7 +19,7 @@ _TEMPLATES = Path(__file__).parent / "common"
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A trial without a record, for the list of what is missing."""
+    """A trial that is not finished, for the list of what is missing."""
 
     row: str
     seed: str
@@ -53,17 +53,17 @@ def page(run: Run) -> str:
         figures=[(figure, _inline(figure)) for figure in _figures(run)],
         conditions=conditions(run),
         unfinished=unfinished(run),
-        command=f"python -m harness sweep sweeps/{run.plan.sweep}.yaml",
+        command=run.plan.command or f"python -m harness sweep sweeps/{run.plan.sweep}.yaml",
     )
 
 
 def unfinished(run: Run) -> list[Unfinished]:
-    """Every trial of the plan without a record, in the order of rows and seeds, with its whole message."""
+    """Every unfinished trial of the plan, in the order of rows and seeds, with its whole message."""
     return [
-        Unfinished(row.label, seed, trial_id, *run.statuses.get(trial_id, ("pending", "")))
+        Unfinished(row.label, seed, trial_id, *missing)
         for row in run.plan.rows
         for seed, trial_id in row.trials.items()
-        if trial_id not in run.records
+        if (missing := run.missing(trial_id)) is not None
     ]
 
 

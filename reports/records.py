@@ -19,12 +19,22 @@ _REPEAT = "Delete the trial's folder and run the sweep again: only this trial is
 
 @dataclass(frozen=True)
 class Run:
-    """All that reports know of a run. A trial is done if and only if it is in `records`."""
+    """All that reports know of a run. A trial has a result if it is in `records`."""
 
     plan: PlanFile
     records: dict[str, Record]
     statuses: dict[str, tuple[str, str]]
     """trial_id -> (status, message), for every trial of the plan."""
+
+    def missing(self, trial_id: str) -> tuple[str, str] | None:
+        """(status, message) of a trial that is not finished; a trained one whose costs were not measured is not."""
+        status, message = self.statuses.get(trial_id, ("pending", ""))
+        record = self.records.get(trial_id)
+        if record is None:
+            return ("done, but record.json is missing" if status == "done" else status), message
+        if record.costs.timings is None and status != "done":
+            return f"costs not measured ({status})", message
+        return None
 
 
 def load(run: Path) -> Run:

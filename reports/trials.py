@@ -31,7 +31,8 @@ def write(run: Run, folder: Path) -> list[Path]:
 def _line(run: Run, label: str, seed: int, trial_id: str) -> dict[str, Any]:
     line: dict[str, Any] = {"trial_id": trial_id, "row": label, "seed": seed}
     record = run.records.get(trial_id)
-    line["status"] = "done" if record else run.statuses[trial_id][0]
+    missing = run.missing(trial_id)
+    line["status"] = missing[0] if missing else "done"
     if record is None:
         return line
     for split, scores in record.scores.items():

@@ -7,11 +7,16 @@ Exit codes: 0 all is well, 1 something asked for did not come out (a failed tria
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import sys
 from collections.abc import Sequence
 
 from harness.errors import EXIT_USER_ERROR, UserError, did_you_mean
+
+EXIT_INTERRUPTED = 130
+# what is wrong with a place rather than with the program: no permission, read-only, full, no folder, no file
+_PLACE_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR}
 
 VERBS = {
     "sweep": "plan a sweep, run what is missing, write the report",
@@ -64,3 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output (head, less) has seen enough
         sys.stderr.close()
         return 0
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except OSError as error:
+        if error.errno not in _PLACE_ERRORS or not error.filename:
+            raise
+        print(f"{error.filename}: {error.strerror}. Choose another place, or make this one usable.", file=sys.stderr)
+        return EXIT_USER_ERROR

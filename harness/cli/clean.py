@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.cli import arguments
 from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from harness.store import TrialFolder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +23,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     from harness import units
-    from harness.launch.todo import state_of
     from harness.store import Store, exclusive_lock
 
     if not (parsed.checkpoints or parsed.stale):
@@ -30,15 +34,25 @@ def run(parsed: argparse.Namespace) -> int:
             raise UserError(f"{store.path}: a sweep command is at work in this folder. Wait for it to end.")
         freed, number = 0, 0
         for folder in store.trials():
-            stale = parsed.stale and folder.trial_id not in asked and not folder.is_locked()
-            spent = parsed.checkpoints and folder.checkpoint_file.exists() and state_of(folder)[0] == "done"
-            if not (stale or spent):
+            if folder.is_locked():
                 continue
-            files = [item for item in folder.path.rglob("*") if item.is_file()] if stale else [folder.checkpoint_file]
-            freed += sum(file.stat().st_size for file in files)
-            number += 1
-            print(f"{'trial' if stale else 'checkpoint'} {folder.path if stale else folder.checkpoint_file}")
-            if not parsed.dry_run:
-                shutil.rmtree(folder.path) if stale else folder.checkpoint_file.unlink()
+            stale = parsed.stale and folder.trial_id not in asked
+            for path in [folder.path] if stale else _spent(folder, parsed.checkpoints):
+                files = [item for item in path.rglob("*") if item.is_file()] if stale else [path]
+                freed += sum(file.stat().st_size for file in files)
+                number += 1
+                print(path)
+                if not parsed.dry_run:
+                    shutil.rmtree(path) if stale else path.unlink()
     print(f"{number} {'would be ' if parsed.dry_run else ''}removed, {units.num_bytes(freed)}")
     return 0
+
+
+def _spent(folder: TrialFolder, checkpoints: bool) -> list[Path]:
+    """What a trial that stays does not need: its checkpoint once it is done, and what killed writers left behind."""
+    from harness.launch.todo import state_of
+
+    if not checkpoints:
+        return []
+    done = folder.checkpoint_file.exists() and state_of(folder)[0] == "done"
+    return [*([folder.checkpoint_file] if done else []), *folder.stale_files()]

@@ -14,7 +14,9 @@ RETRIABLE = tuple(status for status in FINAL_STATUSES if status != "done")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_run(parser)
     parser.add_argument("--status", metavar="LIST", help=f"only these, comma-separated, of: {', '.join(RETRIABLE)}")
-    parser.add_argument("--from-scratch", action="store_true", help="drop the checkpoints too")
+    parser.add_argument(
+        "--from-scratch", action="store_true", help="drop the checkpoints: train again from the first step"
+    )
 
 
 def run(parsed: argparse.Namespace) -> int:

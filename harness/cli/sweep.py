@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--time-budget", type=arguments.parse_duration, metavar="TIME",
         help="stop after this time with all progress kept, e.g. 30m; the same command goes on",
     )  # fmt: skip
+    parser.add_argument(
+        "--replace-plan", action="store_true", help="take over a folder that holds the run of another question"
+    )
     parser.add_argument("--no-report", action="store_true", help="do not write the report at the end")
 
 
@@ -65,13 +69,39 @@ def _run(parsed: argparse.Namespace, plan: Plan, store: Store, chosen: list[Plan
                 f"{store.path}: another sweep command is at work in this folder. "
                 f"Wait for it, or give this one a folder of its own with --runs."
             )
-        store.write_plan(plan.to_file())
+        _replace_plan(parsed, plan, store)
         todo = find_todo(plan, store, chosen)
         prepare(todo, plan, parsed.variants)
         finished = _launch(parsed, plan, todo)
     if not parsed.no_report:
         _report(store.path)
     return _closing(plan, store, chosen, finished)
+
+
+def _replace_plan(parsed: argparse.Namespace, plan: Plan, store: Store) -> None:
+    """Writes the plan, unless the one that is there came from another question and has trials that this one has not."""
+    new = plan.to_file(_command(parsed))
+    if store.plan_file.exists() and not parsed.replace_plan:
+        old = store.plan()
+        same_question = old.command == new.command or not old.command
+        asked = {trial for row in new.rows for trial in row.trials.values()}
+        dropped = {trial for row in old.rows for trial in row.trials.values()} - asked
+        if dropped and not same_question:
+            raise UserError(
+                f"{store.path} holds the run of `{old.command}`; this command would take {len(dropped)} of its trials "
+                f"out of the report. Give it a folder of its own with --runs DIR, or say --replace-plan."
+            )
+    store.write_plan(new)
+
+
+def _command(parsed: argparse.Namespace) -> str:
+    """The command that asks this question again; what cannot change an answer (launch, jobs) is left out."""
+    words = ["python", "-m", "harness", "sweep", str(parsed.file)]
+    for override in parsed.overrides:
+        words += [] if override.startswith("launch.") else ["--set", override]
+    for folder in parsed.variants:
+        words += ["--variants", str(folder)]
+    return shlex.join(words)
 
 
 def _launch(parsed: argparse.Namespace, plan: Plan, todo: Todo) -> bool:

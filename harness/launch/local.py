@@ -19,9 +19,10 @@ from types import FrameType
 from typing import Protocol
 
 from harness import worker
+from harness.errors import UserError
 from harness.launch.todo import Task
 from harness.record import FINAL_STATUSES
-from harness.store import TrialStatus
+from harness.store import TrialFolder, TrialStatus
 from harness.sweep.schema import LaunchConfig
 
 POLL_SECONDS = 0.1
@@ -74,7 +75,12 @@ class LocalPool:
         self._gpus: list[int] | None = None
 
     def run(self, tasks: Sequence[Task], time_budget_s: float | None = None) -> bool:
-        """Trains what is to be trained, then measures; returns False if it was asked to stop before the end."""
+        """Trains what is to be trained, then measures; returns False if it was asked to stop before the end.
+
+        Raises: UserError for trials that want a GPU where there is none.
+        """
+        if any(task.device == "cuda" for task in tasks) and not self._free_gpus():
+            raise UserError("train.device: cuda given, but torch sees no CUDA device here; cpu or auto is possible")
         deadline = None if time_budget_s is None else time.monotonic() + time_budget_s
         before = {number: signal.signal(number, self._ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -89,6 +95,8 @@ class LocalPool:
         return not self.stopping
 
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
+        if not self.stopping:
+            print("stopping: running trials save their checkpoints", file=sys.stderr, flush=True)
         self.stopping = True
 
     def _drain(self, tasks: Sequence[Task], deadline: float | None, *, alone: bool) -> list[Task]:
@@ -101,7 +109,7 @@ class LocalPool:
             if self.stopping:
                 waiting.clear()
             while waiting and time.monotonic() >= not_before and self._fits(waiting[0], alone):
-                self._start(waiting.popleft(), alone)
+                self._try_start(waiting.popleft(), alone)
             for item in [item for item in self.running if item.process.poll() is not None]:
                 self.running.remove(item)
                 if item.process.returncode == worker.EXIT_LOCKED and not self.stopping:
@@ -133,6 +141,13 @@ class LocalPool:
         taken = {item.gpu for item in self.running}
         return [gpu for gpu in self._gpus if gpu not in taken]
 
+    def _try_start(self, task: Task, alone: bool) -> None:
+        """Starts a worker; a folder that is gone or cannot be written costs this trial and no other."""
+        try:
+            self._start(task, alone)
+        except OSError as error:
+            self.watcher.ended(task, TrialStatus(status="failed", message=f"the worker could not be started: {error}"))
+
     def _start(self, task: Task, alone: bool) -> None:
         environment = dict(os.environ)
         environment |= {name: str(task.num_threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
@@ -153,12 +168,12 @@ class LocalPool:
         if item.overdue and status.status not in FINAL_STATUSES:
             status.status = "timeout"
             status.message = f"took longer than {self.launch.time_limit_minutes:g} minutes (launch.time_limit_minutes)"
-            folder.write_status(status)
+            _note(folder, status)
         elif code not in (worker.EXIT_DONE, worker.EXIT_PREEMPTED) and status.status not in FINAL_STATUSES:
             # asked to stop, a worker may end before it can handle signals, or after it ceased to
             asked = self.stopping or item.stop_asked is not None
             status.status, status.message = ("preempted", "stopped on request") if asked else self._unexplained(item)
-            folder.write_status(status)
+            _note(folder, status)
         self.watcher.ended(item.task, status)
         return code == worker.EXIT_DONE and item.task.stage == "train" and not item.overdue
 
@@ -192,6 +207,14 @@ class LocalPool:
             except subprocess.TimeoutExpired:
                 item.process.kill()
         self.running.clear()
+
+
+def _note(folder: TrialFolder, status: TrialStatus) -> None:
+    """Writes a status; where that is not possible the trial stays as its files say, and the others go on."""
+    try:
+        folder.write_status(status)
+    except OSError as error:
+        status.message += f" (and its status cannot be written: {error})"
 
 
 def _gpu_name(index: int) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
-
 from harness.errors import UserError, did_you_mean
+from harness.sweep.faults import FaultList
 from harness.sweep.plan import Plan, PlannedTrial
+from harness.sweep.yaml_source import compose_text
 
 
 def select(plan: Plan, conditions: Sequence[str]) -> list[PlannedTrial]:
@@ -37,10 +37,8 @@ def _holds(trial: PlannedTrial, condition: str) -> bool:
     field, equals, text = condition.partition("=")
     if not equals:
         return False
-    try:
-        wanted = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return False
+    node = compose_text(text.strip(), "--only", FaultList())
+    wanted = node.plain() if node else text
     found = trial.seed if field.strip() == "seed" else _value(trial.config, field.strip().split("."))
     if isinstance(found, dict):
         found = found.get("name")

@@ -29,7 +29,7 @@ def environment(device: str) -> dict[str, Any]:
         "num_threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
         "device": device,
-        "sdpa_backend": sdpa_backends(),
+        "sdpa_backend": "cpu" if device == "cpu" else f"any of {sdpa_backends()}",
         "matmul_precision": torch.get_float32_matmul_precision(),
         "hostname_hash": hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8],
         "code_hash": code_hash(),

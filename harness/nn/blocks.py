@@ -84,10 +84,6 @@ class FrameAttention(Attention):
         """Hook: queries, keys and values (B, T, h, N, c) after the projection."""
         return q, k, v
 
-    def frame_mask(self, x: Tensor) -> Tensor | None:
-        """Hook: who sees whom within a frame's keys; None = everyone."""
-        return None
-
     def forward(self, frames: FrameTokens) -> FrameTokens:  # type: ignore[override]
         """Normalised tokens of all frames in, what is added to them out."""
         q0, k0, v0 = self.project(self.mix_input(frames.x))

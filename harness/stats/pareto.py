@@ -28,21 +28,26 @@ def pareto_front(costs: Sequence[float], accuracies: Sequence[float]) -> list[in
 
 
 def clearly_dominated(
-    costs: Sequence[float], lows: Sequence[float | None], highs: Sequence[float | None]
+    costs: Sequence[float],
+    lows: Sequence[float | None],
+    highs: Sequence[float | None],
+    most: Sequence[float] | None = None,
 ) -> list[bool]:
     """For each point: does another one cost no more and have its interval wholly above this one's?
 
-    `lows` and `highs` are the ends of the accuracy intervals. A point without an interval (None) neither dominates
-    clearly nor is clearly dominated.
+    `costs` are exact, or the least that was measured, with `most` as the largest: then the other's largest must not
+    exceed this one's least. `lows` and `highs` are the ends of the accuracy intervals. A point without an interval
+    (None) neither dominates clearly nor is clearly dominated.
 
     Raises:
         ValueError: lists of different length, or a cost that is not a number.
     """
     _check(costs, lows)
     _check(costs, highs)
+    largest = costs if most is None else most
     return [
         high is not None
-        and any(low is not None and other <= cost and low > high for other, low in zip(costs, lows, strict=True))
+        and any(low is not None and other <= cost and low > high for other, low in zip(largest, lows, strict=True))
         for cost, high in zip(costs, highs, strict=True)
     ]
 

@@ -1,4 +1,7 @@
-"""What makes two trials the same: a hash of everything that can change a result, and of nothing else."""
+"""What makes two trials the same: a hash of everything that can change a result, and of nothing else.
+
+Costs are results, so how they are measured (block `measure`) is part of it, and may be an axis like any other field.
+"""
 
 from __future__ import annotations
 

@@ -44,11 +44,12 @@ class Plan:
     launch: LaunchConfig
     baseline_row: str | None
 
-    def to_file(self) -> PlanFile:
-        """The plan as a run's `plan.json` holds it."""
+    def to_file(self, command: str = "") -> PlanFile:
+        """The plan as a run's `plan.json` holds it; `command` is what made it."""
         return PlanFile(
-            sweep=self.name, question=self.question, axes=self.axes, baseline_row=self.baseline_row, rows=self.rows
-        )
+            sweep=self.name, question=self.question, axes=self.axes, baseline_row=self.baseline_row, rows=self.rows,
+            command=command,
+        )  # fmt: skip
 
 
 def auto_device() -> str:

@@ -30,10 +30,15 @@ def _environment(key: str) -> Reader:
     return lambda record: record.environment.get(key)
 
 
+def _measured(key: str) -> Reader:
+    """What the environment of the measurement says; that of the training where nothing was measured."""
+    return lambda record: (record.costs.environment or record.environment).get(key)
+
+
 def _hardware(record: Record) -> Any:
-    """The GPU where the trial ran on one, else the processor."""
+    """The GPU where the trial was measured on one, else the processor."""
     on_cpu = field(record, "train.device") == "cpu"
-    return (not on_cpu and record.environment.get("gpu")) or record.environment.get("cpu_model")
+    return (not on_cpu and _measured("gpu")(record)) or _measured("cpu_model")(record)
 
 
 def _code(record: Record) -> str | None:
@@ -55,10 +60,10 @@ def _test_clips(record: Record) -> Any:
 _COMPARABLE: tuple[tuple[str, str | None, Reader], ...] = (
     ("hardware", None, _hardware),
     ("device", "train.device", _config("train.device")),
-    ("torch", None, _environment("torch")),
+    ("torch", None, _measured("torch")),
     ("dtype", "train.precision", _config("train.precision")),
-    ("threads", "train.num_threads", lambda record: record.environment.get("num_threads")),
-    ("SDPA backend", None, _environment("sdpa_backend")),
+    ("threads", "train.num_threads", _measured("num_threads")),
+    ("SDPA backend", None, _measured("sdpa_backend")),
 )
 
 _LISTED: tuple[tuple[str, Reader], ...] = (

@@ -29,7 +29,9 @@ def place(
     canvas.draw()  # settles the layout, which the sizes in pixels depend on
     frame = axes.get_window_extent()
     lines = [box for line in axes.lines if line.get_linestyle() != "None" for box in _segments(line)]
+    written = [text.get_window_extent(canvas.get_renderer()).padded(2.0) for text in axes.texts]
     taken = [box for point, half in zip(points, whiskers, strict=True) for box in _obstacles(axes, point, half)]
+    taken += written
     for point, name in zip(points, names, strict=True):
         text = axes.annotate(name, point, xytext=(0, 0), textcoords="offset points", fontsize=8, color=INK)
         text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])

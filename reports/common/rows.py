@@ -146,13 +146,12 @@ def _row_marks(run: Run, row: PlannedRow, records: dict[int, Record]) -> tuple[s
 
 
 def unfinished(run: Run, row: PlannedRow) -> dict[str, int]:
-    """`status: message` -> number of seeds of a row without a record, in the order of the seeds."""
+    """`status: message` -> number of unfinished seeds of a row, in the order of the seeds."""
     found: Counter[str] = Counter()
     for trial in row.trials.values():
-        if trial in run.records:
-            continue
-        status, message = run.statuses.get(trial, ("pending", ""))
-        found["done, but record.json is missing" if status == "done" else _reason(status, message)] += 1
+        missing = run.missing(trial)
+        if missing is not None:
+            found[_reason(*missing)] += 1
     return dict(found)
 
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from harness.cli import VERBS
 from tests.e2e import MINI, ROOT, environment, harness, write_sweep
@@ -57,14 +58,19 @@ def test_help_answers_at_once_and_without_torch(verb: str, tmp_path: Path) -> No
     assert min(spent) < 0.2
 
 
-@pytest.mark.parametrize("what", ["variants", "sweeps", "reports"])
+@pytest.mark.parametrize("what", ["variants", "readouts", "sweeps", "reports"])
 def test_list_answers_without_torch(what: str, tmp_path: Path) -> None:
     code = f"import sys; from harness.cli import main; main(['list', '{what}']); print('torch' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True
     )
     assert done.stdout.strip().endswith("False")
-    assert {"variants": "mixing", "sweeps": "sweeps/window_size.yaml", "reports": "table"}[what] in done.stdout
+    assert {
+        "variants": "mixing",
+        "readouts": "temporal_attention",
+        "sweeps": "sweeps/window_size.yaml",
+        "reports": "table",
+    }[what] in done.stdout
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
@@ -100,6 +106,11 @@ def test_messages_name_line_column_and_the_way_out(tmp_path: Path) -> None:
         (["new", "variant", "mixing"], "is there already"),
         (["list", "variants", "--variants", "nowhere"], "no such folder"),
         (["sweep", "mini.yaml", "--set", "train.num_stepz=3"], "Did you mean"),
+        *(
+            []
+            if torch.cuda.is_available()
+            else [(["sweep", "mini.yaml", "--set", "train.device=cuda"], "sees no CUDA device")]
+        ),
         (["sweep", "mini.yaml", "--only", "seed=77"], "no trial of mini fits"),
         (["sweep", "mini.yaml", "--time-budget", "soon"], "no duration"),
         (["sweep", "mini.yaml", "--jobs", "0"], "at least 1"),
@@ -137,7 +148,9 @@ def test_a_run_can_be_cleaned_retried_and_reported(tmp_path: Path) -> None:
     cleaned = harness("clean", run, "--checkpoints", cwd=tmp_path)
     assert cleaned.stdout.splitlines()[-1].startswith("1 removed")
     assert not list(run.glob("trials/*/checkpoint.safetensors"))
-    assert harness("sweep", sweep, "--set", "train.num_steps=9", "--only", "seed=0", cwd=tmp_path).returncode == 0
+    assert harness("sweep", sweep, "--set", "train.num_steps=9", "--only", "seed=0", cwd=tmp_path).returncode == 2
+    other = ["--set", "train.num_steps=9", "--only", "variant.temporal_window=1", "--replace-plan"]
+    assert harness("sweep", sweep, *other, cwd=tmp_path).returncode == 0
     assert "1 trials are no longer asked for" in harness("status", run, cwd=tmp_path).stdout
     assert harness("clean", run, "--stale", cwd=tmp_path).stdout.splitlines()[-1].startswith("1 removed")
 

@@ -21,9 +21,9 @@ ONE_FAULT = bad_text.CASES | bad_fields.CASES
 
 @pytest.mark.parametrize(("text", "place", "message"), ONE_FAULT.values(), ids=ONE_FAULT.keys())
 def test_one_fault_one_message(faults: Faults, text: str | bytes, place: str, message: str) -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     found = faults(text)
-    assert time.perf_counter() - begin < 2
+    assert time.process_time() - begin < 2
     assert [fault.where for fault in found] == [f"q.yaml:{place}"], [str(fault) for fault in found]
     assert message in str(found[0])
     assert "\n" not in str(found[0])
