@@ -64,6 +64,28 @@ class Timing(Part):
     median_low_ms: float = Field(description="bootstrap 95 % interval of the median")
     median_high_ms: float
     unstable: bool = Field(description="interquartile range over median above 5 %, or a drift over the run")
+    iqr_ms: float | None = Field(None, description="interquartile range of the samples")
+    p95_ms: float | None = Field(None, description="95th percentile of the samples")
+    first_call_ms: float | None = Field(None, description="the very first call, which is no sample")
+
+    @property
+    def clips_per_s(self) -> float:
+        """Throughput at this batch size."""
+        return 1e3 * self.batch_size / self.median_ms
+
+
+class PredictedMemory(Part):
+    """Peak memory predicted from shapes and lifetimes alone; what the train step's peak is made of."""
+
+    batch_size: int
+    inference_peak_bytes: int
+    train_step_peak_bytes: int
+    parameter_bytes: int = Field(description="parameters and buffers")
+    gradient_bytes: int
+    optimizer_bytes: int
+    batch_bytes: int = Field(description="clips and labels")
+    activation_bytes: int = Field(description="alive at the end of the forward pass beyond all the above")
+    temporary_bytes: int = Field(description="what the peak of the training step holds beyond all the above")
 
 
 class Memory(Part):
@@ -74,6 +96,8 @@ class Memory(Part):
     inference_peak_bytes: int
     train_step_peak_bytes: int
     process_peak_bytes: int | None = Field(description="high-water mark of the measuring process, libraries included")
+    reserved_peak_bytes: int | None = Field(None, description="what CUDA's caching allocator took from the device")
+    predicted: PredictedMemory | None = Field(None, description="the same, predicted without running")
 
 
 class Timings(Part):
@@ -83,6 +107,9 @@ class Timings(Part):
     inference: Timing = Field(description="inference, a batch")
     train_step: Timing = Field(description="forward, backward, update, a batch")
     alone: bool = Field(description="no other trial of this sweep ran meanwhile")
+    preflight: dict[str, Any] | None = Field(None, description="state of the machine just before; `dirty` lists faults")
+    energy_j_per_clip: float | None = Field(None, description="of inference of a batch, joules; None: no meter here")
+    energy_source: str | None = Field(None, description="rapl or nvml; whole package or GPU, idle power included")
 
 
 class Costs(Part):

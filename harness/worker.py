@@ -112,25 +112,10 @@ def run(path: Path, stage: Stage, *, alone: bool = False, parent: int | None = N
             return _train(folder, reporter, stop) if stage == "train" else _measure(folder, reporter, alone)
         except BaseException as error:  # the boundary of the process: whatever happens becomes the trial's status
             traceback.print_exc()
-            reporter.end(*_verdict(error))
+            from harness.measure.outcome import verdict
+
+            reporter.end(*verdict(error))
             return EXIT_FAILED
-
-
-def _verdict(error: BaseException) -> tuple[str, str]:
-    """(status, message) of a failure."""
-    import torch
-
-    from harness.train.loop import NonFiniteLoss
-
-    message = f"{type(error).__name__}: {error}".splitlines()[0] if str(error) else type(error).__name__
-    if isinstance(error, UserError):
-        return "invalid", str(error)
-    if isinstance(error, NonFiniteLoss):
-        return "nan", str(error)
-    out_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-    if out_of_memory or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error)):
-        return "oom", message
-    return "failed", message
 
 
 def _config(folder: TrialFolder) -> tuple[TrialConfig, dict[str, Any]]:
@@ -156,8 +141,11 @@ def _build(trial: TrialConfig, launch: dict[str, Any]) -> tuple[VideoTransformer
     import torch
 
     from harness.data import SPLITS, data_identity, open_split
+    from harness.measure.memory import limit_memory
     from harness.model.trunk import VideoTransformer
 
+    if launch.get("memory_limit_mib"):
+        limit_memory(launch["memory_limit_mib"] * 2**20)
     torch.set_num_threads(trial.train.num_threads)
     if trial.train.device == "cuda":  # the CPU's operators repeat their bits for a fixed number of threads as it is
         torch.use_deterministic_algorithms(True, warn_only=True)
@@ -170,6 +158,8 @@ def _build(trial: TrialConfig, launch: dict[str, Any]) -> tuple[VideoTransformer
         from harness.model.weights.apply import import_weights
 
         print(import_weights(model, trial.model, trial.weights).text(), flush=True)
+    if trial.train.activation_checkpointing:
+        model.checkpoint_activations()
     return model.to(trial.train.device), sources  # type: ignore[return-value]
 
 
@@ -240,7 +230,7 @@ def _measure(folder: TrialFolder, reporter: Reporter, alone: bool) -> int:
     trial, launch = _config(folder)
     model, sources = _build(trial, launch)
     record.costs.environment = environment(trial.train.device)
-    record.costs.memory = measure_memory(model, trial, sources["train"].labels)
+    record.costs.memory = measure_memory(model, trial, sources["train"].labels, _variant_dirs(launch))
     record.costs.timings = measure_timings(model, trial, sources["train"].labels, alone=alone)
     folder.write_record(record)
     reporter.end("done")

@@ -21,6 +21,9 @@ _PLACE_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQ
 VERBS = {
     "sweep": "plan a sweep, run what is missing, write the report",
     "cost": "parameters and multiply-accumulates of every row of a sweep, beside published ones",
+    "bench": "compare the rows of a sweep in time, with intervals",
+    "frontier": "the most frames, pixels, clips or neighbour frames that each row affords within a budget",
+    "selftest": "compare a configuration with itself: how often does the timing protocol find a difference?",
     "report": "write a run's report again, from its records alone",
     "status": "where the trials of a run stand",
     "retry": "put failed trials back in the queue",
@@ -32,6 +35,7 @@ VERBS = {
     "weights": "import a file of weights into a sweep's model and print what was loaded",
     "schema": "print the JSON Schema of sweep files, for editors",
     "worker": "run one trial (what launchers start)",
+    "probe": "run one measurement (what bench and frontier start)",
 }
 
 

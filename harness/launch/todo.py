@@ -77,6 +77,7 @@ def prepare(todo: Todo, plan: Plan, variant_dirs: Sequence[Path]) -> None:
     extra: Mapping[str, Any] = {
         "variant_dirs": [str(Path(folder).resolve()) for folder in variant_dirs],
         "checkpoint_every_steps": plan.launch.checkpoint_every_steps,
+        "memory_limit_mib": plan.launch.memory_limit_mib,
     }
     for task in todo.tasks:
         launch = {**extra, "data_identity": task.trial.data_identity}

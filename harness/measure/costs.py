@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from harness.data import Batch
+from harness.measure.energy import joules_per_clip
 from harness.measure.memory import CPU_METHOD, CUDA_METHOD, peak_bytes, process_peak_bytes
+from harness.measure.memory_model import predict_memory
+from harness.measure.preflight import preflight
 from harness.measure.timing import time_call
 from harness.record import Memory, Timings
 from harness.sweep.schema import TrialConfig
@@ -25,8 +30,9 @@ def random_batch(trial: TrialConfig, labels: Mapping[str, int], batch_size: int,
     return Batch(clips.to(device), {name: label.to(device) for name, label in drawn.items()})
 
 
-def _inference(model: nn.Module, trial: TrialConfig, batch: Batch) -> Callable[[], object]:
+def inference_call(model: nn.Module, trial: TrialConfig, batch: Batch) -> Callable[[], object]:
     """A call of one forward pass in eval mode, in the precision of the trial."""
+    model.eval()
 
     def call() -> object:
         device = batch.clips.device.type
@@ -37,11 +43,19 @@ def _inference(model: nn.Module, trial: TrialConfig, batch: Batch) -> Callable[[
     return call
 
 
-def measure_memory(model: nn.Module, trial: TrialConfig, labels: Mapping[str, int]) -> Memory:
+def train_step_call(model: nn.Module, trial: TrialConfig, batch: Batch) -> Callable[[], object]:
+    """A call of one training step."""
+    optimizer = build_optimizer(model.train(), trial.train)
+    return lambda: training_step(model, optimizer, batch, trial.train)
+
+
+def measure_memory(
+    model: nn.Module, trial: TrialConfig, labels: Mapping[str, int], variant_dirs: Sequence[Path] = ()
+) -> Memory:
     """Peak bytes of inference and of a training step (after one that allocates gradients and optimizer state)."""
     device, batch_size = trial.train.device, trial.measure.batch_size
     batch = random_batch(trial, labels, batch_size, device)
-    inference = peak_bytes(_inference(model.eval(), trial, batch), model, device=device)
+    inference = peak_bytes(inference_call(model.eval(), trial, batch), model, device=device)
     model.train()
     optimizer = build_optimizer(model, trial.train)
     training_step(model, optimizer, batch, trial.train)
@@ -52,23 +66,28 @@ def measure_memory(model: nn.Module, trial: TrialConfig, labels: Mapping[str, in
         inference_peak_bytes=inference,
         train_step_peak_bytes=step,
         process_peak_bytes=process_peak_bytes(),
+        reserved_peak_bytes=int(torch.cuda.max_memory_reserved()) if device == "cuda" else None,
+        predicted=predict_memory(trial, labels, variant_dirs=variant_dirs),
     )
 
 
 def measure_timings(model: nn.Module, trial: TrialConfig, labels: Mapping[str, int], alone: bool) -> Timings:
     """Latency of one clip, inference and training step of a batch, in milliseconds with all samples."""
     device, measure = trial.train.device, trial.measure
-    limits = {"min_samples": measure.min_samples, "max_seconds": measure.max_seconds, "device": device}
+    state = preflight(trial.train.num_threads)
+    limits: dict[str, Any] = {"min_samples": measure.min_samples, "max_seconds": measure.max_seconds, "device": device}
     one = random_batch(trial, labels, 1, device)
     many = random_batch(trial, labels, measure.batch_size, device)
-    model.eval()
-    latency = time_call(_inference(model, trial, one), batch_size=1, **limits)  # type: ignore[arg-type]
-    inference = time_call(_inference(model, trial, many), batch_size=measure.batch_size, **limits)  # type: ignore[arg-type]
-    model.train()
-    optimizer = build_optimizer(model, trial.train)
-    step = time_call(
-        lambda: training_step(model, optimizer, many, trial.train),
-        batch_size=measure.batch_size,
-        **limits,  # type: ignore[arg-type]
+    latency = time_call(inference_call(model, trial, one), batch_size=1, **limits)
+    inference = time_call(inference_call(model, trial, many), batch_size=measure.batch_size, **limits)
+    energy, source = joules_per_clip(inference_call(model, trial, many), measure.batch_size, device)
+    step = time_call(train_step_call(model, trial, many), batch_size=measure.batch_size, **limits)
+    return Timings(
+        latency=latency,
+        inference=inference,
+        train_step=step,
+        alone=alone,
+        preflight=state,
+        energy_j_per_clip=energy,
+        energy_source=source,
     )
-    return Timings(latency=latency, inference=inference, train_step=step, alone=alone)

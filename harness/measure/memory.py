@@ -6,6 +6,7 @@ operator makes is followed from birth to death instead. What kernels allocate in
 
 from __future__ import annotations
 
+import resource
 import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -87,10 +88,25 @@ def process_peak_bytes() -> int | None:
 
     ru_maxrss is not used: a child inherits its parent's.
     """
+    return process_bytes("VmHWM")
+
+
+def process_bytes(field: str) -> int | None:
+    """A size of this process as /proc/self/status has it: VmHWM, VmRSS, VmSize; None where there is none."""
     status = Path("/proc/self/status")
     if not status.exists():
         return None
     for line in status.read_text().splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024
     return None
+
+
+def limit_memory(num_bytes: int) -> None:
+    """Lets this process map so many bytes more than now; what is refused then fails as on a full machine.
+
+    The limit is on address space: shared libraries and thread stacks to come count too, untouched pages as well.
+    """
+    allowed = (process_bytes("VmSize") or 0) + num_bytes
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (allowed if hard == resource.RLIM_INFINITY else min(allowed, hard), hard))

@@ -1,4 +1,7 @@
-"""Latency of a repeated call: warm-up, all samples kept, median with a bootstrap interval, a mark when unstable."""
+"""Latency of a repeated call: warm-up, all samples kept, median with a bootstrap interval, a mark when unstable.
+
+The very first call, which loads code and for a compiled model compiles, is reported apart.
+"""
 
 from __future__ import annotations
 
@@ -26,17 +29,23 @@ def time_call(
     Samples until there are `min_samples` and their spread is small, or `max_seconds` are over (then with fewer, but
     at least 3). On CUDA, each call is timed by its own pair of events with one synchronisation at the end.
     """
+    (first,) = sample_calls(call, device, 1)
     _warm_up(call, device, WARMUP_SHARE * max_seconds)
     samples: list[float] = []
     start = time.perf_counter()
     while True:
-        samples += _samples(call, device, min_samples)
+        samples += sample_calls(call, device, min_samples)
         spent = time.perf_counter() - start
         if len(samples) >= min_samples and (_spread(samples) < UNSTABLE_SPREAD or spent > max_seconds):
             break
         if spent > max_seconds and len(samples) >= MIN_WARMUP_CALLS:
             break
+    return _timing(samples, batch_size, first)
+
+
+def _timing(samples: list[float], batch_size: int, first_call_ms: float) -> Timing:
     low, high = bootstrap_median_interval(samples)
+    lower, upper, p95 = np.percentile(samples, [25, 75, 95])
     return Timing(
         batch_size=batch_size,
         samples_ms=samples,
@@ -44,6 +53,9 @@ def time_call(
         median_low_ms=low,
         median_high_ms=high,
         unstable=_spread(samples) > UNSTABLE_SPREAD or _drift(samples) > UNSTABLE_DRIFT,
+        iqr_ms=float(upper - lower),
+        p95_ms=float(p95),
+        first_call_ms=first_call_ms,
     )
 
 
@@ -56,7 +68,7 @@ def _warm_up(call: Callable[[], Any], device: str, seconds: float) -> None:
             torch.cuda.synchronize()
 
 
-def _samples(call: Callable[[], Any], device: str, number: int) -> list[float]:
+def sample_calls(call: Callable[[], Any], device: str, number: int) -> list[float]:
     """Milliseconds of some calls in a row: at most `number`, at least one, about a third of a second at most."""
     if device == "cuda":
         events = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(number)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from harness.api import Variant
 from harness.model.embedding import Embedding
@@ -28,6 +30,24 @@ def make_variant(
     fields = dict(config)
     variant_class = load_variant(fields.pop("name"), extra_dirs)
     return variant_class(variant_class.Config(**fields), TrunkGeometry.of(model, global_tokens))
+
+
+def _blocks(encoder: nn.Module) -> list[nn.Module]:
+    """The layers of an encoder: what its lists of modules hold that are not inside another one's layer."""
+    found: list[nn.Module] = []
+    for child in encoder.children():
+        found += list(child) if isinstance(child, nn.ModuleList) else _blocks(child)
+    return found
+
+
+def _checkpointed(block: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(forward)
+    def called(*inputs: Any) -> Any:
+        if not (block.training and torch.is_grad_enabled()):
+            return forward(*inputs)
+        return checkpoint(forward, *inputs, use_reentrant=False)
+
+    return called
 
 
 class VideoTransformer(nn.Module):
@@ -69,6 +89,14 @@ class VideoTransformer(nn.Module):
                     nn.init.zeros_(module.bias)
         self.embed.initialise(self.init_std)
         self.variant.initialise(self.encoder)
+
+    def checkpoint_activations(self) -> None:
+        """From now on, in training, each block keeps its inputs only and computes the rest again going backward.
+
+        For training and its memory: a count of operators must not be made on such a model, it would see blocks twice.
+        """
+        for block in _blocks(self.encoder):
+            block.forward = _checkpointed(block, block.forward)
 
     def forward(self, clip: Tensor) -> dict[str, Tensor]:
         dtype = self.pixel_mean.dtype

@@ -155,6 +155,9 @@ class TrainConfig(StrictConfig):
     clip_norm: Annotated[float, Field(gt=0)] | None = Field(1.0, description="largest gradient norm; null = off")
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast, weights stay fp32")
+    activation_checkpointing: bool = Field(
+        False, description="keep only the inputs of each block and compute the rest again in the backward pass"
+    )
     device: Literal["cpu", "cuda", "auto"] = Field("auto", description="auto: cuda where there is one")
     num_threads: Positive = Field(1, description="CPU threads of the trial; part of its identity (bits)")
 
@@ -173,6 +176,9 @@ class LaunchConfig(StrictConfig):
     where: Literal["local"] = "local"
     num_workers: Positive | None = Field(None, description="default: cores / threads of a trial, or GPUs")
     time_limit_minutes: Annotated[float, Field(gt=0)] | None = Field(None, description="of one trial; then: timeout")
+    memory_limit_mib: Positive | None = Field(
+        None, description="what a worker may map beyond its libraries, in MiB of address space (CPU); then: oom"
+    )
     checkpoint_every_steps: Positive = Field(100, description="optimizer steps between checkpoints")
 
 

@@ -41,6 +41,8 @@ class Misbehaving(FrameBlock):
             return out._replace(x=out.x * float("nan"))
         if self.fault == "oom":
             torch.empty(2**50, dtype=torch.uint8)
+        if self.fault == "hog":  # a real refusal, by the limit on the worker
+            self.hoarded = [torch.ones(2**24) for _ in range(1000)]
         if self.fault == "exit":
             print("last words of the worker"); sys.stdout.flush(); os._exit(7)
         if self.fault == "sleep":
@@ -55,9 +57,11 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str]:
     (folder / "more").mkdir()
     (folder / "more/planted.py").write_text(PLANTED)
     text = MINI.replace("variant: {name: mixing, temporal_window: 1}", "variant: {name: planted}")
-    text = text.replace("{variant.temporal_window: [0, 1]}", "{variant.fault: [none, raise, nan, oom, exit, sleep]}")
+    text = text.replace(
+        "{variant.temporal_window: [0, 1]}", "{variant.fault: [none, raise, nan, oom, hog, exit, sleep]}"
+    )
     text = text.replace("baseline: {variant.temporal_window: 0}", "baseline: {variant.fault: none}")
-    text = text.replace("launch: {", "launch: {time_limit_minutes: 0.2, ")
+    text = text.replace("launch: {", "launch: {time_limit_minutes: 0.2, memory_limit_mib: 4096, ")
     done = harness("sweep", write_sweep(folder, text), "--variants", "more", cwd=folder)
     return folder / "runs/mini", done.returncode, done.stdout + done.stderr
 
@@ -69,6 +73,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str]:
         ("raise", "failed", "ValueError: planted fault in layer 0"),
         ("nan", "nan", "the loss is nan at step 3"),
         ("oom", "oom", "1125899906842624"),
+        ("hog", "oom", "tried to allocate 67108864 bytes"),
         ("exit", "failed", "last words of the worker"),
         ("sleep", "timeout", "launch.time_limit_minutes"),
     ],

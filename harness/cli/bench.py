@@ -1,0 +1,97 @@
+"""`bench`: compares the rows of a sweep file, or variants, in time."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness import units
+from harness.cli import arguments
+from harness.cli.rows import add_rows, read_rows
+
+if TYPE_CHECKING:
+    from harness.launch.bench import BenchResult, BestBatchResult, RowResult
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    arguments.add_sweep(parser)
+    add_rows(parser)
+    parser.add_argument("--mode", choices=["inference", "train_step"], default="inference")
+    parser.add_argument(
+        "--batch-size", type=arguments.positive_int, metavar="N", help="clips per call (default: measure.batch_size)"
+    )
+    parser.add_argument(
+        "--repeats", type=arguments.positive_int, default=5, metavar="N", help="fresh processes (default: 5)"
+    )
+    parser.add_argument(
+        "--blocks", type=arguments.positive_int, default=10, metavar="N", help="ABBA blocks per process (default: 10)"
+    )
+    parser.add_argument("--compile", metavar="BACKEND", help="torch.compile backend, e.g. inductor (default: eager)")
+    parser.add_argument("--best-batch", action="store_true", help="find the batch of the highest throughput too")
+    parser.add_argument(
+        "--roofline", action="store_true", help="measure the machine's peak, print MFU, draw a roofline"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="order of the visits (default: 0)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("bench"), metavar="DIR", help="folder for JSON and figures (default: bench)"
+    )
+
+
+def run(parsed: argparse.Namespace) -> int:
+    from harness.launch.bench import BenchOptions, compare, find_best_batch
+    from harness.measure.environment import environment
+    from harness.store import write_atomically
+
+    name, configs, baseline = read_rows(parsed)
+    folder = arguments.make_folder(parsed.out)
+    options = BenchOptions(
+        mode=parsed.mode, batch_size=parsed.batch_size, num_processes=parsed.repeats, num_blocks=parsed.blocks,
+        compile=parsed.compile, seed=parsed.seed, variant_dirs=[str(path.resolve()) for path in parsed.variants],
+    )  # fmt: skip
+    result = compare(configs, baseline, options, lambda line: print(line, flush=True))
+    result.environment = environment(configs[baseline]["train"]["device"])
+    _print(result)
+    for label, config in configs.items() if parsed.best_batch else ():
+        result.best_batches.append(find_best_batch(label, config, options))
+        print(_best_batch_line(result.best_batches[-1]), flush=True)
+    file = folder / f"{name}_{parsed.mode}.json"
+    write_atomically(file, result.model_dump_json(indent=1))
+    print(f"samples: {file}")
+    if parsed.roofline:
+        from harness.cli.roofline import roofline
+
+        roofline(name, configs, result, folder)
+    return 0 if all(row.status == "done" for row in result.rows) else 1
+
+
+def _print(result: BenchResult) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("row", "median", "IQR", "p95", "first call", "ratio", "95 %", "", box=None, pad_edge=False)
+    for row in result.rows:
+        table.add_row(*cells(row, result.baseline))
+    console = Console() if Console().is_terminal else Console(width=200)
+    console.print(table, markup=False)
+    for row in result.rows:
+        for mark in row.marks:
+            print(f"{row.label}: {mark}")
+
+
+def cells(row: RowResult, baseline: str) -> list[str]:
+    """One line of the table."""
+    if row.median_ms is None:
+        return [row.label, row.status, "-", "-", "-", "-", "-", row.message]
+    times = [units.milliseconds(value) for value in (row.median_ms, row.iqr_ms, row.p95_ms, row.first_call_ms)]
+    if row.label == baseline or row.ratio is None:
+        return [row.label, *times, "1", "", "baseline"]
+    interval = "-" if row.ratio_low is None else f"{row.ratio_low:.3f} to {row.ratio_high:.3f}"
+    return [row.label, *times, f"{row.ratio:.3f}", interval, "" if row.significant else "not significant"]
+
+
+def _best_batch_line(found: BestBatchResult) -> str:
+    size, last = list(found.probes.items())[-1]
+    end = "" if last.status == "done" else f" (batch {size}: {last.status}: {last.message})"
+    rate = "none" if found.clips_per_s is None else f"{found.clips_per_s:.4g} clips/s at batch {found.batch_size}"
+    return f"{found.label}: best throughput {rate}{end}"

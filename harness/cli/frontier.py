@@ -1,0 +1,98 @@
+"""`frontier`: how many frames, pixels, clips or neighbour frames each row can afford within a budget."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.cli import arguments
+from harness.cli.rows import add_rows, read_rows
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from harness.launch.frontier import FrontierOptions, RowFrontier
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    arguments.add_sweep(parser)
+    add_rows(parser)
+    parser.add_argument(
+        "--over", choices=["num_frames", "crop_size", "batch_size", "temporal_window"], required=True, help="what grows"
+    )
+    budget = parser.add_mutually_exclusive_group(required=True)
+    budget.add_argument("--latency-ms", type=float, metavar="X", help="largest median latency")
+    budget.add_argument("--memory-mib", type=arguments.positive_int, metavar="Y", help="largest peak memory")
+    parser.add_argument("--predicted", action="store_true", help="predict memory instead of measuring it")
+    parser.add_argument("--mode", choices=["inference", "train_step"], default="inference")
+    parser.add_argument(
+        "--batch-size",
+        type=arguments.positive_int,
+        metavar="N",
+        help="clips (default: 1, for memory measure.batch_size)",
+    )
+    parser.add_argument("--most", type=arguments.positive_int, default=1024, help="end of the search (default: 1024)")
+    parser.add_argument(
+        "--probe-limit", type=arguments.parse_duration, default=120.0, metavar="TIME", help="of one probe (default: 2m)"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("bench"), metavar="DIR", help="folder for JSON and figures (default: bench)"
+    )
+
+
+def run(parsed: argparse.Namespace) -> int:
+    from harness.launch.frontier import FrontierOptions, row_frontier
+
+    if parsed.predicted and parsed.memory_mib is None:
+        raise UserError("--predicted: only memory can be predicted; give --memory-mib")
+    name, configs, _ = read_rows(parsed)
+    _check_field(parsed.over, configs)
+    folder = arguments.make_folder(parsed.out)
+    options = FrontierOptions(
+        over=parsed.over, latency_ms=parsed.latency_ms, memory_mib=parsed.memory_mib, mode=parsed.mode,
+        predicted=parsed.predicted, batch_size=parsed.batch_size, most=parsed.most, timeout_s=parsed.probe_limit,
+        variant_dirs=[str(path.resolve()) for path in parsed.variants],
+    )  # fmt: skip
+    found = []
+    for label, config in configs.items():
+        found.append(row_frontier(label, config, options))
+        print(line(found[-1], options), flush=True)
+    _write(f"{name}_{parsed.over}", found, options, folder)
+    return 0
+
+
+def _check_field(over: str, configs: dict[str, dict[str, Any]]) -> None:
+    without = [
+        label for label, config in configs.items() if over == "temporal_window" and over not in config["variant"]
+    ]
+    if without:
+        raise UserError(f"--over temporal_window: no such field in {'; '.join(without)}. Choose others with --rows.")
+
+
+def line(row: RowFrontier, options: FrontierOptions) -> str:
+    """The answer of one row in words, with what stopped it."""
+    if row.largest is None:
+        head = f"not even the least {row.over} fits {options.budget}"
+    else:
+        head = f"{row.over} {row.largest}{'' if row.bounded else ' or more'} within {options.budget}"
+    above = [value for value in row.probes if value > (row.largest or -1)]
+    if not above:
+        return f"{row.label}: {head}"
+    stopped = row.probes[min(above)]
+    asked = f", asked for {stopped.requested_bytes} bytes" if stopped.requested_bytes else ""
+    why = "over the budget" if stopped.status == "done" else f"{stopped.status}: {stopped.message}{asked}"
+    return f"{row.label}: {head} (at {min(above)}: {why})"
+
+
+def _write(name: str, rows: list[RowFrontier], options: FrontierOptions, folder: Path) -> None:
+    from harness.store import write_atomically
+    from reports.common import plots
+    from reports.common.machine_figures import frontier_page
+
+    content = {"options": options.model_dump(), "rows": [row.model_dump() for row in rows]}
+    file = folder / f"{name}_frontier.json"
+    write_atomically(file, json.dumps(content, indent=1))
+    largest = {row.label: row.largest for row in rows}
+    page = frontier_page(file.stem, options.over, options.budget, largest, [r.label for r in rows if not r.bounded])
+    print(f"{file}, {', '.join(str(path) for path in plots.save([page], folder))}")

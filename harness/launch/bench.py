@@ -1,0 +1,175 @@
+"""Compares rows in time: interleaved blocks, several fresh processes, ratios with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from harness.measure.fresh import ask
+from harness.measure.interleave import Visit
+from harness.measure.probe import Answer, Mode, Request
+from harness.measure.search import best_batch
+from harness.record import Part
+from harness.stats.ratios import Ratio, ratio_of
+
+MAX_ROWS_PER_PROCESS = 4  # the baseline among them: models that lie beside each other share memory and caches
+
+Say = Callable[[str], None]
+
+
+class BenchOptions(Part):
+    """How rows are compared."""
+
+    mode: Mode = "inference"
+    batch_size: int | None = None
+    num_processes: int = 5
+    num_blocks: int = 10
+    visit_seconds: float = 0.05
+    compile: str | None = None
+    seed: int = 0
+    timeout_s: float = 600.0
+    variant_dirs: list[str] = Field(default_factory=list)
+
+    def request(self, configs: Mapping[str, Mapping[str, Any]], repeat: int) -> Request:
+        """What one process is asked."""
+        shared = self.model_dump(
+            include={"mode", "batch_size", "num_blocks", "visit_seconds", "compile", "variant_dirs"}
+        )
+        plain = {label: dict(config) for label, config in configs.items()}
+        return Request(kind="compare", configs=plain, seed=self.seed + repeat, **shared)
+
+
+class ProcessRun(Part):
+    """One process: the rows it held and what it answered, all samples included."""
+
+    repeat: int
+    rows: list[str]
+    answer: Answer
+
+
+class RowResult(Part):
+    """One row beside the baseline. Times are milliseconds of a call; None where no process answered."""
+
+    label: str
+    status: str
+    message: str = ""
+    median_ms: float | None = None
+    iqr_ms: float | None = None
+    p95_ms: float | None = None
+    first_call_ms: float | None = Field(None, description="median over processes; compilation included")
+    ratio: float | None = Field(None, description="time over that of the baseline")
+    ratio_low: float | None = Field(None, description="95 % interval; None for a single process")
+    ratio_high: float | None = None
+    significant: bool = False
+    marks: list[str] = Field(default_factory=list, description="what makes the numbers doubtful")
+
+
+class BestBatchResult(Part):
+    """The batch size of a row's highest throughput, and every probe by batch size; the last says what ended it."""
+
+    label: str
+    batch_size: int | None
+    clips_per_s: float | None
+    probes: dict[int, Answer]
+
+
+class BenchResult(Part):
+    """A comparison with everything that it was computed from."""
+
+    baseline: str
+    options: BenchOptions
+    rows: list[RowResult]
+    runs: list[ProcessRun]
+    environment: dict[str, Any] = Field(default_factory=dict)
+    best_batches: list[BestBatchResult] = Field(default_factory=list)
+
+
+def compare(
+    configs: Mapping[str, Mapping[str, Any]], baseline: str, options: BenchOptions, say: Say = lambda line: None
+) -> BenchResult:
+    """Compares all rows with the baseline. A set of rows whose process fails is a result, not the end."""
+    sets = list(row_sets([label for label in configs if label != baseline], baseline))
+    runs = []
+    for repeat in range(options.num_processes):  # repeats outermost: a slow spell of the machine meets every set
+        for rows in sets:
+            answer = ask(options.request({row: configs[row] for row in rows}, repeat), timeout_s=options.timeout_s)
+            runs.append(ProcessRun(repeat=repeat, rows=rows, answer=answer))
+            say(
+                f"process {len(runs)} of {options.num_processes * len(sets)}: {answer.status} {answer.message}".rstrip()
+            )
+    results = [row_result(label, baseline, runs) for label in configs]
+    return BenchResult(baseline=baseline, options=options, rows=results, runs=runs)
+
+
+def find_best_batch(label: str, config: Mapping[str, Any], options: BenchOptions) -> BestBatchResult:
+    """Probes growing batches of one row, each in its own process."""
+
+    def probe(size: int) -> Answer:
+        request = Request(
+            kind="time", configs={label: dict(config)}, mode=options.mode, batch_size=size, compile=options.compile,
+            min_samples=10, max_seconds=1.0, variant_dirs=options.variant_dirs,
+        )  # fmt: skip
+        return ask(request, timeout_s=options.timeout_s)
+
+    found = best_batch(probe)
+    return BestBatchResult(label=label, batch_size=found.batch_size, clips_per_s=found.clips_per_s, probes=found.probes)
+
+
+def row_sets(others: Sequence[str], baseline: str) -> Iterator[list[str]]:
+    """The baseline with a few others at a time."""
+    step = MAX_ROWS_PER_PROCESS - 1
+    for first in range(0, max(len(others), 1), step):
+        yield [baseline, *others[first : first + step]]
+
+
+def row_result(label: str, baseline: str, runs: Sequence[ProcessRun]) -> RowResult:
+    """Statistics of one row over the processes that held it."""
+    held = [run for run in runs if label in run.rows]
+    good = [run for run in held if run.answer.status == "done"]
+    if not good:
+        worst = held[0].answer
+        return RowResult(label=label, status=worst.status, message=worst.message)
+    samples = [value for run in good for visit in _visits(run) if visit.row == label for value in visit.samples_ms]
+    low, middle, high, p95 = np.percentile(samples, [25, 50, 75, 95])
+    ratio = None if label == baseline else _ratio(good, label, baseline)
+    return RowResult(
+        label=label,
+        status="done",
+        median_ms=float(middle),
+        iqr_ms=float(high - low),
+        p95_ms=float(p95),
+        first_call_ms=float(np.median([run.answer.values["first_call_ms"][label] for run in good])),
+        ratio=ratio and ratio.ratio,
+        ratio_low=ratio and ratio.low,
+        ratio_high=ratio and ratio.high,
+        significant=ratio is not None and ratio.is_significant,
+        marks=_marks(held, good),
+    )
+
+
+def _ratio(runs: Sequence[ProcessRun], label: str, baseline: str) -> Ratio:
+    return ratio_of([_blocks(run) for run in runs], label, baseline)
+
+
+def _visits(run: ProcessRun) -> list[Visit]:
+    return [Visit(**visit) for visit in run.answer.values["visits"]]
+
+
+def _blocks(run: ProcessRun) -> list[dict[str, list[float]]]:
+    """Samples by block and row; the two visits of a block are one."""
+    blocks: dict[int, dict[str, list[float]]] = {}
+    for visit in _visits(run):
+        blocks.setdefault(visit.block, {}).setdefault(visit.row, []).extend(visit.samples_ms)
+    return list(blocks.values())
+
+
+def _marks(held: Sequence[ProcessRun], good: Sequence[ProcessRun]) -> list[str]:
+    dirty = [fault for run in good for fault in run.answer.values["preflight"]["dirty"]]
+    marks = [f"dirty in {len(dirty)} of {len(good)} processes: {dirty[0]}"] if dirty else []
+    lost = [run for run in held if run not in good]
+    if lost:
+        marks.append(f"{len(lost)} of {len(held)} processes gave no answer: {lost[0].answer.status}")
+    return marks

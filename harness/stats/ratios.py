@@ -1,0 +1,48 @@
+"""Ratio of two interleaved timings, with an interval over independent processes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.stats.intervals import mean_interval
+
+#: row -> samples of one block of one process
+Block = Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Time of a row over that of the baseline; `low` and `high` are None for a single process."""
+
+    ratio: float
+    low: float | None
+    high: float | None
+    num_processes: int
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether the interval leaves 1 out; a single process has none, so nothing is significant."""
+        return self.low is not None and self.high is not None and not self.low <= 1 <= self.high
+
+
+def process_log_ratio(blocks: Sequence[Block], row: str, baseline: str) -> float:
+    """Logarithm of the ratio in one process: the median over its blocks of the ratio of medians within the block."""
+    ratios = [math.log(float(np.median(block[row])) / float(np.median(block[baseline]))) for block in blocks]
+    return float(np.median(ratios))
+
+
+def ratio_of(processes: Sequence[Sequence[Block]], row: str, baseline: str, confidence: float = 0.95) -> Ratio:
+    """Geometric mean over processes, with the t interval of its logarithm.
+
+    The process is the unit of replication: samples within one share where its memory lies and what ran beside it, so
+    their number says nothing about how well another process would agree.
+    """
+    logs = [process_log_ratio(blocks, row, baseline) for blocks in processes]
+    found = mean_interval(logs, confidence)
+    low = None if found.low is None else math.exp(found.low)
+    high = None if found.high is None else math.exp(found.high)
+    return Ratio(math.exp(found.mean), low, high, len(logs))

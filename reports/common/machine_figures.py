@@ -1,0 +1,74 @@
+"""Figures about the machine rather than a run: a roofline with every row, and what fits a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from reports.common import plots
+
+
+@dataclass(frozen=True)
+class RooflinePoint:
+    """One row: FLOPs per byte moved, and FLOPs per second reached."""
+
+    label: str
+    flops_per_byte: float
+    flops_per_s: float
+
+
+def roofline_page(
+    name: str, points: Sequence[RooflinePoint], peak_flops_per_s: float, peak_bytes_per_s: float
+) -> plots.FigurePage:
+    """Both axes logarithmic; the roof is the least of the memory's and the product units' limit."""
+    with plots.style():
+        figure = Figure(figsize=(7.2, 4.6), layout="constrained")
+        axes = figure.add_subplot()
+        ridge = peak_flops_per_s / peak_bytes_per_s
+        given = [point.flops_per_byte for point in points] or [ridge]
+        x = np.geomspace(min(*given, ridge) / 4, max(*given, ridge) * 4, 200)
+        axes.plot(x, np.minimum(x * peak_bytes_per_s, peak_flops_per_s) / 1e9, color=plots.MUTED, linewidth=1.6)
+        for index, point in enumerate(points):
+            axes.plot(
+                point.flops_per_byte, point.flops_per_s / 1e9, linestyle="none", markersize=8, label=point.label,
+                **plots.look(index),
+            )  # fmt: skip
+        axes.set(xscale="log", yscale="log", xlabel="FLOP per byte moved", ylabel="GFLOP/s")
+        axes.set_title("How near each row comes to what this machine can do", loc="left")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_formatter(NullFormatter())
+        if points:
+            figure.legend(loc="outside lower left", ncols=3)
+    caption = (
+        f"Roof measured here: {peak_flops_per_s / 1e9:.4g} GFLOP/s (matrix product), "
+        f"{peak_bytes_per_s / 1e9:.3g} GB/s (copy). Bytes are those that eager operators read and write, caches left "
+        "out: intensities are lower bounds, so a point may lie above the slanted roof."
+    )
+    return plots.FigurePage(name, "Roofline", caption, figure)
+
+
+def frontier_page(
+    name: str, axis: str, budget: str, largest: Mapping[str, int | None], open_ended: Sequence[str]
+) -> plots.FigurePage:
+    """One bar for each row: the largest value of `axis` that fits; an arrow where the search ended before the limit."""
+    with plots.style():
+        figure = Figure(figsize=(7.2, 0.9 + 0.42 * len(largest)), layout="constrained")
+        axes = figure.add_subplot()
+        for place, (label, value) in enumerate(largest.items()):
+            axes.barh(place, value or 0, color=plots.look(0)["color"], height=0.6)
+            text = "nothing fits" if value is None else f"{value} or more →" if label in open_ended else f"{value}"
+            axes.annotate(
+                text, (value or 0, place), xytext=(4, 0), textcoords="offset points", va="center", color=plots.INK
+            )
+        axes.set_yticks(range(len(largest)), list(largest))
+        axes.invert_yaxis()
+        axes.margins(x=0.2)
+        axes.set_xlabel(axis)
+        axes.set_title(f"Largest {axis} within {budget}", loc="left")
+    return plots.FigurePage(name, "Frontier", f"The budget is {budget}; every probe is in the JSON.", figure)

@@ -1,0 +1,90 @@
+"""Probes in processes of their own: a failure of any kind is an answer, and the command goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.measure.fresh import ask
+from harness.measure.probe import Request, answer
+from tests.e2e import MINI, harness, write_sweep
+from tests.measure.memory_campaign import config
+
+SMALL: dict[str, Any] = {"size": "demo", "crop_size": 16, "patch_size": 4}
+
+
+def test_out_of_memory_is_an_answer_with_the_bytes_asked_for() -> None:
+    found = ask(Request(kind="time", configs={"row": config("joint", batch_size=4096, **SMALL)}, memory_limit_mib=700))
+    assert found.status == "oom", found.message
+    assert found.requested_bytes is not None
+    assert found.requested_bytes > 2**20
+
+
+def test_a_probe_that_takes_too_long_is_a_timeout() -> None:
+    found = ask(Request(kind="time", configs={"row": config("joint", batch_size=1, **SMALL)}), timeout_s=0.5)
+    assert found.status == "timeout"
+
+
+def test_a_combination_that_cannot_be_built_is_invalid_with_the_reason() -> None:
+    trial = config("mixing", batch_size=1, **SMALL)
+    trial["variant"]["temporal_window"] = 50
+    found = answer(Request(kind="time", configs={"row": trial}))
+    assert found.status == "invalid"
+    assert "50" in found.message
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bench")
+    write_sweep(folder, MINI.replace("[0, 1]", "[0, 1, 2]"))
+    return folder
+
+
+def test_bench_prints_ratios_and_keeps_all_samples(folder: Path) -> None:
+    done = harness("bench", "mini.yaml", "--repeats", "2", "--blocks", "3", "--roofline", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "baseline" in done.stdout
+    assert "MFU" in done.stdout
+    result = json.loads((folder / "bench/mini_inference.json").read_text())
+    assert len(result["runs"]) == 2
+    assert len(result["rows"]) == 3
+    assert result["rows"][1]["ratio_low"] < result["rows"][1]["ratio"] < result["rows"][1]["ratio_high"]
+    assert all(visit["samples_ms"] for run in result["runs"] for visit in run["answer"]["values"]["visits"])
+    for ending in ("png", "svg", "json"):
+        assert (folder / f"bench/mini_inference_roofline.{ending}").stat().st_size > 500
+
+
+def test_frontier_finds_the_same_batch_as_the_prediction_allows(folder: Path) -> None:
+    done = harness(
+        "frontier", "mini.yaml", "--rows", "temporal_window = 0", "--over", "batch_size", "--memory-mib", "24",
+        "--predicted", "--mode", "train_step", "--most", "4096", cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads((folder / "bench/mini_batch_size_frontier.json").read_text())["rows"]
+    peaks = {int(value): probe["values"]["peak_bytes"] for value, probe in row["probes"].items()}
+    assert row["bounded"]
+    assert peaks[row["largest"]] <= 24 * 2**20 < peaks[row["largest"] + 1]
+    assert (folder / "bench/mini_batch_size_frontier.png").exists()
+
+
+def test_frontier_names_what_a_row_lacks(folder: Path) -> None:
+    done = harness(
+        "frontier", "mini.yaml", "--over", "temporal_window", "--latency-ms", "9", "--set", "vary=[]",
+        "--set", "variant.name=joint", "--set", "baseline=null", cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "no such field" in done.stderr
+
+
+def test_an_unknown_row_is_bad_input(folder: Path) -> None:
+    done = harness("bench", "mini.yaml", "--rows", "temporal_widow = 1", cwd=folder)
+    assert done.returncode == 2
+    assert "Did you mean" in done.stderr
+
+
+def test_selftest_reports_a_rate(folder: Path) -> None:
+    done = harness("selftest", "--runs", "1", "--repeats", "2", "--blocks", "2", cwd=folder)
+    assert "of 1 comparisons" in done.stdout, done.stdout + done.stderr
