@@ -15,7 +15,8 @@ from harness.errors import EXIT_USER_ERROR, UserError, did_you_mean
 
 VERBS = {
     "sweep": "plan a sweep, run what is missing, write the report",
-    "cost": "parameters and multiply-accumulates of every row of a sweep, beside published ones",
+    "cost": "parameters and multiply-accumulates of a sweep's rows, a variant or any module, as ledgers if wanted",
+    "scaling": "how a cost grows with frames, crop or window: exponents, and where rows change order",
     "report": "write a run's report again, from its records alone",
     "status": "where the trials of a run stand",
     "retry": "put failed trials back in the queue",

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from harness.api import DegenerateCase, Tokens, TrunkGeometry, Variant, from_sequence, plain_attention, to_sequence
 from harness.contract.cases import Case, perturbed_encoder, random_tokens
 from harness.measure.macs import count_model
+from harness.measure.masked import masked_macs
 from harness.model.trunk import VideoTransformer
 from harness.nn.config import ModelConfig
 from harness.registry import describe, load_variant
@@ -165,7 +166,8 @@ def check_influence(case: Case) -> None:
 
 
 def check_macs(case: Case) -> None:
-    """Closed form, fvcore and FlopCounterMode agree to the last multiply-accumulate; no operator is uncounted."""
+    """All counts agree to the last multiply-accumulate, forward and backward; no operator is uncounted; what masks
+    drop is declared."""
     trunk = case.trunk
     model = ModelConfig(
         embed_dim=trunk.embed_dim, depth=trunk.depth, num_heads=trunk.num_heads, mlp_ratio=trunk.mlp_ratio,
@@ -174,9 +176,14 @@ def check_macs(case: Case) -> None:
     geometry = TrunkGeometry.of(model, trunk.global_tokens)
     variant = replace(case, trunk=geometry).variant()
     readout = MeanFramesReadout(name="mean_frames")
-    count = count_model(lambda: VideoTransformer(model, variant, readout, {"label": 3}), (trunk.num_frames, 3, 12, 12))
+    shape = (trunk.num_frames, 3, 12, 12)
+    count = count_model(lambda: VideoTransformer(model, variant, readout, {"label": 3}), shape, backward=True)
     seen = f"fvcore {count.macs_per_view}, FlopCounterMode {count.flop_counter_macs}, closed {count.closed_form_macs}"
     _require(count.status == "exact", f"MACs {count.status}: {seen}, uncounted {count.uncounted_ops}")
+    back = count.backward
+    _require(back is not None and back.status == "exact", f"MACs of the backward pass: {back}")
+    dropped = masked_macs(perturbed_encoder(variant), random_tokens(variant, batch=1))
+    _require(dropped == variant.masked_macs(), f"masks drop {dropped} MACs, declared {variant.masked_macs()}")
 
 
 def check_degenerate(case: Case) -> None:
