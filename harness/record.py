@@ -58,7 +58,7 @@ class BackwardMacs(Part):
     macs_per_view: int = Field(description="counted by FlopCounterMode in a backward pass on the meta device")
     rule_macs: int = Field(description="by the rule, from the graph of the forward pass")
     one_sided_macs: int = Field(description="forward MACs of products of which one factor needs a gradient")
-    no_gradient_macs: int = Field(description="forward MACs of products that no gradient passes through")
+    no_gradient_macs: int | None = Field(description="forward MACs of products that no gradient passes through")
     uncounted_ops: dict[str, int] = Field(default_factory=dict)
 
 

@@ -74,7 +74,7 @@ def _module_fields(parsed: argparse.Namespace, cost: ModuleCost) -> dict[str, An
     # what is counted is one pass with the inputs as given, whatever their batch
     fields = {key.removesuffix("_per_view"): value for key, value in macs_fields(cost.macs).items()}
     given = {"label": parsed.target, "inputs": " ".join(parsed.inputs), "counted_on": cost.device}
-    return {**given, "num_parameters": cost.num_parameters, **fields}
+    return {**given, "not_on_meta": cost.not_on_meta, "num_parameters": cost.num_parameters, **fields}
 
 
 def _emit(rows: Sequence[tuple[Mapping[str, Any], Ledger]], parsed: argparse.Namespace) -> None:

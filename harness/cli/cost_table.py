@@ -85,11 +85,14 @@ def print_module(label: str, cost: ModuleCost) -> None:
     _show(table)
     for note in _uncounted(label, macs):
         print(note)
+    if cost.not_on_meta:
+        print(f"{label}: counted on real tensors, since it does not run without: {cost.not_on_meta}")
 
 
 def print_ledger(label: str, macs: MacsCount, ledger: Ledger, by: str) -> None:
     """Every operator, or every module, of one row; the sum comes first."""
-    print(f"{label}: {_lower(macs)}{units.macs(macs.macs_per_view)}, {macs.status.replace('_', ' ')}")
+    backward = f"; backward {_backward(macs)}" if macs.backward else ""
+    print(f"{label}: {_lower(macs)}{units.macs(macs.macs_per_view)}, {macs.status.replace('_', ' ')}{backward}")
     lines = ledger_lines(ledger, by)
     table = Table(*(lines[0] if lines else [by]), box=None, pad_edge=False)
     for line in lines:

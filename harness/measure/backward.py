@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from harness.measure.fvcore_adapter import ZERO_OPS
+from harness.measure.ledger import Ledger
 from harness.nn.attention import plain_attention
 from harness.record import BackwardMacs
 
@@ -40,15 +41,15 @@ BACKWARD_ZERO_OPS = ZERO_OPS | {
         "_log_softmax", "_log_softmax_backward_data", "_softmax", "_softmax_backward_data", "_to_copy",
         "_unsafe_index_put", "_unsafe_view", "alias", "as_strided_scatter", "avg_pool2d_backward",
         "avg_pool3d_backward", "diagonal_backward", "embedding_dense_backward", "gelu_backward", "index_add",
-        "index_put", "max_pool2d_with_indices_backward", "max_pool3d_with_indices_backward", 
-        "native_batch_norm_backward", "native_group_norm_backward", "native_layer_norm_backward", "new_empty_strided", "select_backward", "sgn",
-        "sigmoid_backward", "silu_backward", "slice_backward", "tanh_backward", "threshold_backward",
-        "unfold_backward", "value_selecting_reduction_backward",
+        "index_put", "max_pool2d_with_indices_backward", "max_pool3d_with_indices_backward",
+        "native_batch_norm_backward", "native_group_norm_backward", "native_layer_norm_backward",
+        "new_empty_strided", "select_backward", "sgn", "sigmoid_backward", "silu_backward", "slice_backward",
+        "tanh_backward", "threshold_backward", "unfold_backward", "value_selecting_reduction_backward",
     )
 }  # fmt: skip
 
 
-def count_backward(module: nn.Module, *inputs: Tensor, forward_macs: int) -> BackwardMacs:
+def count_backward(module: nn.Module, *inputs: Tensor, forward: Ledger) -> BackwardMacs:
     """Counts the backward pass of the sum of all outputs with respect to all parameters; best on the meta device."""
     with plain_attention(), torch.enable_grad():
         outputs = [out for out in tree_iter(module(*inputs)) if isinstance(out, Tensor) and out.requires_grad]
@@ -63,7 +64,8 @@ def count_backward(module: nn.Module, *inputs: Tensor, forward_macs: int) -> Bac
         macs_per_view=counted,
         rule_macs=rule,
         one_sided_macs=one,
-        no_gradient_macs=forward_macs - both - one,
+        # with work of unknown size in the forward pass there is nothing to subtract from
+        no_gradient_macs=None if forward.uncounted_ops else forward.total - both - one,
         uncounted_ops=dict(names.unknown),
     )
 

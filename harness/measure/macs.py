@@ -89,7 +89,7 @@ def count_traced(
         model = build().eval()
         clip = torch.empty(1, *clip_shape, dtype=torch.uint8)
     ledger = trace_model(model, clip)
-    back = count_backward(model, clip, forward_macs=ledger.total) if backward else None
+    back = count_backward(model, clip, forward=ledger) if backward else None
     masked = model.variant.masked_macs()
     return summarise(ledger, flop_counter_macs(model, clip), model.macs(), masked, back), ledger
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -35,12 +35,13 @@ class InputShape:
 
 @dataclass(frozen=True)
 class ModuleCost:
-    """The count of one forward pass with the inputs as given, and where it was counted."""
+    """The count of one forward pass with the inputs as given, where it was counted, and why not on the meta device."""
 
     macs: MacsCount
     ledger: Ledger
     num_parameters: int
     device: str
+    not_on_meta: str = ""
 
 
 def parse_input(text: str) -> InputShape:
@@ -70,11 +71,25 @@ def load_module(path: str) -> nn.Module:
 
 
 def module_cost(path: str, inputs: Sequence[InputShape], *, backward: bool = False) -> ModuleCost:
-    """Counts a module on the meta device, or on the CPU where one of its operators knows no shapes without data."""
+    """Counts a module on the meta device, or on the CPU where it does not run there (data-dependent operators).
+
+    Raises:
+        UserError: it cannot be found, or runs with these inputs on neither.
+    """
+    load_module(path)  # a path that leads nowhere is no reason to try another device
     try:
         return _count(path, inputs, "meta", backward)
-    except NotImplementedError:  # an operator without a meta kernel
-        return _count(path, inputs, "cpu", backward)
+    except Exception as error:  # whatever the module raises: it is not our code
+        reason = _first_line(error)
+    try:
+        cost = _count(path, inputs, "cpu", backward)
+    except Exception as error:
+        raise UserError(f"{path}: does not run with these inputs: {_first_line(error)}") from error
+    return replace(cost, not_on_meta=reason)
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _count(path: str, inputs: Sequence[InputShape], device: str, backward: bool) -> ModuleCost:
@@ -82,6 +97,6 @@ def _count(path: str, inputs: Sequence[InputShape], device: str, backward: bool)
         module = load_module(path).eval().to(device)
         tensors = [item.tensor() for item in inputs]
     ledger = count_macs(module, *tensors)
-    back = count_backward(module, *tensors, forward_macs=ledger.total) if backward else None
+    back = count_backward(module, *tensors, forward=ledger) if backward else None
     count = summarise(ledger, flop_counter_macs(module, *tensors), None, None, back)
     return ModuleCost(count, ledger, sum(p.numel() for p in module.parameters()), device)

@@ -24,14 +24,14 @@ def scaling_page(series: Sequence[Series], over: str, measure: str) -> plots.Fig
     quantity, text = _TEXT[measure]
     title = f"{quantity} against {over}"
     with plots.style():
-        figure = Figure(figsize=(7.2, 4.6), layout="constrained")
+        figure = Figure(figsize=(9.6, 5.2), layout="constrained")
         axes = figure.add_subplot()
         for index, line in enumerate(series):
             axes.plot(
                 line.sizes, line.costs, **plots.look(index), linestyle="-" if line.is_sound else "--", linewidth=1.4,
                 markersize=5, label=_legend_text(line),
             )  # fmt: skip
-        axes.set_title(title, loc="left")
+        figure.suptitle(title, weight="bold")
         axes.set_xlabel(f"{over} (log scale)")
         axes.set_ylabel(f"{quantity} (log scale)")
         _log_axes(axes, sorted({size for line in series for size in line.sizes}))
