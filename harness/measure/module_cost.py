@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -54,8 +56,8 @@ def parse_input(text: str) -> InputShape:
     return InputShape(tuple(map(int, found[1].split("x"))), _DTYPES[dtype])
 
 
-def load_module(path: str) -> nn.Module:
-    """The module that 'package.module:name' holds, or returns when called without arguments. Raises: UserError."""
+def find(path: str) -> Any:
+    """What 'package.module:name' names. Raises: UserError where there is no such thing."""
     where, _, name = path.partition(":")
     try:
         found = importlib.import_module(where)
@@ -63,8 +65,12 @@ def load_module(path: str) -> nn.Module:
         raise UserError(f"{path}: {where} cannot be imported ({error}). Give package.module:name.") from error
     if not hasattr(found, name):
         raise UserError(f"{path}: {where} has no {name}.{did_you_mean(name, dir(found))}")
-    thing = getattr(found, name)
-    module = thing if isinstance(thing, nn.Module) else thing() if callable(thing) else None
+    return getattr(found, name)
+
+
+def _build(path: str, thing: Any) -> nn.Module:
+    """The module itself, as a copy, or what the class or function returns when called."""
+    module = copy.deepcopy(thing) if isinstance(thing, nn.Module) else thing() if callable(thing) else None
     if not isinstance(module, nn.Module):
         raise UserError(f"{path}: is no torch.nn.Module, and returns none when called without arguments.")
     return module
@@ -76,13 +82,15 @@ def module_cost(path: str, inputs: Sequence[InputShape], *, backward: bool = Fal
     Raises:
         UserError: it cannot be found, or runs with these inputs on neither.
     """
-    load_module(path)  # a path that leads nowhere is no reason to try another device
+    thing = find(path)
     try:
-        return _count(path, inputs, "meta", backward)
+        return _count(path, thing, inputs, "meta", backward)
+    except UserError:
+        raise
     except Exception as error:  # whatever the module raises: it is not our code
         reason = _first_line(error)
     try:
-        cost = _count(path, inputs, "cpu", backward)
+        cost = _count(path, thing, inputs, "cpu", backward)
     except Exception as error:
         raise UserError(f"{path}: does not run with these inputs: {_first_line(error)}") from error
     return replace(cost, not_on_meta=reason)
@@ -92,9 +100,9 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
-def _count(path: str, inputs: Sequence[InputShape], device: str, backward: bool) -> ModuleCost:
+def _count(path: str, thing: Any, inputs: Sequence[InputShape], device: str, backward: bool) -> ModuleCost:
     with torch.device(device):
-        module = load_module(path).eval().to(device)
+        module = _build(path, thing).eval().to(device)
         tensors = [item.tensor() for item in inputs]
     ledger = count_macs(module, *tensors)
     back = count_backward(module, *tensors, forward=ledger) if backward else None

@@ -60,7 +60,8 @@ def test_the_change_of_order_is_the_first_by_counting(sweep: Path, capsys: pytes
     cheaper = [
         size
         for size in range(4, 65)
-        if closed_form(at_size(configs["divided"], "num_frames", size)) < closed_form(at_size(configs["joint"], "num_frames", size))
+        if closed_form(at_size(configs["divided"], "num_frames", size))
+        < closed_form(at_size(configs["joint"], "num_frames", size))
     ]
     assert change["cheaper_before"] == "joint"
     assert change["exact"] == cheaper[0]

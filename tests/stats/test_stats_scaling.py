@@ -42,10 +42,11 @@ def test_two_points_have_no_interval() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sizes", "costs"), [([4], [1]), ([4, 2], [1, 2]), ([2, 2], [1, 2]), ([2, 4], [0, 1]), ([2, 4], [1, math.nan]), ([1, 2], [1])]
+    ("sizes", "costs"),
+    [([4], [1]), ([4, 2], [1, 2]), ([2, 2], [1, 2]), ([2, 4], [0, 1]), ([2, 4], [1, math.nan]), ([1, 2], [1])],
 )
 def test_what_has_no_exponent_is_refused(sizes: list[float], costs: list[float]) -> None:
-    with pytest.raises(ValueError, match="exponent|above 0"):
+    with pytest.raises(ValueError, match=r"exponent|above 0"):
         fit_power(sizes, costs)
 
 
