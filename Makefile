@@ -37,5 +37,5 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(RUN) -m pip install -q $(PIP_ARGS) -c constraints.txt -e ".[test]"
+	$(RUN) -m pip install -q $(PIP_ARGS) -c constraints.txt -e ".[test,oracles]"
 	touch $@

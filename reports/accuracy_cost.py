@@ -18,6 +18,7 @@ from reports.common.quantities import BY_KEY
 from reports.common.rows import RowSummary, headline, summarise
 from reports.records import Run
 
+LEAST_SPAN = 0.1  # share of the cost that a linear axis shows to each side at least
 LOG_SPAN = 5  # a larger ratio of costs is drawn on a logarithmic axis
 _COSTS = {
     "macs_per_view": ("accuracy_macs", "multiply-accumulates of one view"),
@@ -72,6 +73,10 @@ def _cost_axis(axes: Axes, drawn: Sequence[RowSummary], key: str, cost_name: str
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
+    elif max(medians) < (1 + LEAST_SPAN) * min(medians):
+        # costs that agree to a percent or so belong in one place: a magnified axis would show differences that are none
+        middle = (min(medians) + max(medians)) / 2 / _UNIT_SIZES[unit]
+        axes.set_xlim(middle * (1 - LEAST_SPAN), middle * (1 + LEAST_SPAN))
     return _UNIT_SIZES[unit]
 
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=["variants", "sweeps", "reports"], nargs="?", default="variants")
+    parser.add_argument("what", choices=["variants", "readouts", "sweeps", "reports"], nargs="?", default="variants")
     arguments.add_variants(parser)
 
 
@@ -20,6 +20,8 @@ def run(parsed: argparse.Namespace) -> int:
         return _variants(parsed.variants)
     if parsed.what == "sweeps":
         return _sweeps()
+    if parsed.what == "readouts":
+        return _readouts()
     from reports import modules
 
     for module in modules():
@@ -35,6 +37,14 @@ def _variants(folders: list[Path]) -> int:
         info = describe(name, folders)
         print(f"{name:28s} {info.summary}")
         print(f"{'':28s} {info.source}")
+    return 0
+
+
+def _readouts() -> int:
+    from harness.sweep.blocks import NAMED_MODELS
+
+    for name, config in NAMED_MODELS["readout"].items():
+        print(f"{name:28s} {(config.__doc__ or '').strip().splitlines()[0]}")
     return 0
 
 

@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Protocol
 
 from harness import worker
+from harness.errors import UserError
 from harness.launch.todo import Task
 from harness.record import FINAL_STATUSES
 from harness.store import TrialStatus
@@ -74,7 +75,12 @@ class LocalPool:
         self._gpus: list[int] | None = None
 
     def run(self, tasks: Sequence[Task], time_budget_s: float | None = None) -> bool:
-        """Trains what is to be trained, then measures; returns False if it was asked to stop before the end."""
+        """Trains what is to be trained, then measures; returns False if it was asked to stop before the end.
+
+        Raises: UserError for trials that want a GPU where there is none.
+        """
+        if any(task.device == "cuda" for task in tasks) and not self._free_gpus():
+            raise UserError("train.device: cuda given, but torch sees no CUDA device here; cpu or auto is possible")
         deadline = None if time_budget_s is None else time.monotonic() + time_budget_s
         before = {number: signal.signal(number, self._ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

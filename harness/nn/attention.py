@@ -35,7 +35,15 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
         if mask is not None:
             scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
         return scores.softmax(-1) @ v
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    if q.ndim <= 4:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    # the fused kernels take four dimensions; with more, torch falls back to the written-out softmax
+    leading = q.shape[:-3]
+    if mask is not None and mask.ndim > 3:
+        mask = mask.expand(*leading, *mask.shape[-3:]).flatten(0, -4)
+    q, k, v = (x.flatten(0, -4) for x in (q, k, v))
+    y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    return y.unflatten(0, leading)
 
 
 class Attention(nn.Module):

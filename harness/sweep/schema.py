@@ -164,7 +164,7 @@ class MeasureConfig(StrictConfig):
 
     batch_size: Positive = Field(16, description="clips per batch of throughput, training step and memory")
     min_samples: Annotated[int, Field(ge=3, le=100_000)] = Field(30, description="timed iterations, at least")
-    max_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(2.0, description="limit of each timing, in seconds")
+    max_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(1.0, description="limit of each timing, in seconds")
 
 
 class LaunchConfig(StrictConfig):

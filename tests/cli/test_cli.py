@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from harness.cli import VERBS
 from tests.e2e import MINI, ROOT, environment, harness, write_sweep
@@ -57,14 +58,19 @@ def test_help_answers_at_once_and_without_torch(verb: str, tmp_path: Path) -> No
     assert min(spent) < 0.2
 
 
-@pytest.mark.parametrize("what", ["variants", "sweeps", "reports"])
+@pytest.mark.parametrize("what", ["variants", "readouts", "sweeps", "reports"])
 def test_list_answers_without_torch(what: str, tmp_path: Path) -> None:
     code = f"import sys; from harness.cli import main; main(['list', '{what}']); print('torch' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True
     )
     assert done.stdout.strip().endswith("False")
-    assert {"variants": "mixing", "sweeps": "sweeps/window_size.yaml", "reports": "table"}[what] in done.stdout
+    assert {
+        "variants": "mixing",
+        "readouts": "temporal_attention",
+        "sweeps": "sweeps/window_size.yaml",
+        "reports": "table",
+    }[what] in done.stdout
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
@@ -100,6 +106,11 @@ def test_messages_name_line_column_and_the_way_out(tmp_path: Path) -> None:
         (["new", "variant", "mixing"], "is there already"),
         (["list", "variants", "--variants", "nowhere"], "no such folder"),
         (["sweep", "mini.yaml", "--set", "train.num_stepz=3"], "Did you mean"),
+        *(
+            []
+            if torch.cuda.is_available()
+            else [(["sweep", "mini.yaml", "--set", "train.device=cuda"], "sees no CUDA device")]
+        ),
         (["sweep", "mini.yaml", "--only", "seed=77"], "no trial of mini fits"),
         (["sweep", "mini.yaml", "--time-budget", "soon"], "no duration"),
         (["sweep", "mini.yaml", "--jobs", "0"], "at least 1"),
