@@ -115,6 +115,10 @@ class Variant:
         """Multiply-accumulates of the encoder for one clip, in closed form."""
         return sum(self.block_macs(layer) for layer in range(self.trunk.depth))
 
+    def masked_macs(self) -> int:
+        """The part of `macs` that is computed for (query, key) pairs which a mask then drops; 0 without masks."""
+        return 0
+
     def influence(self, layout: Layout) -> Tensor:
         """Bool (n_out, n_in): which input tokens of the encoder can change which output token."""
         total = layout.itself()

@@ -40,19 +40,42 @@ class Score(Part):
         return self.top1_correct / self.total
 
 
+MacsStatus = Literal["exact", "lower_bound", "disagrees"]
+
+
+class BackwardMacs(Part):
+    """Multiply-accumulates of the backward pass of one clip: gradients of all parameters, attention written out.
+
+    Nothing is recomputed. `status`: exact (count and rule agree and no op is uncounted), lower_bound, disagrees. The
+    rule: a product costs its forward pass once more for each of its two factors that needs a gradient.
+    """
+
+    status: MacsStatus
+    macs_per_view: int = Field(description="counted by FlopCounterMode in a backward pass on the meta device")
+    rule_macs: int = Field(description="by the rule, from the graph of the forward pass")
+    one_sided_macs: int = Field(description="forward MACs of products of which one factor needs a gradient")
+    no_gradient_macs: int | None = Field(description="forward MACs of products that no gradient passes through")
+    uncounted_ops: dict[str, int] = Field(default_factory=dict)
+
+
 class MacsCount(Part):
     """Multiply-accumulates of one clip, forward, counted three ways.
 
-    `status`: exact (all three agree and no op is uncounted), lower_bound (an op with unknown cost was met),
-    disagrees (the counts differ). `macs_per_view` is the fvcore count.
+    `status`: exact (all counts that there are agree and no op is uncounted), lower_bound (an op with unknown cost was
+    met), disagrees (the counts differ). `macs_per_view` is the fvcore count. Every op that was met is in exactly one
+    of `counted_ops`, `zero_ops` and `uncounted_ops`.
     """
 
-    status: Literal["exact", "lower_bound", "disagrees"]
+    status: MacsStatus
     macs_per_view: int
     flop_counter_macs: int | None
-    closed_form_macs: int
-    attention_macs: int = Field(description="share of the two matrix products of attention")
-    uncounted_ops: dict[str, int] = Field(default_factory=dict)
+    closed_form_macs: int | None = Field(description="None for a module that has none")
+    attention_macs: int = Field(description="of products of two computed tensors: scores and weighted sums")
+    useful_macs: int | None = Field(None, description="without (query, key) pairs that are computed and then masked")
+    counted_ops: dict[str, int] = Field(default_factory=dict, description="op -> its MACs")
+    zero_ops: dict[str, int] = Field(default_factory=dict, description="op without a product -> calls")
+    uncounted_ops: dict[str, int] = Field(default_factory=dict, description="op of unknown cost -> calls")
+    backward: BackwardMacs | None = None
 
 
 class Timing(Part):
@@ -120,8 +143,20 @@ class Costs(Part):
     num_views: int
     macs_per_video: int
     environment: dict[str, Any] | None = Field(None, description="where memory and time were measured")
+    num_frames: int | None = Field(None, description="frames of a clip")
+    num_tokens: int | None = Field(None, description="patches or tubelets of a clip that enter the encoder")
     memory: Memory | None = None
     timings: Timings | None = None
+
+    @property
+    def macs_per_frame(self) -> float | None:
+        """Multiply-accumulates of a view over the frames of its clip."""
+        return self.macs.macs_per_view / self.num_frames if self.num_frames else None
+
+    @property
+    def macs_per_token(self) -> float | None:
+        """Multiply-accumulates of a view over the patches or tubelets that enter the encoder."""
+        return self.macs.macs_per_view / self.num_tokens if self.num_tokens else None
 
 
 class Training(Part):

@@ -184,7 +184,7 @@ def _train(folder: TrialFolder, reporter: Reporter, stop: StopRequest) -> int:
         reporter.end("preempted", f"stopped on request at step {reporter.status.step}")
         return EXIT_PREEMPTED
     scores = {split: evaluate(model, sources[split], trial.train) for split in ("val", "test")}
-    costs = planned_costs(trial.model_dump(), _variant_dirs(launch))
+    costs = planned_costs(trial.model_dump(), _variant_dirs(launch), backward=True)
     folder.write_record(_record(folder.trial_id, trial, launch, progress, scores, costs))
     reporter.end("queued", "trained; to be measured")
     return EXIT_DONE

@@ -107,7 +107,9 @@ def _draw(axes: Axes, rows: list[RowSummary], drawn: list[RowSummary], label: st
         whiskers.append((max(*whisker[0], *whisker[1]), half))
     _front_line(axes, [points[index] for index in front])
     _legend(axes, any(index not in front for index in range(len(drawn))), any(clear))
-    names = [f"{row.label} (baseline)" if row.is_baseline else row.label for row in drawn]
+    names = [
+        row.label + (" (baseline)" if row.is_baseline else "") + ("*" if row.costs[key].marks else "") for row in drawn
+    ]
     axes.margins(x=0.12, y=0.12)
     point_labels.place(axes, points, names, whiskers)
 
@@ -137,6 +139,7 @@ def _caption(rows: list[RowSummary], drawn: list[RowSummary], label: str, key: s
     parts = [
         f"{plots.seeds_text(drawn)}; cost: median with least and largest. "
         "Clearly dominated: another row costs no more and its whole interval lies above.",
+        *(f"* {row.label}: {'; '.join(row.costs[key].marks)}." for row in drawn if row.costs[key].marks),
         plots.missing_text("Not drawn, no finished trial", unscored),
         plots.missing_text("Not drawn, measured under other conditions", elsewhere),
         plots.missing_text("Not drawn, cost not measured", unmeasured),

@@ -69,12 +69,15 @@ class LocalGlobal(Variant):
                 nn.init.zeros_(block.local_fc.weight)
                 nn.init.zeros_(block.local_fc.bias)
 
+    def _reach(self, size: int) -> int:
+        """Rows or columns to each side that a patch sees, along an axis of `size` patches."""
+        return int(self.config.local_fraction * size / 2 + 1e-9)
+
     def _local(self, layout: Layout) -> Tensor:
         """Who sees whom in the local step; class token and registers see all and are seen by all."""
         near = layout.is_patch[:, None] & layout.is_patch[None]
         for place, size in ((layout.row, layout.height), (layout.column, layout.width)):
-            reach = int(self.config.local_fraction * size / 2 + 1e-9)
-            near = near & ((place[:, None] - place[None]).abs() <= reach)
+            near = near & ((place[:, None] - place[None]).abs() <= self._reach(size))
         return near | ~layout.is_patch[:, None] | ~layout.is_patch[None]
 
     def _global(self, layout: Layout) -> Tensor:
@@ -92,6 +95,14 @@ class LocalGlobal(Variant):
         if self.config.local_fc != "none":
             local += count.linear_macs(num_tokens, dim, dim)
         return local + count.block_macs(trunk, num_tokens, num_tokens * (1 + coarse + layout.num_registers))
+
+    def masked_macs(self) -> int:
+        trunk, patches = self.trunk, self.trunk.num_frames * self.trunk.num_patches
+        seen = trunk.num_frames**2  # pairs of patches that see each other: all frames, near rows, near columns
+        for size in (trunk.height, trunk.width):
+            reach = self._reach(size)
+            seen *= sum(min(place + reach, size - 1) - max(place - reach, 0) + 1 for place in range(size))
+        return trunk.depth * count.attention_macs(patches**2 - seen, trunk.embed_dim)
 
     def block_influence(self, layout: Layout, layer: int) -> Tensor:
         return then(self._local(layout), self._global(layout) | layout.itself())

@@ -78,6 +78,17 @@ class Window3d(Variant):
         mlp = 2 * count.linear_macs(trunk.num_frames * trunk.num_patches, trunk.embed_dim, trunk.mlp_dim)
         return dense + mlp + count.attention_macs(prod(padded) * prod(window), trunk.embed_dim)
 
+    def masked_macs(self) -> int:
+        return sum(self._masked_macs(layer) for layer in range(self.trunk.depth))
+
+    def _masked_macs(self, layer: int) -> int:
+        """Along an axis that shifts, the last window holds both ends of the clip, which do not see each other."""
+        window, shift, padded = windows(self.trunk, layer, self.config)
+        inside = [
+            (size // w - 1) * w**2 + (w - s) ** 2 + s**2 for size, w, s in zip(padded, window, shift, strict=True)
+        ]
+        return count.attention_macs(prod(padded) * prod(window) - prod(inside), self.trunk.embed_dim)
+
     def block_influence(self, layout: Layout, layer: int) -> Tensor:
         allowed, _, real = self._pairs(layer)
         return allowed[real][:, real]

@@ -18,11 +18,16 @@ def add_sweep_file(parser: argparse.ArgumentParser) -> None:
 def add_sweep(parser: argparse.ArgumentParser) -> None:
     """The sweep file, and what changes how it is read."""
     parser.add_argument("file", type=Path, help="the sweep file, e.g. sweeps/window_size.yaml")
+    add_overrides(parser)
+    add_variants(parser)
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """Fields given by hand."""
     parser.add_argument(
         "--set", dest="overrides", action="append", default=[], metavar="PATH=VALUE",
         help="override one field of the file, e.g. --set train.num_steps=100 (repeatable)",
     )  # fmt: skip
-    add_variants(parser)
 
 
 def add_runs(parser: argparse.ArgumentParser) -> None:

@@ -54,6 +54,10 @@ class $class_name(Variant):
         # a mask saves no work in dense attention: all pairs are computed
         return count.block_macs(self.trunk, self.layout().num_tokens, self.layout().num_tokens**2)
 
+    def masked_macs(self) -> int:
+        dropped = int((~self.allowed(self.layout())).sum())
+        return self.trunk.depth * count.attention_macs(dropped, self.trunk.embed_dim)
+
     def block_influence(self, layout: Layout, layer: int) -> Tensor:
         return self.allowed(layout)
 

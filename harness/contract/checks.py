@@ -19,6 +19,7 @@ from harness.contract.cases import Case, perturbed_encoder, random_tokens, refus
 from harness.contract.compare import TOLERANCE, Broken, difference_of, parts, require
 from harness.contract.degenerate import check_degenerate
 from harness.measure.macs import count_model
+from harness.measure.masked import masked_macs
 from harness.model.trunk import VideoTransformer
 from harness.nn.config import ModelConfig
 from harness.registry import describe_file
@@ -165,13 +166,18 @@ def _square(case: Case) -> tuple[ModelConfig, Variant]:
 
 
 def check_macs(case: Case) -> None:
-    """Closed form, fvcore and FlopCounterMode agree to the last multiply-accumulate; no operator is uncounted."""
+    """All counts agree to the last multiply-accumulate, forward and backward; no operator is uncounted; what masks
+    drop is declared."""
     model, variant = _square(case)
     readout = MeanFramesReadout(name="mean_frames")
     shape = (model.num_frames, 3, model.crop_size, model.crop_size)
-    count = count_model(lambda: VideoTransformer(model, variant, readout, {"label": 3}), shape)
+    count = count_model(lambda: VideoTransformer(model, variant, readout, {"label": 3}), shape, backward=True)
     seen = f"fvcore {count.macs_per_view}, FlopCounterMode {count.flop_counter_macs}, closed {count.closed_form_macs}"
     require(count.status == "exact", f"MACs {count.status}: {seen}, uncounted {count.uncounted_ops}")
+    back = count.backward
+    require(back is not None and back.status == "exact", f"MACs of the backward pass: {back}")
+    dropped = masked_macs(perturbed_encoder(variant), random_tokens(variant, batch=1))
+    require(dropped == variant.masked_macs(), f"masks drop {dropped} MACs, declared {variant.masked_macs()}")
 
 
 def check_bf16(case: Case) -> None:

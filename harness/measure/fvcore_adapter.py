@@ -1,7 +1,8 @@
 """The one file that touches fvcore: multiply-accumulates of a traced module, with our own handles.
 
 fvcore's own table is not used: it counts fused attention as 0, counts norms, and miscounts broadcast matmuls. Every
-operator of the trace falls in exactly one of counted (`HANDLES`), truly zero (`ZERO_OPS`) or uncounted (the rest).
+operator of the trace falls in exactly one of counted (`HANDLES`), truly zero (`ZERO_OPS`) or uncounted (the rest);
+the ledger of a trace names every operator that was met, with its calls.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
+
+from harness.measure.ledger import Ledger, OpCount
 
 Handle = Callable[[Sequence[Any], Sequence[Any]], Counter[str]]
 
@@ -43,8 +45,17 @@ def _matmul(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
     return Counter({"matmul": prod(_shape(outputs[0])) * inner})
 
 
+def _mm(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
+    # without leading dimensions: no product of attention, which has at least a batch
+    return Counter({"linear": _matmul(inputs, outputs)["matmul"]})
+
+
 def _addmm(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
-    return _matmul(inputs[1:], outputs)  # inputs: bias, a, b
+    return _mm(inputs[1:], outputs)  # inputs: bias, a, b
+
+
+def _baddbmm(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
+    return _matmul(inputs[1:], outputs)
 
 
 def _convolution(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
@@ -58,46 +69,34 @@ HANDLES: dict[str, Handle] = {
     "aten::scaled_dot_product_attention": _sdpa,
     "aten::linear": _linear,
     "aten::matmul": _matmul,
-    "aten::mm": _matmul,
+    "aten::mm": _mm,
     "aten::bmm": _matmul,
-    "aten::mv": _matmul,
-    "aten::dot": _matmul,
+    "aten::mv": _mm,
+    "aten::dot": _mm,
     "aten::addmm": _addmm,
-    "aten::baddbmm": _addmm,
+    "aten::baddbmm": _baddbmm,
     "aten::_convolution": _convolution,
 }
 
 #: operators without a matrix product or convolution: moving data, elementwise, reductions, norms, tables
 # fmt: off
 _ZERO_NAMES = (
-    "abs", "add", "add_", "amax", "arange", "argmax", "as_strided", "avg_pool3d", "bernoulli_", "bitwise_and",
-    "bitwise_not", "broadcast_tensors", "cat", "ceil", "chunk", "clamp", "clamp_min", "clone", "constant_pad_nd",
-    "contiguous", "copy_", "cos", "cumsum", "detach", "diagonal", "div", "div_", "dropout", "empty", "empty_like",
-    "eq", "exp", "expand", "expand_as", "eye", "fill_", "flatten", "flip", "floor", "floor_divide", "full",
-    "full_like", "gather", "ge", "gelu", "gt", "index", "index_put_", "index_select", "layer_norm", "le",
-    "lift_fresh", "linspace", "log", "logical_and", "logical_not", "lt", "masked_fill", "masked_fill_", "max",
-    "max_pool3d", "max_pool3d_with_indices", "mean", "min", "movedim", "mul", "mul_", "narrow", "ne", "neg",
-    "new_zeros", "ones", "ones_like", "pad", "permute", "pow", "rand", "reciprocal", "relu", "remainder", "repeat",
-    "repeat_interleave", "reshape", "roll", "rsqrt", "rsub", "scatter", "select", "sigmoid", "sin", "size", "slice",
-    "softmax", "split", "split_with_sizes", "sqrt", "squeeze", "squeeze_", "stack", "sub", "sub_", "sum", "tanh",
-    "tensor_split", "to", "transpose", "tril", "triu", "type_as", "unbind", "unflatten", "unfold", "unsqueeze",
-    "unsqueeze_", "upsample_linear1d", "view", "where", "zeros", "zeros_like",
+    "Int", "ScalarImplicit", "__and__", "abs", "add", "add_", "amax", "arange", "argmax", "as_strided",
+    "avg_pool3d", "bernoulli_", "bitwise_and", "bitwise_not", "broadcast_tensors", "cat", "ceil", "chunk",
+    "clamp", "clamp_", "clamp_min", "clone", "constant_pad_nd", "contiguous", "copy_", "cos", "cumsum", "detach",
+    "diagonal", "div", "div_", "dropout", "empty", "empty_like", "eq", "exp", "expand", "expand_as", "eye",
+    "fill_", "flatten", "flip", "floor", "floor_divide", "full", "full_like", "gather", "ge", "gelu", "gt",
+    "index", "index_put_", "index_select", "layer_norm", "le", "lift_fresh", "linspace", "log", "logical_and",
+    "logical_not", "lt", "masked_fill", "masked_fill_", "max", "max_pool3d", "max_pool3d_with_indices", "mean",
+    "min", "movedim", "mul", "mul_", "narrow", "ne", "neg", "new_empty", "new_full", "new_zeros", "nonzero",
+    "ones", "ones_like", "pad", "permute", "pow", "rand", "reciprocal", "relu", "relu_", "remainder", "repeat",
+    "repeat_interleave", "reshape", "roll", "rsqrt", "rsub", "scatter", "select", "sigmoid", "sin", "size",
+    "slice", "softmax", "split", "split_with_sizes", "sqrt", "squeeze", "squeeze_", "stack", "sub", "sub_", "sum",
+    "t", "tanh", "tensor_split", "to", "transpose", "tril", "triu", "type_as", "unbind", "unflatten", "unfold",
+    "unsqueeze", "unsqueeze_", "upsample_linear1d", "view", "where", "zeros", "zeros_like",
 )
 # fmt: on
 ZERO_OPS = frozenset(f"aten::{name}" for name in _ZERO_NAMES)
-
-
-@dataclass(frozen=True)
-class TracedCount:
-    """MACs by operator kind, and how often each operator with unknown cost was met."""
-
-    macs_by_kind: dict[str, int]
-    uncounted_ops: dict[str, int]
-
-    @property
-    def total(self) -> int:
-        """Multiply-accumulates of the trace."""
-        return sum(self.macs_by_kind.values())
 
 
 class _RecordedConvolutions(TorchFunctionMode):
@@ -118,7 +117,17 @@ def _recorded_convolution(
     return torch._convolution(input, weight, bias, stride, padding, dilation, False, [0] * axes, groups, *flags)
 
 
-def count_macs(module: nn.Module, *inputs: torch.Tensor) -> TracedCount:
+def _with_calls(op: str, handle: Handle) -> Callable[[Sequence[Any], Sequence[Any]], Counter[tuple[str, str, str]]]:
+    """The handle with what it counts under the operator's name, and the call itself counted beside."""
+
+    def counted(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[tuple[str, str, str]]:
+        ((kind, macs),) = handle(inputs, outputs).items()
+        return Counter({(op, kind, "macs"): macs, (op, kind, "calls"): 1})
+
+    return counted
+
+
+def count_macs(module: nn.Module, *inputs: torch.Tensor) -> Ledger:
     """Traces the module (best on the meta device: no memory) and counts its multiply-accumulates.
 
     The module is put in eval mode for the trace, since training-only operators are not part of inference.
@@ -129,14 +138,26 @@ def count_macs(module: nn.Module, *inputs: torch.Tensor) -> TracedCount:
 
         was_training = module.training
         analysis = JitModelAnalysis(module.eval(), inputs)
-        analysis.set_op_handle(**HANDLES)
+        analysis.set_op_handle(**{op: _with_calls(op, handle) for op, handle in HANDLES.items()})
+        analysis._ignored_ops = set()  # ours to decide: with its own list some operators would be in no ledger
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
         logging.getLogger("fvcore.nn.jit_analysis").setLevel(logging.ERROR)
         try:
             with _RecordedConvolutions():
-                by_kind: Counter[str] = analysis.by_operator()
-            met = analysis.unsupported_ops()
+                counted = analysis.by_module_and_operator()
+            modules = {name: _rows(counted[name], analysis.unsupported_ops(name)) for name in counted}
         finally:
             module.train(was_training)
-    uncounted = {name: number for name, number in met.items() if name not in ZERO_OPS}
-    return TracedCount({kind: int(number) for kind, number in by_kind.items()}, uncounted)
+    return Ledger(modules)
+
+
+def _rows(counted: Mapping[Any, Any], others: Mapping[str, int]) -> tuple[OpCount, ...]:
+    """What was met in one module, what is below it included: counted, truly zero, uncounted."""
+    rows = [
+        OpCount(op, kind, int(counted[op, kind, "calls"]), int(number))
+        for (op, kind, what), number in counted.items()
+        if what == "macs"
+    ]
+    for op, calls in sorted(others.items()):
+        rows.append(OpCount(op, "zero", calls, 0) if op in ZERO_OPS else OpCount(op, "uncounted", calls, None))
+    return tuple(rows)

@@ -9,27 +9,40 @@ from typing import Any
 import torch
 
 from harness.data import open_split
-from harness.measure.macs import count_model
+from harness.measure.ledger import Ledger
+from harness.measure.macs import count_traced
 from harness.model.trunk import VideoTransformer
 from harness.record import Costs
 from harness.sweep.schema import TrialConfig
 
 
-def planned_costs(config: Mapping[str, Any], variant_dirs: Sequence[Path] = ()) -> Costs:
+def planned_costs(config: Mapping[str, Any], variant_dirs: Sequence[Path] = (), *, backward: bool = False) -> Costs:
     """Costs of a planned trial's configuration, counted on the meta device; `num_views` are the data's test views.
 
     Raises:
         UserError: the data cannot be opened, which say how many classes and views there are.
     """
+    return planned_ledger(config, variant_dirs, backward=backward)[0]
+
+
+def planned_ledger(
+    config: Mapping[str, Any], variant_dirs: Sequence[Path] = (), *, backward: bool = False
+) -> tuple[Costs, Ledger]:
+    """Like `planned_costs`, with the ledger of the forward pass by module and operator."""
     trial = TrialConfig(**config)
     size = trial.model.crop_size
     source = open_split(trial.data, trial.model, "test", trial.seed)
     with torch.device("meta"):
         model = VideoTransformer.of(trial, source.labels, variant_dirs)
-    macs = count_model(lambda: model, (trial.model.num_frames, 3, size, size))
-    return Costs(
+    shape = (trial.model.num_frames, 3, size, size)
+    macs, ledger = count_traced(lambda: model, shape, backward=backward)
+    trunk = model.variant.trunk
+    costs = Costs(
         num_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         macs=macs,
         num_views=source.num_views,
         macs_per_video=macs.macs_per_view * source.num_views,
+        num_frames=trial.model.num_frames,
+        num_tokens=trunk.num_frames * trunk.num_patches,
     )
+    return costs, ledger

@@ -18,6 +18,17 @@ def _no_marks(record: Record) -> tuple[str, ...]:
 
 
 def _macs_marks(record: Record) -> tuple[str, ...]:
+    return (*_count_marks(record), *_masked_marks(record))
+
+
+def _masked_marks(record: Record) -> tuple[str, ...]:
+    macs = record.costs.macs
+    if macs.useful_macs in (None, macs.macs_per_view):
+        return ()
+    return (f"executed work; without the pairs that a mask drops: {units.macs(macs.useful_macs)}",)
+
+
+def _count_marks(record: Record) -> tuple[str, ...]:
     macs = record.costs.macs
     if macs.status == "lower_bound":
         uncounted = ", ".join(f"{name} ×{number}" for name, number in sorted(macs.uncounted_ops.items()))

@@ -71,3 +71,102 @@ def test_a_label_that_is_no_row_is_bad_input(sweep: Path, capsys: pytest.Capture
     sweep.with_suffix(".csv").write_text(HEADER + "mien,M,8,16,9,1,yes,2,s,,,,\n")
     assert main(["cost", str(sweep)]) == 2
     assert "'mien' is the label of no row" in capsys.readouterr().err
+
+
+def test_a_variant_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    (row,) = json.loads(output(capsys, "mixing", "--set", "data.num_views=3", "--backward", "--format", "json"))
+    assert (row["label"], row["status"], row["backward_status"]) == ("mixing", "exact", "exact")
+    assert row["macs_per_video"] == 3 * row["macs_per_view"]
+    assert row["macs_per_frame"] * 8 == pytest.approx(row["macs_per_view"])
+    assert row["macs_per_token"] * 8 * 16 == pytest.approx(row["macs_per_view"])
+    assert row["useful_macs_per_view"] == row["macs_per_view"] == row["closed_form_macs"]
+
+
+def test_executed_and_useful_work_stand_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "useful" in output(capsys, "local_global")
+    assert "useful" not in output(capsys, "joint")
+
+
+@pytest.mark.parametrize("by", ["op", "module"])
+def test_the_ledger_in_three_formats(by: str, sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = json.loads(output(capsys, str(sweep), "--by", by, "--format", "json"))
+    lines = list(csv.DictReader(output(capsys, str(sweep), "--by", by, "--format", "csv").splitlines()))
+    assert [(line["label"], line[by], line["macs"]) for line in lines] == [
+        (row["label"], line[by], str(line["macs"])) for row in rows for line in row["ledger"]
+    ]
+    text = output(capsys, str(sweep), "--by", by)
+    assert all(line[by] in text for line in lines)
+    if by == "op":
+        assert all(sum(line["macs"] for line in row["ledger"]) == row["macs_per_view"] for row in rows)
+
+
+MODULES = """
+import torch
+from torch import nn
+
+@torch.library.custom_op("planted::hidden", mutates_args=())
+def hidden(x: torch.Tensor) -> torch.Tensor:
+    return x + 1
+
+class Planted(nn.Linear):
+    def __init__(self):
+        super().__init__(8, 4)
+    def forward(self, x):
+        return hidden(super().forward(x))
+
+def attention():
+    return nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+
+linear, number = nn.Linear(8, 4), 3
+
+def fails():
+    raise RuntimeError("not today")
+"""
+
+
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "cost_modules.py").write_text(MODULES)
+    monkeypatch.syspath_prepend(tmp_path)
+    return "cost_modules"
+
+
+def test_any_module_by_its_import_path(modules: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [f"{modules}:attention", "--input", "2x5x16", "--backward", "--format", "json"]
+    (row,) = json.loads(output(capsys, *arguments))
+    macs = 10 * 16 * (4 * 16 + 2 * 32) + 2 * 2 * 5 * 5 * 16
+    assert (row["status"], row["macs"], row["counted_on"]) == ("exact", macs, "meta")
+    assert row["backward_macs"] == 2 * macs - 10 * 16 * 3 * 16  # the input needs no gradient
+    assert row["closed_form_macs"] is None
+    assert "128 MACs" in output(capsys, f"{modules}:linear", "--input", "4x8")
+
+
+def test_a_planted_operator_is_a_lower_bound_with_its_name(modules: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = output(capsys, f"{modules}:Planted", "--input", "3x8:float32")
+    assert "≥ 96 MACs" in text
+    assert "operators of unknown cost: planted::hidden" in text
+    assert "counted on real tensors" in text
+    assert "planted::hidden" in output(capsys, f"{modules}:Planted", "--input", "3x8", "--by", "op")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["cost_modules:linear"], "needs its inputs, e.g. --input 1x3x224x224"),
+        (["cost_modules:linear", "--input", "3by8"], "--input 3by8: write sizes"),
+        (["cost_modules:linear", "--input", "3x8:floaty"], "Types: float32"),
+        (["cost_modules:linear", "--input", "3x7"], "does not run with these inputs"),
+        (["cost_modules:lineal", "--input", "3x8"], "Did you mean linear?"),
+        (["cost_modules:number", "--input", "3x8"], "is no torch.nn.Module"),
+        (["cost_modules:fails", "--input", "3x8"], "not today"),
+        (["no_such_module:x", "--input", "3x8"], "no_such_module cannot be imported"),
+        (["cost_modules:linear", "--input", "3x8", "--set", "a=1"], "a module has no fields to set"),
+        (["mixing", "--input", "3x8"], "Only modules take inputs"),
+        (["mixin"], "Did you mean mixing?"),
+    ],
+)
+def test_bad_targets_are_refused(
+    modules: str, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["cost", *arguments]) == 2
+    assert message in capsys.readouterr().err

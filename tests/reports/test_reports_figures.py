@@ -61,6 +61,19 @@ def test_foreign_and_missing_costs_are_not_drawn_and_said() -> None:
     assert len(texts(pages["accuracy_macs"])) == 3
 
 
+def test_a_marked_cost_has_a_star_and_the_reason_in_the_caption() -> None:
+    record = make_record("a-s0")
+    record.costs.macs.status = "lower_bound"
+    record.costs.macs.uncounted_ops = {"planted::op": 1}
+    rows = [make_row(name, name.upper(), {"v": name}, [0]) for name in "ab"]
+    pages = {
+        page.name: page for page in accuracy_cost.figures(make_run(rows, [record, make_record("b-s0")], axes=("v",)))
+    }
+    assert sorted(texts(pages["accuracy_macs"])) == ["A*", "B"]
+    assert "* A: MACs are a lower bound: not counted: planted::op ×1." in pages["accuracy_macs"].caption
+    assert sorted(texts(pages["accuracy_memory"])) == ["A", "B"]
+
+
 @pytest.mark.parametrize(("span", "scale"), [(3, "linear"), (20, "log")])
 def test_wide_costs_are_drawn_on_a_logarithmic_axis(span: int, scale: str) -> None:
     rows = [make_row("a", "A", {"v": 0}, [0]), make_row("b", "B", {"v": 1}, [0])]

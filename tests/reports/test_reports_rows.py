@@ -142,6 +142,13 @@ def test_marks_name_unstable_and_disturbed_timings_and_inexact_macs() -> None:
     assert row.costs["macs_per_view"].marks == ("MACs are a lower bound: not counted: aten::cumsum ×2",)
 
 
+def test_masked_work_is_said_beside_executed_work() -> None:
+    record = make_record("a-s0", macs=10_000_000)
+    record.costs.macs.useful_macs = 8_000_000
+    row, _ = summarise(two_rows([record], []))
+    assert row.costs["macs_per_view"].marks == ("executed work; without the pairs that a mask drops: 8 MMACs",)
+
+
 def test_conditions_list_every_value_met_and_live_without_an_environment() -> None:
     bare = make_record("b-s0")
     bare.environment.clear()

@@ -1,0 +1,194 @@
+"""`scaling`: how a cost grows with frames, crop or window; exponents with intervals, and where rows change order."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import units
+from harness.cli import arguments
+from harness.cli.target import add_target, plan_target
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from harness.stats.scaling import Crossing, Series
+
+OVER = ("num_frames", "crop_size", "temporal_window")
+TEXT = {"macs": units.macs, "memory": units.num_bytes, "latency": units.milliseconds}
+
+
+@dataclass(frozen=True)
+class Change:
+    """Two rows change order. `exact` is the first size at which the cheaper row is the other one, where counted."""
+
+    cheaper_before: str
+    cheaper_after: str
+    crossing: Crossing
+    exact: int | None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_target(parser)
+    parser.add_argument("--over", choices=OVER, required=True, help="what grows: a field of the model or the variant")
+    parser.add_argument(
+        "--values", type=arguments.positive_int, nargs="+", required=True, metavar="N", help="its values, two or more"
+    )
+    parser.add_argument(
+        "--measure", choices=TEXT, default="macs",
+        help="macs of a view (counted), peak memory of a training step, or latency of one clip (here); default: macs",
+    )  # fmt: skip
+    parser.add_argument("--format", choices=["text", "json", "csv"], default="text", help="default: text")
+    parser.add_argument("--to", type=Path, metavar="DIR", help="also draw it there: scaling_*.png, .svg and .json")
+
+
+def run(parsed: argparse.Namespace) -> int:
+    sizes = sorted(set(parsed.values))
+    if len(sizes) < 2:
+        raise UserError(f"--values {sizes[0]}: an exponent needs two different values; give two or more.")
+    configs, left_out = _rows(parsed)
+    series = {label: _measured(label, config, sizes, parsed) for label, config in configs.items()}
+    changes = _changes(configs, [line for line, _ in series.values()], parsed)
+    result = _as_data(parsed, series, changes, left_out)
+    if parsed.format == "json":
+        print(json.dumps(result, indent=2))
+    elif parsed.format == "csv":
+        _print_csv(result)
+    else:
+        _print(parsed, [line for line, _ in series.values()], changes, left_out)
+    if parsed.to:
+        _draw(parsed, [line for line, _ in series.values()], result)
+    return 0
+
+
+def _rows(parsed: argparse.Namespace) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Label -> configuration of the rows that have the field, and the labels of those that have it not."""
+    from harness.measure.scaling import AXES
+
+    plan = plan_target(parsed.target, parsed.overrides, parsed.variants)
+    configs = {trial.row_id: trial.config for trial in reversed(plan.trials)}
+    block, name = AXES[parsed.over]
+    kept = {row.label: configs[row.row_id] for row in plan.rows if name in configs[row.row_id][block]}
+    if not kept:
+        raise UserError(f"{parsed.target}: no row has {block}.{name}. --over takes one of {', '.join(OVER)}.")
+    return kept, [row.label for row in plan.rows if row.label not in kept]
+
+
+def _measured(
+    label: str, config: Mapping[str, Any], sizes: list[int], parsed: argparse.Namespace
+) -> tuple[Series, list[dict[str, Any]]]:
+    """The row at every size, and its points with their raw samples."""
+    from harness.measure.scaling import at_size, measure_point
+    from harness.stats.scaling import Series
+
+    at = {size: at_size(config, parsed.over, size, parsed.variants) for size in sizes}  # all faults before any work
+    points = [measure_point(at[size], size, parsed.measure, parsed.variants) for size in sizes]
+    columns = (tuple(getattr(point, name) for point in points) for name in ("size", "cost", "mark"))
+    return Series(label, *columns), [asdict(point) for point in points]
+
+
+def _changes(configs: Mapping[str, Any], series: list[Series], parsed: argparse.Namespace) -> list[Change]:
+    """Where two rows change order; exact where both are counted without a mark."""
+    from harness.stats.scaling import crossings
+
+    found = []
+    for first, second in combinations(series, 2):
+        for crossing in crossings(first.sizes, first.costs, second.costs):
+            names = (first.label, second.label)
+            before, after = names[::-1] if crossing.first_is_cheaper_after else names
+            counted = parsed.measure == "macs" and first.is_sound and second.is_sound
+            exact = _exact(configs[before], configs[after], crossing, parsed) if counted else None
+            found.append(Change(before, after, crossing, exact))
+    return found
+
+
+def _exact(before: Mapping[str, Any], after: Mapping[str, Any], crossing: Crossing, parsed: argparse.Namespace) -> int:
+    """First size, in steps that can be built, at which the row `after` is the cheaper one."""
+    from harness.measure.scaling import at_size, closed_form
+    from harness.stats.scaling import first_size
+
+    def at(row: Mapping[str, Any], size: int) -> int:
+        return closed_form(at_size(row, parsed.over, size, parsed.variants), parsed.variants)
+
+    step = max(_step(row, parsed.over) for row in (before, after))
+    return first_size(int(crossing.low), int(crossing.high), step, lambda size: at(after, size) < at(before, size))
+
+
+def _step(config: Mapping[str, Any], over: str) -> int:
+    """Distance between two sizes that tile."""
+    model = config["model"]
+    return int({"num_frames": model["tubelet_size"], "crop_size": model["patch_size"]}.get(over, 1))
+
+
+def _as_data(
+    parsed: argparse.Namespace, series: Mapping[str, tuple[Series, list[dict[str, Any]]]], changes: list[Change],
+    left_out: list[str],
+) -> dict[str, Any]:  # fmt: skip
+    from harness.measure.scaling import QUANTITIES
+
+    rows = [{"label": label, "points": points, "fit": asdict(line.fit)} for label, (line, points) in series.items()]
+    return {
+        "over": parsed.over,
+        "quantity": QUANTITIES[parsed.measure],
+        "rows": rows,
+        "changes_of_order": [asdict(change) for change in changes],
+        "rows_without_the_field": left_out,
+    }
+
+
+def _print_csv(result: Mapping[str, Any]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["label", result["over"], result["quantity"], "mark", "exponent", "exponent_low", "exponent_high"])
+    for row in result["rows"]:
+        fit = [row["fit"][key] for key in ("exponent", "low", "high")]
+        for point in row["points"]:
+            writer.writerow([row["label"], point["size"], point["cost"], point["mark"], *fit])
+
+
+def _print(parsed: argparse.Namespace, series: list[Series], changes: list[Change], left_out: list[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    sizes = series[0].sizes
+    table = Table("row", *map(str, sizes), "exponent", "95 % interval", "first to last step", box=None, pad_edge=False)
+    for line in series:
+        fit = line.fit
+        interval = "-" if fit.low is None else f"{fit.low:.3f} to {fit.high:.3f}"
+        costs = [_cell(cost, mark, parsed.measure) for cost, mark in zip(line.costs, line.marks, strict=True)]
+        table.add_row(line.label, *costs, f"{fit.exponent:.3f}", interval, f"{fit.local[0]:.3f} to {fit.local[-1]:.3f}")
+    print(f"{parsed.measure} over {parsed.over}")
+    console = Console() if Console().is_terminal else Console(width=220)
+    console.print(table, markup=False)
+    for change in changes:
+        print(_sentence(change, parsed.over))
+    if left_out:
+        print(f"without {parsed.over}, left out: {', '.join(left_out)}")
+
+
+def _cell(cost: float, mark: str, measure: str) -> str:
+    return TEXT[measure](cost) + (f" ({mark})" if mark else "")
+
+
+def _sentence(change: Change, over: str) -> str:
+    where = f"{over} {change.crossing.at:.3g} (interpolated)"
+    if change.exact is not None:
+        where += f", first at {change.exact} (counted)"
+    return f"{change.cheaper_after} becomes cheaper than {change.cheaper_before} from {where}"
+
+
+def _draw(parsed: argparse.Namespace, series: list[Series], result: Mapping[str, Any]) -> None:
+    from reports.common import plots
+    from reports.common.scaling_plot import scaling_page
+
+    folder = arguments.make_folder(parsed.to)
+    page = scaling_page(series, parsed.over, parsed.measure)
+    file = folder / f"{page.name}.json"
+    file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    for path in [*plots.save([page], folder), file]:
+        print(path, file=sys.stderr)
