@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from harness.data import Batch, ClipSource
+from harness.measure.outcome import verdict
 from harness.record import Score
 from harness.sweep.schema import TrainConfig
 from harness.train.evaluate import evaluate
 from harness.train.loop import NonFiniteLoss
-from harness.worker import _verdict
 
 
 class Clips(ClipSource):
@@ -116,4 +116,4 @@ def test_answers_that_are_not_finite_are_no_scores(value: float) -> None:
     model.heads["label"].bias.data[3] = value  # type: ignore[union-attr, operator]
     with pytest.raises(NonFiniteLoss, match="label are not finite") as caught:
         evaluate(model, source, config(8))
-    assert _verdict(caught.value)[0] == "nan"
+    assert verdict(caught.value)[0] == "nan"
