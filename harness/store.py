@@ -24,19 +24,27 @@ from harness.errors import UserError
 from harness.record import SCHEMA_VERSION, STATUSES, PlanFile, Record
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Writes aside, flushes to disk, renames. Raises: OSError (disk full, read-only), leaving the old file whole."""
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """Yields a place beside `path` to write to; at the end it is flushed to disk and renamed to `path`.
+
+    After an exception (disk full, read-only) what was written is gone and the old file is whole.
+    """
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    data = content.encode() if isinstance(content, str) else content
     try:
-        with open(aside, "wb") as file:
-            file.write(data)
-            file.flush()
+        yield aside
+        with open(aside, "rb") as file:
             os.fsync(file.fileno())
         os.replace(aside, path)
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replaces a file at once, see `written_aside`. Raises: OSError, leaving the old file whole."""
+    with written_aside(path) as aside:
+        aside.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager

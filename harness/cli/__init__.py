@@ -29,7 +29,7 @@ VERBS = {
     "status": "where the trials of a run stand",
     "retry": "put failed trials back in the queue",
     "clean": "remove checkpoints, or results that the sweep no longer asks for",
-    "list": "list variants, sweeps or reports",
+    "list": "list variants, readouts, sweeps or reports",
     "check": "check that variants keep their contract",
     "new": "start a variant from a scaffold that passes the contract",
     "data": "export embedded clips as video files",
