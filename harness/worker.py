@@ -184,7 +184,7 @@ def _train(folder: TrialFolder, reporter: Reporter, stop: StopRequest) -> int:
         reporter.end("preempted", f"stopped on request at step {reporter.status.step}")
         return EXIT_PREEMPTED
     scores = {split: evaluate(model, sources[split], trial.train) for split in ("val", "test")}
-    costs = planned_costs(trial.model_dump(), _variant_dirs(launch), backward=True)
+    costs = planned_costs(trial.model_dump(), _variant_dirs(launch), backward=True, memory=True)
     folder.write_record(_record(folder.trial_id, trial, launch, progress, scores, costs))
     reporter.end("queued", "trained; to be measured")
     return EXIT_DONE
@@ -230,7 +230,7 @@ def _measure(folder: TrialFolder, reporter: Reporter, alone: bool) -> int:
     trial, launch = _config(folder)
     model, sources = _build(trial, launch)
     record.costs.environment = environment(trial.train.device)
-    record.costs.memory = measure_memory(model, trial, sources["train"].labels, _variant_dirs(launch))
+    record.costs.memory = measure_memory(model, trial, sources["train"].labels)
     record.costs.timings = measure_timings(model, trial, sources["train"].labels, alone=alone)
     folder.write_record(record)
     reporter.end("done")
