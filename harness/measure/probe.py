@@ -7,6 +7,7 @@ memory answers `oom` with the bytes it asked for, and whoever started it goes on
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -35,6 +36,7 @@ class Request(Part):
     visit_seconds: float = Field(0.05, description="compare: time spent on a row each time it is its turn")
     seed: int = Field(0, description="compare: order of the rows")
     compile: str | None = Field(None, description="torch.compile backend; None: eager")
+    compile_cache: str | None = Field(None, description="folder of the compiler's cache; None: the user's own")
     memory_limit_mib: int | None = None
     variant_dirs: list[str] = Field(default_factory=list)
 
@@ -145,22 +147,35 @@ def _predict(request: Request) -> dict[str, Any]:
 
 
 def _compare(request: Request) -> dict[str, Any]:
+    from harness.measure.energy import joules_per_clip
     from harness.measure.interleave import interleave
     from harness.measure.preflight import preflight
 
     trials = {label: _trial(config, request) for label, config in request.configs.items()}
     first = next(iter(trials.values()))
     state = preflight(first.train.num_threads)
-    makers = {label: _maker(trial, request) for label, trial in trials.items()}
+    if request.compile is not None:
+        _load_compiler(request.compile, first.train.device)
+    made = {label: cache(partial(_call, trial, request)) for label, trial in trials.items()}
     visits, first_calls = interleave(
-        makers, num_blocks=request.num_blocks, visit_seconds=request.visit_seconds, seed=request.seed,
+        {label: lambda make=make: make()[0] for label, make in made.items()},  # type: ignore[misc]
+        num_blocks=request.num_blocks, visit_seconds=request.visit_seconds, seed=request.seed,
         device=first.train.device,
     )  # fmt: skip
-    return {"visits": [visit.model_dump() for visit in visits], "first_call_ms": first_calls, "preflight": state}
+    return {
+        "visits": [visit.model_dump() for visit in visits],
+        "first_calls_ms": first_calls,
+        "energy": {label: joules_per_clip(*make(), first.train.device) for label, make in made.items()},
+        "preflight": state,
+    }
 
 
-def _maker(trial: TrialConfig, request: Request) -> Callable[[], Callable[[], object]]:
-    return lambda: _call(trial, request)[0]
+def _load_compiler(backend: str, device: str) -> None:
+    """Loads and tries the compiler on a layer, so that the row that happens to be first does not pay for it."""
+    import torch
+
+    layer = torch.nn.Linear(4, 4, device=device)
+    torch.compile(layer, backend=backend)(torch.ones(2, 4, device=device)).sum().backward()
 
 
 def _peak(request: Request) -> dict[str, Any]:
