@@ -59,7 +59,9 @@ def _module(parsed: argparse.Namespace) -> int:
     if parsed.overrides:
         raise UserError(f"--set {parsed.overrides[0]}: a module has no fields to set; make a function that builds it")
     if parsed.memory:
-        raise UserError(f"--memory: {parsed.target} has no training step to predict. Sweep files and variants have one.")
+        raise UserError(
+            f"--memory: {parsed.target} has no training step to predict. Sweep files and variants have one."
+        )
     cost = module_cost(parsed.target, [parse_input(text) for text in parsed.inputs], backward=parsed.backward)
     if parsed.format != "text":
         _emit([(_module_fields(parsed, cost), cost.ledger)], parsed)

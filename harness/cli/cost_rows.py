@@ -99,7 +99,8 @@ def memory_fields(costs: Costs) -> dict[str, int | None]:
     from harness.record import PredictedMemory
 
     found = costs.predicted_memory
-    return {f"predicted_{name}": found and getattr(found, name) for name in PredictedMemory.model_fields}
+    names = PredictedMemory.model_fields
+    return {f"predicted_{name}": None if found is None else getattr(found, name) for name in names}
 
 
 def differences(row: CostRow) -> Mapping[str, Difference | None]:

@@ -50,7 +50,10 @@ def plan_target(target: str, overrides: list[str], variant_dirs: list[Path]) -> 
 def add_targets(parser: argparse.ArgumentParser) -> None:
     """One sweep file or several variants, and what changes how they are read."""
     parser.add_argument(
-        "targets", nargs="+", metavar="TARGET", help="a sweep file (.yaml), or names of variants: the first is the baseline"
+        "targets",
+        nargs="+",
+        metavar="TARGET",
+        help="a sweep file (.yaml), or names of variants: the first is the baseline",
     )
     arguments.add_overrides(parser)
     arguments.add_variants(parser)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from harness.errors import UserError
 from harness.measure.fresh import ask
 from harness.measure.interleave import Visit
 from harness.measure.probe import Answer, Mode, Request
@@ -100,7 +101,12 @@ class BenchResult(Part):
 def compare(
     configs: Mapping[str, Mapping[str, Any]], baseline: str, options: BenchOptions, say: Say = lambda line: None
 ) -> BenchResult:
-    """Compares all rows with the baseline. A set of rows whose process fails is a result, not the end."""
+    """Compares all rows with the baseline. A set of rows whose process fails is a result, not the end.
+
+    Raises:
+        UserError: rows of different devices or threads, which one process cannot hold.
+    """
+    _check_conditions(configs, baseline)
     sets = list(row_sets([label for label in configs if label != baseline], baseline))
     number = options.num_processes * len(sets)
     runs: list[ProcessRun] = []
@@ -112,7 +118,26 @@ def compare(
                 runs.append(ProcessRun(repeat=repeat, rows=rows, answer=answer))
                 say(f"process {len(runs)} of {number}: {answer.status} {answer.message}".rstrip())
     results = [row_result(label, baseline, runs, compiled=options.compile is not None) for label in configs]
+    for row in results:
+        row.marks += _precision_mark(configs, row.label, baseline)
     return BenchResult(baseline=baseline, options=options, rows=results, runs=runs)
+
+
+def _check_conditions(configs: Mapping[str, Mapping[str, Any]], baseline: str) -> None:
+    for field in ("device", "num_threads"):
+        ours = configs[baseline]["train"][field]
+        others = {label: c["train"][field] for label, c in configs.items() if c["train"][field] != ours}
+        if others:
+            given = "; ".join(f"{label}: {value}" for label, value in others.items())
+            raise UserError(
+                f"train.{field}: {baseline} has {ours}, but {given}. Rows of different {field} do not share a "
+                "comparison: choose with --rows, or make them equal with --set."
+            )
+
+
+def _precision_mark(configs: Mapping[str, Mapping[str, Any]], label: str, baseline: str) -> list[str]:
+    ours, theirs = (configs[row]["train"]["precision"] for row in (label, baseline))
+    return [] if ours == theirs else [f"{ours} against {theirs} of {baseline}"]
 
 
 def find_best_batch(label: str, config: Mapping[str, Any], options: BenchOptions) -> BestBatchResult:

@@ -124,14 +124,29 @@ def _time(request: Request) -> dict[str, Any]:
     call, batch_size = _call(trial, request)
     limits: dict[str, Any] = {"min_samples": request.min_samples, "max_seconds": request.max_seconds}
     timing = time_call(call, batch_size=batch_size, device=trial.train.device, **limits)
+    _check_finite(call())
     return {**timing.model_dump(), "preflight": state}
+
+
+def _check_finite(result: object) -> None:
+    """Raises: NonFiniteLoss for a loss or logits that are not numbers: what was measured is then no model's cost."""
+    from torch import Tensor, isfinite
+    from torch.utils._pytree import tree_iter
+
+    from harness.train.loop import NonFiniteLoss
+
+    if not all(bool(isfinite(item).all()) for item in tree_iter(result) if isinstance(item, Tensor)):
+        raise NonFiniteLoss("the loss or the logits are not finite")
 
 
 def _memory(request: Request) -> dict[str, Any]:
     from harness.measure.process_memory import measured_peak
 
     trial = _single(request)
-    return measured_peak(lambda: _call(trial, request)[0], trial.train.device)
+    make = cache(partial(_call, trial, request))
+    found = measured_peak(lambda: make()[0], trial.train.device)
+    _check_finite(make()[0]())
+    return found
 
 
 def _predict(request: Request) -> dict[str, Any]:
