@@ -30,7 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--blocks", type=arguments.positive_int, default=10, metavar="N", help="ABBA blocks per process"
     )
     parser.add_argument(
-        "--pair", nargs=2, metavar=("A", "B"), help="repeat the comparison of two variants: how far do its ratios differ?"
+        "--pair",
+        nargs=2,
+        metavar=("A", "B"),
+        help="repeat the comparison of two variants: how far do its ratios differ?",
     )
 
 
@@ -46,7 +49,9 @@ def run(parsed: argparse.Namespace) -> int:
         left = spent / len(found) * (parsed.runs - len(found))
         print(f"run {number + 1} of {parsed.runs}: {_line(found[-1])}  ({units.duration(left)} to go)", flush=True)
     dirty = sum(any(mark.startswith("dirty") for mark in row.marks) for row in found)
-    quiet = f"{dirty} of {len(found)} on a machine that was not quiet, {(time.monotonic() - start) / len(found):.1f} s each"
+    quiet = (
+        f"{dirty} of {len(found)} on a machine that was not quiet, {(time.monotonic() - start) / len(found):.1f} s each"
+    )
     return _repeatability(found, quiet) if parsed.pair else _false_positives(found, quiet)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.measure.energy import find_meter
 from harness.measure.fresh import ask
 from harness.measure.probe import Request, answer
 from tests.e2e import MINI, harness, write_sweep
@@ -55,6 +57,26 @@ def test_bench_prints_ratios_and_keeps_all_samples(folder: Path) -> None:
     assert all(visit["samples_ms"] for run in result["runs"] for visit in run["answer"]["values"]["visits"])
     for ending in ("png", "svg", "json"):
         assert (folder / f"bench/mini_inference_roofline.{ending}").stat().st_size > 500
+
+
+def test_bench_takes_variants_and_tells_compilation_from_running(folder: Path) -> None:
+    done = harness(
+        "bench", "mixing", "spatial_only", "--set", "model.num_frames=2", "--set", "model.depth=1", "--repeats", "1",
+        "--blocks", "1", "--compile", "inductor" if shutil.which("g++") else "aot_eager", cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((folder / "bench/mixing_spatial_only_inference.json").read_text())["rows"]
+    assert [row["label"] for row in rows] == ["mixing", "spatial_only"]
+    for row in rows:
+        assert row["compile_ms"] == pytest.approx(row["first_call_ms"] - row["second_call_ms"])
+        assert row["compile_ms"] > 10 * row["second_call_ms"]
+    assert all((row["energy_j_per_clip"] is None) == (find_meter("cpu") is None) for row in rows)
+
+
+def test_bench_takes_one_file_or_variants(folder: Path) -> None:
+    done = harness("bench", "mini.yaml", "mixing", cwd=folder)
+    assert done.returncode == 2
+    assert "one sweep file alone, or names of variants" in done.stderr
 
 
 def test_frontier_finds_the_same_batch_as_the_prediction_allows(folder: Path) -> None:
