@@ -23,7 +23,7 @@ from harness.errors import UserError
 from harness.launch.todo import Task
 from harness.record import FINAL_STATUSES
 from harness.store import TrialFolder, TrialStatus
-from harness.sweep.schema import LaunchConfig
+from harness.sweep.launch_config import LaunchConfig
 
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 20.0  # between the request to stop and SIGKILL

@@ -13,8 +13,9 @@ from harness.nn.config import GlobalTokensConfig, ModelConfig
 from harness.nn.trunk import TrunkGeometry
 from harness.sweep.document import OPTIONAL_BLOCKS, as_mapping
 from harness.sweep.faults import FaultList, describe, field_faults, literal_faults, one_of, unknown_name
+from harness.sweep.launch_config import LaunchConfig
 from harness.sweep.node import Node, nearest
-from harness.sweep.schema import DataConfig, LaunchConfig, MeasureConfig, ReadoutConfig, TrainConfig, WeightsConfig
+from harness.sweep.schema import DataConfig, MeasureConfig, ReadoutConfig, TrainConfig, WeightsConfig
 
 PLAIN_MODELS: dict[str, type[BaseModel]] = {
     "model": ModelConfig,

@@ -14,10 +14,10 @@ from harness.sweep.document import SweepHead, read_document, read_head, sweep_na
 from harness.sweep.expand import Axis, Point, axes_of, check_overrides, expand
 from harness.sweep.faults import FaultList
 from harness.sweep.geometry import Data
+from harness.sweep.launch_config import LaunchConfig
 from harness.sweep.node import Node
 from harness.sweep.resolve import Resolver, Row
 from harness.sweep.rows import auto_labels, find_baseline, telling_axes, values_of
-from harness.sweep.schema import LaunchConfig
 
 
 @dataclass(frozen=True)

@@ -170,18 +170,6 @@ class MeasureConfig(StrictConfig):
     max_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(1.0, description="limit of each timing, in seconds")
 
 
-class LaunchConfig(StrictConfig):
-    """Where and how trials run. Nothing here can change a result, so nothing here is part of a trial's identity."""
-
-    where: Literal["local"] = "local"
-    num_workers: Positive | None = Field(None, description="default: cores / threads of a trial, or GPUs")
-    time_limit_minutes: Annotated[float, Field(gt=0)] | None = Field(None, description="of one trial; then: timeout")
-    memory_limit_mib: Positive | None = Field(
-        None, description="what a worker may map beyond its libraries, in MiB of address space (CPU); then: oom"
-    )
-    checkpoint_every_steps: Positive = Field(100, description="optimizer steps between checkpoints")
-
-
 class WeightsConfig(StrictConfig):
     """Weights that a trial starts from; docs/weights.md. Null for the whole block: none."""
 

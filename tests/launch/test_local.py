@@ -12,7 +12,7 @@ from harness.launch import local
 from harness.launch.local import LocalPool, Running
 from harness.launch.todo import Task
 from harness.store import TrialFolder
-from harness.sweep.schema import LaunchConfig
+from harness.sweep.launch_config import LaunchConfig
 
 
 def task(num_threads: int = 1, device: str = "cpu", stage: str = "train") -> Task:

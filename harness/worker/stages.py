@@ -1,25 +1,16 @@
-"""One trial in its own process: trains, evaluates, counts, and writes the record; in a second stage, measures time.
-
-Started by every launcher as `python -m harness worker FOLDER --stage train|measure`. Nothing but the folder is
-handed over. The exit code tells the launcher whether to look at the trial again: see the constants.
-"""
+"""The two stages of a trial: training with evaluation and counting, then measuring on a quiet machine."""
 
 from __future__ import annotations
 
-import ctypes
-import os
-import signal
-import socket
-import sys
-import time
-import traceback
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
-from harness.store import TrialFolder, TrialStatus, exclusive_lock
+from harness.store import TrialFolder
+from harness.worker.exit_codes import EXIT_DONE, EXIT_PREEMPTED
+from harness.worker.reporter import Reporter
+from harness.worker.signals import StopRequest
 
 if TYPE_CHECKING:
     from harness.data import ClipSource
@@ -28,94 +19,7 @@ if TYPE_CHECKING:
     from harness.sweep.schema import TrialConfig
     from harness.train.checkpoint import Progress
 
-EXIT_DONE = 0
-EXIT_FAILED = 1  # the status says how
-EXIT_LOCKED = 75  # another worker has the trial
-EXIT_PREEMPTED = 85  # stopped on request after a checkpoint; start again
-Stage = Literal["train", "measure"]
-HEARTBEAT_SECONDS = 0.5
 MAX_CURVE_POINTS = 500
-
-
-class StopRequest:
-    """Set by SIGTERM, SIGINT or SIGUSR2; the training loop looks at it after every step."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
-            signal.signal(number, self._note)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
-
-    def __call__(self) -> bool:
-        return self.requested
-
-
-class Reporter:
-    """Keeps the trial's status file fresh; the only writer of it while the worker lives."""
-
-    def __init__(self, folder: TrialFolder, stage: Stage):
-        self.folder = folder
-        self.status = folder.written_status()
-        self.status = TrialStatus(
-            status="running",
-            stage=stage,
-            num_starts=self.status.num_starts + 1,
-            pid=os.getpid(),
-            host=socket.gethostname(),
-        )
-        self._written = 0.0
-        self.write()
-
-    def write(self) -> None:
-        """Writes the status now."""
-        self.folder.write_status(self.status)
-        self._written = time.monotonic()
-
-    def on_progress(self, progress: Progress) -> None:
-        """Notes the training step, at most twice a second."""
-        self.status.step = progress.step
-        self.status.loss = progress.loss_curve[-1][1] if progress.loss_curve else None
-        if time.monotonic() - self._written > HEARTBEAT_SECONDS:
-            self.write()
-
-    def end(self, status: str, message: str = "") -> None:
-        """Writes the last status of this worker."""
-        self.status.status, self.status.message = status, message
-        self.write()
-
-
-def end_with_parent(parent: int) -> None:
-    """Asks the kernel for a SIGTERM when the launcher dies, so that no worker outlives it unseen (Linux)."""
-    set_parent_death_signal = 1  # PR_SET_PDEATHSIG
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
-    if os.getppid() != parent:  # it died before we asked
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
-def run(path: Path, stage: Stage, *, alone: bool = False, parent: int | None = None) -> int:
-    """Runs one stage of a trial; returns the exit code. `alone`: the launcher keeps the machine quiet meanwhile."""
-    stop = StopRequest()  # before torch is imported: a signal in those seconds must not kill the worker
-    if parent is not None:
-        end_with_parent(parent)
-    folder = TrialFolder(path)
-    with exclusive_lock(folder.lock_file) as got:
-        if not got:
-            print(f"{path}: another worker has this trial", file=sys.stderr)
-            return EXIT_LOCKED
-        for stale in folder.stale_files():
-            stale.unlink(missing_ok=True)
-        reporter = Reporter(folder, stage)
-        try:
-            return _train(folder, reporter, stop) if stage == "train" else _measure(folder, reporter, alone)
-        except BaseException as error:  # the boundary of the process: whatever happens becomes the trial's status
-            traceback.print_exc()
-            from harness.measure.outcome import verdict
-
-            reporter.end(*verdict(error))
-            return EXIT_FAILED
 
 
 def _config(folder: TrialFolder) -> tuple[TrialConfig, dict[str, Any]]:
@@ -163,7 +67,7 @@ def _build(trial: TrialConfig, launch: dict[str, Any]) -> tuple[VideoTransformer
     return model.to(trial.train.device), sources  # type: ignore[return-value]
 
 
-def _train(folder: TrialFolder, reporter: Reporter, stop: StopRequest) -> int:
+def train_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest) -> int:
     """Trains, evaluates and writes the record without timings."""
     from harness.measure.planned import planned_costs
     from harness.train.evaluate import evaluate
@@ -185,7 +89,9 @@ def _train(folder: TrialFolder, reporter: Reporter, stop: StopRequest) -> int:
         return EXIT_PREEMPTED
     scores = {split: evaluate(model, sources[split], trial.train) for split in ("val", "test")}
     costs = planned_costs(trial.model_dump(), _variant_dirs(launch), backward=True, memory=True)
-    folder.write_record(_record(folder.trial_id, trial, launch, progress, scores, costs))
+    record = _record(folder.trial_id, trial, launch, progress, scores, costs)
+    reporter.ensure_ours()
+    folder.write_record(record)
     reporter.end("queued", "trained; to be measured")
     return EXIT_DONE
 
@@ -193,9 +99,11 @@ def _train(folder: TrialFolder, reporter: Reporter, stop: StopRequest) -> int:
 def _record(
     trial_id: str, trial: TrialConfig, launch: dict[str, Any], progress: Progress, scores: Any, costs: Costs
 ) -> Record:
+    from harness.code_identity import code_identity
     from harness.data import ceilings
     from harness.measure.environment import environment
     from harness.record import Record, Training
+    from harness.registry import variant_file
 
     curve = progress.loss_curve
     thinned = curve[:: -(-len(curve) // MAX_CURVE_POINTS)] if curve else []
@@ -215,11 +123,12 @@ def _record(
         ),
         costs=costs,
         environment=environment(trial.train.device),
+        code=code_identity(variant_file(trial.variant["name"], _variant_dirs(launch))),
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-def _measure(folder: TrialFolder, reporter: Reporter, alone: bool) -> int:
+def measure_stage(folder: TrialFolder, reporter: Reporter, alone: bool) -> int:
     """Adds memory and timings to the record of a trained trial."""
     from harness.measure.costs import measure_memory, measure_timings
     from harness.measure.environment import environment
@@ -232,6 +141,8 @@ def _measure(folder: TrialFolder, reporter: Reporter, alone: bool) -> int:
     record.costs.environment = environment(trial.train.device)
     record.costs.memory = measure_memory(model, trial, sources["train"].labels)
     record.costs.timings = measure_timings(model, trial, sources["train"].labels, alone=alone)
+    reporter.ensure_ours()
     folder.write_record(record)
+    reporter.status.code = record.code or ""
     reporter.end("done")
     return EXIT_DONE

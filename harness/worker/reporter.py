@@ -1,0 +1,69 @@
+"""What a worker says of itself while it lives: the trial's status file."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from typing import TYPE_CHECKING, Literal
+
+from harness.store import Lease, TrialFolder, TrialStatus
+
+if TYPE_CHECKING:
+    from harness.train.checkpoint import Progress
+
+Stage = Literal["train", "measure"]
+HEARTBEAT_SECONDS = 0.5
+
+
+class LeaseLost(Exception):
+    """Another worker took the trial over while this one was silent: nothing may be written any more."""
+
+
+class Reporter:
+    """Keeps the trial's status file fresh; the only writer of it while the worker lives."""
+
+    def __init__(self, folder: TrialFolder, stage: Stage, lease: Lease):
+        self.folder = folder
+        self.lease = lease
+        before = folder.written_status()
+        host = socket.gethostname()
+        self.status = TrialStatus(
+            status="running",
+            stage=stage,
+            num_starts=before.num_starts + 1,
+            pid=os.getpid(),
+            host=host,
+            node=os.environ.get("SLURMD_NODENAME", host),
+            job=before.job,
+        )
+        self._written = 0.0
+        status = self.status
+        folder.note_attempt(stage=stage, host=host, node=status.node, job=status.job, pid=status.pid, began=time.time())
+        self.write()
+
+    def write(self) -> None:
+        """Writes the status now. Raises: LeaseLost."""
+        self.ensure_ours()
+        self.folder.write_status(self.status)
+        self._written = time.monotonic()
+
+    def ensure_ours(self) -> None:
+        """Raises: LeaseLost where another worker has the trial now."""
+        if not self.lease.is_ours():
+            raise LeaseLost(f"{self.folder.path}: another worker took the trial over; this one leaves without a trace")
+
+    def on_progress(self, progress: Progress) -> None:
+        """Notes the training step, at most twice a second."""
+        self.status.step = progress.step
+        self.status.loss = progress.loss_curve[-1][1] if progress.loss_curve else None
+        if time.monotonic() - self._written > HEARTBEAT_SECONDS:
+            self.write()
+
+    def end(self, status: str, message: str = "") -> None:
+        """Writes the last status of this worker."""
+        self.status.status, self.status.message = status, message
+        if status == "done":
+            self.status.record_stamp = self.folder.record_stamp()
+        self.write()
+        self.folder.note_attempt(ended=status)
