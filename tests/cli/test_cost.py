@@ -192,6 +192,39 @@ def test_a_planted_operator_is_a_lower_bound_with_its_name(modules: str, capsys:
     assert "planted::hidden" in output(capsys, f"{modules}:Planted", "--input", "3x8", "--by", "op")
 
 
+HIDDEN = '''
+"""A scheme with an operator that no counter knows. Source: this test."""
+import torch
+from harness.api import FrameAttention, FrameBlock, Variant, count
+
+@torch.library.custom_op("planted::in_a_variant", mutates_args=())
+def hidden(x: torch.Tensor) -> torch.Tensor:
+    return x * 1
+
+hidden.register_fake(torch.empty_like)
+hidden.register_autograd(lambda context, gradient: gradient)
+
+class Opaque(Variant):
+    def build_block(self, layer):
+        return Block(self.trunk, layer, FrameAttention(self.trunk, layer))
+    def block_macs(self, layer):
+        return count.frame_block_macs(self.trunk, layer, 1 + self.trunk.num_patches)
+
+class Block(FrameBlock):
+    def forward(self, frames):
+        out = super().forward(frames)
+        return out._replace(x=hidden(out.x))
+'''
+
+
+def test_an_unknown_operator_in_a_variant_is_a_lower_bound(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "opaque.py").write_text(HIDDEN)
+    text = output(capsys, "opaque", "--variants", str(tmp_path), "--set", "readout=mean_frames", "--memory")
+    assert "lower bound" in text
+    assert "≥" in text
+    assert "opaque: operators of unknown cost: planted::in_a_variant" in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
