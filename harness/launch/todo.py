@@ -22,6 +22,7 @@ class Task:
     stage: str
     num_threads: int
     device: str
+    num_processes: int = 1
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ def find_todo(plan: Plan, store: Store, only: Sequence[PlannedTrial] | None = No
         else:
             stage = "train" if folder.record() is None else "measure"
             train = trial.config["train"]
-            todo.tasks.append(Task(trial, folder, stage, train["num_threads"], train["device"]))
+            num_processes = train["num_processes"] if stage == "train" else 1  # measuring is for rank 0 alone
+            todo.tasks.append(Task(trial, folder, stage, train["num_threads"], train["device"], num_processes))
     return todo
 
 
