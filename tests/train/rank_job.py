@@ -65,11 +65,12 @@ def run(job: dict[str, Any], group: Group, checkpoint: Path) -> dict[str, Any]:
 
 
 def run_all(group: Group, folder: Path) -> dict[str, Any]:
-    """Every job by name. Each rank has a checkpoint file of its own name, so that the files say who wrote."""
+    """Every job by name, but in a group those that are for `only` another size. Each rank has a checkpoint file of its own name, so that the files say who wrote."""
     jobs = json.loads((folder / "jobs.json").read_text())
     return {
         name: run(job, group, folder / f"{group.size}.{job.get('file', name)}.{group.rank}")
         for name, job in jobs.items()
+        if group.size in (1, job.get("only", group.size))
     }
 
 

@@ -38,7 +38,8 @@ def jobs(folder: Path) -> dict[str, dict[str, Any]]:
     made: dict[str, dict[str, Any]] = {name: {"changes": changes, "double": True} for name, changes in EXACT.items()}
     made["weights"] = {"changes": {"weights": {"file": str(weights)}}, "double": True}
     made |= {
-        name: {"changes": {"variant": {"name": name}, "train.num_steps": 1}, "double": True} for name in variant_names()
+        name: {"changes": {"variant": {"name": name}, "train.num_steps": 1}, "double": True, "only": 2}
+        for name in variant_names()
     }
     made["float32"] = {"changes": {"train.optimizer": "sgd"}}
     made["float32, adamw"] = {"changes": {}}
@@ -71,7 +72,8 @@ def farthest(one: dict[str, Any], other: dict[str, Any]) -> float:
 @pytest.mark.parametrize("size", SIZES)
 def test_equal_batches_train_equally_in_float64(results: tuple[dict[int, dict[str, Any]], Path], size: int) -> None:
     found, _ = results
-    far = {name: farthest(found[1][name], found[size][name]) for name in [*EXACT, "weights", *variant_names()]}
+    names = [*EXACT, "weights", *(variant_names() if size == 2 else [])]
+    far = {name: farthest(found[1][name], found[size][name]) for name in names}
     assert {name: value for name, value in far.items() if value > 1e-11} == {}
     assert all(found[1][name]["ended"] == found[size][name]["ended"] == "done" for name in far)
 
