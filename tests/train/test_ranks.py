@@ -1,6 +1,6 @@
 """The processes of one trial, started as a user or a launcher does: stopped, killed and failing at any of them.
 
-About 60 s on two cores.
+About 70 s on two cores, most of it the start of processes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from harness.worker import ranks
 from tests.e2e import ROOT, command, environment
 from tests.train.rank_job import trial
 
-STEPS = 250
+STEPS = 400
 DROPPED = {"model.dropout": 0.2, "model.drop_path": 0.2, "data.num_val": 20, "data.num_test": 20}
 
 #: put into a copy of a variant's file: in its fifth forward pass, rank 1 meets with something
@@ -112,14 +112,14 @@ def test_a_trial_survives_a_stop_a_killed_rank_and_a_killed_leader(tmp_path: Pat
     stopped = start(folder)
     wait_for_steps(folder, stopped, 20)
     stopped.send_signal(signal.SIGUSR2)
-    assert stopped.wait(timeout=20) == worker.EXIT_PREEMPTED
+    assert stopped.wait(timeout=60) == worker.EXIT_PREEMPTED
     assert folder.status().status == "preempted"
 
     bereft = start(folder)
     wait_for_steps(folder, bereft, 60)
     (other,) = ranks_alive(folder, bereft.pid)
     os.kill(other, signal.SIGKILL)
-    assert bereft.wait(timeout=10) == worker.EXIT_FAILED
+    assert bereft.wait(timeout=20) == worker.EXIT_FAILED
     assert folder.status().status == "killed"
     assert "rank 1 was ended by SIGKILL" in folder.status().message
 
@@ -127,10 +127,10 @@ def test_a_trial_survives_a_stop_a_killed_rank_and_a_killed_leader(tmp_path: Pat
     wait_for_steps(folder, killed, 100)
     killed.kill()
     killed.wait()
-    wait_for(lambda: not ranks_alive(folder, killed.pid), seconds=5)
+    wait_for(lambda: not ranks_alive(folder, killed.pid), seconds=10)
     assert folder.status().status == "lost"
 
-    assert start(folder).wait(timeout=60) == worker.EXIT_DONE
+    assert start(folder).wait(timeout=120) == worker.EXIT_DONE
     assert result(folder) == result(undisturbed)
     assert not ranks_alive(folder, 0)
     assert {path.name for path in folder.path.iterdir()} == {
@@ -167,7 +167,7 @@ def test_a_killed_rank_on_another_node_ends_the_trial(tmp_path: Path) -> None:
     wait_for_steps(folder, leader, 20)
     other.kill()
     other.wait()
-    assert leader.wait(timeout=10) == worker.EXIT_FAILED
+    assert leader.wait(timeout=20) == worker.EXIT_FAILED
     assert (folder.status().status, folder.status().message) == ("failed", f"rank 0: {ranks.LOST_CONTACT}")
 
 
