@@ -25,6 +25,7 @@ class Task:
     stage: str
     num_threads: int
     device: str
+    num_processes: int = 1
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ def find_todo(
 def _task(trial: PlannedTrial, folder: TrialFolder) -> Task:
     train = trial.config["train"]
     stage = "train" if not folder.record_file.exists() else "measure"
-    return Task(trial, folder, stage, train["num_threads"], train["device"])
+    num_processes = train["num_processes"] if stage == "train" else 1  # measuring is for rank 0 alone
+    return Task(trial, folder, stage, train["num_threads"], train["device"], num_processes)
 
 
 def code_of_trials(variant_dirs: Sequence[Path]) -> Callable[[PlannedTrial], str]:
