@@ -69,7 +69,7 @@ def measure_memory(model: nn.Module, trial: TrialConfig, labels: Mapping[str, in
 def measure_timings(model: nn.Module, trial: TrialConfig, labels: Mapping[str, int], alone: bool) -> Timings:
     """Latency of one clip, inference and training step of a batch, in milliseconds with all samples."""
     device, measure = trial.train.device, trial.measure
-    state = preflight(trial.train.num_threads)
+    state = preflight(trial.train.num_threads, trial.train.device)
     limits: dict[str, Any] = {"min_samples": measure.min_samples, "max_seconds": measure.max_seconds, "device": device}
     one = random_batch(trial, labels, 1, device)
     many = random_batch(trial, labels, measure.batch_size, device)

@@ -120,7 +120,7 @@ def _time(request: Request) -> dict[str, Any]:
     from harness.measure.timing import time_call
 
     trial = _single(request)
-    state = preflight(trial.train.num_threads)
+    state = preflight(trial.train.num_threads, trial.train.device)
     call, batch_size = _call(trial, request)
     limits: dict[str, Any] = {"min_samples": request.min_samples, "max_seconds": request.max_seconds}
     timing = time_call(call, batch_size=batch_size, device=trial.train.device, **limits)
@@ -168,7 +168,7 @@ def _compare(request: Request) -> dict[str, Any]:
 
     trials = {label: _trial(config, request) for label, config in request.configs.items()}
     first = next(iter(trials.values()))
-    state = preflight(first.train.num_threads)
+    state = preflight(first.train.num_threads, first.train.device)
     if request.compile is not None:
         _load_compiler(request.compile, first.train.device)
     made = {label: cache(partial(_call, trial, request)) for label, trial in trials.items()}
