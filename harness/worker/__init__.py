@@ -37,7 +37,7 @@ def run(path: Path, stage: Stage, *, alone: bool = False, parent: int | None = N
 
             if stage == "train":
                 return stages.train_stage(folder, reporter, stop)
-            return stages.measure_stage(folder, reporter, alone)
+            return stages.measure_stage(folder, reporter, stop, alone)
         except LeaseLost as error:
             print(error, file=sys.stderr)
             return EXIT_LOCKED
