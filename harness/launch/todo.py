@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -136,12 +137,13 @@ def settle(store: Store, trial_ids: Iterable[str]) -> None:
         record = folder.record()
         if record is None or folder.is_held():
             continue
-        for stale in folder.stale_files():
-            stale.unlink(missing_ok=True)
         status = folder.written_status()
         status.status, status.message, status.code = "done", "", record.code or ""
         status.record_stamp = folder.record_stamp()
-        folder.write_status(status)
+        with suppress(OSError):  # full or read-only: the record is the truth, the next command tidies up
+            for stale in folder.stale_files():
+                stale.unlink(missing_ok=True)
+            folder.write_status(status)
 
 
 def prepare(todo: Todo, plan: Plan, variant_dirs: Sequence[Path]) -> None:

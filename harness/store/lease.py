@@ -59,7 +59,7 @@ def last_beat(file: Path) -> Beat | None:
         written = file.stat().st_mtime
         content = json.loads(file.read_text(encoding="utf-8"))
         return Beat(str(content["machine"]), int(content["pid"]), _time_there(file.parent) - written)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -187,7 +187,7 @@ class TrialFolder:
         for line in _lines(self.attempts_file):
             try:
                 content = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if not isinstance(content, dict):
                 continue
