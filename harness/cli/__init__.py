@@ -76,7 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("stopped", file=sys.stderr)
         return EXIT_INTERRUPTED
     except OSError as error:
-        if error.errno not in _PLACE_ERRORS or not error.filename:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)  # libraries do not say which file it was
+        if error.errno not in _PLACE_ERRORS or not (error.filename or full):
             raise
-        print(f"{error.filename}: {error.strerror}. Choose another place, or make this one usable.", file=sys.stderr)
+        print(
+            f"{error.filename or parsed.verb}: {error.strerror}. Choose another place, or make this one usable.",
+            file=sys.stderr,
+        )
         return EXIT_USER_ERROR
