@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -43,11 +44,17 @@ def workers_alive(run: Path) -> list[int]:
     return found
 
 
+def children_seconds() -> float:
+    """Processor time of ended children, in seconds: what a command takes, whoever else is at work."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_a_second_run_trains_nothing_and_is_quick(undisturbed: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*") if path.is_file()}
-    begin = time.monotonic()
+    begin = children_seconds()
     done = harness("sweep", "mini.yaml", cwd=undisturbed.parent.parent)
-    assert time.monotonic() - begin < 5
+    assert children_seconds() - begin < 5
     assert done.returncode == 0
     assert "0 to train, 0 to measure, 2 done before" in done.stdout
     assert before == {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*") if path.is_file()}
