@@ -81,8 +81,13 @@ def train(
     checkpoint_every: int,
     on_progress: Callable[[Progress], None],
     should_stop: Callable[[], bool],
+    report: Callable[[int], None] | None = None,
+    report_every: int = 0,
 ) -> Progress:
     """Trains to the last step, from the checkpoint if there is one.
+
+    `report` is called after every `report_every` steps but the last, and may look at the model; its time is not
+    counted as training.
 
     Raises:
         NonFiniteLoss: naming the step.
@@ -103,6 +108,11 @@ def train(
             progress.duration_s = time.perf_counter() - start
             _look(pending, progress)
             on_progress(progress)
+        if report is not None and progress.step % report_every == 0 and not last:
+            begin = time.perf_counter()
+            report(progress.step)
+            model.train()
+            start += time.perf_counter() - begin
         stop = should_stop()
         if progress.step % checkpoint_every == 0 or last or stop:
             # a checkpoint between two looks would lose the losses since the last one: look first

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
 from harness.store import TrialFolder
-from harness.worker.exit_codes import EXIT_DONE, EXIT_PREEMPTED
+from harness.worker.exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_PREEMPTED
+from harness.worker.pruning import Pruned, append_report, prune_file
 from harness.worker.reporter import Reporter
 from harness.worker.signals import StopRequest
 
@@ -82,16 +84,45 @@ def train_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest) -> i
     try:
         progress = train(
             model, sources["train"], trial.train, trial.seed, folder.checkpoint_file,
-            launch["checkpoint_every_steps"], reporter.on_progress, stop,
+            launch["checkpoint_every_steps"], _watched(folder, reporter), stop,
+            _report(folder, model, sources["val"], trial), launch.get("report_every_steps") or trial.train.num_steps,
         )  # fmt: skip
     except Interrupted:
         reporter.end("preempted", f"stopped on request at step {reporter.status.step}")
         return EXIT_PREEMPTED
-    scores = {split: evaluate(model, sources[split], trial.train) for split in ("val", "test")}
+    except Pruned as pruned:
+        reporter.end("pruned", str(pruned))
+        return EXIT_FAILED
+    # a search must not see the test split: its trials have no score on it
+    scores = {split: evaluate(model, sources[split], trial.train) for split in launch.get("splits", ("val", "test"))}
     costs = planned_costs(trial.model_dump(), _variant_dirs(launch), backward=True)
     folder.write_record(_record(folder.trial_id, trial, launch, progress, scores, costs))
     reporter.end("queued", "trained; to be measured")
     return EXIT_DONE
+
+
+def _watched(folder: TrialFolder, reporter: Reporter) -> Callable[[Progress], None]:
+    """Notes progress; ends the trial early where a search asked for it."""
+
+    def note(progress: Progress) -> None:
+        reporter.on_progress(progress)
+        if prune_file(folder).exists():
+            raise Pruned(f"stopped early by the search at step {progress.step}")
+
+    return note
+
+
+def _report(
+    folder: TrialFolder, model: VideoTransformer, source: ClipSource, trial: TrialConfig
+) -> Callable[[int], None]:
+    """A look at the validation split in the midst of training."""
+    from harness.train.evaluate import evaluate
+
+    def look(step: int) -> None:
+        scores = evaluate(model, source, trial.train)
+        append_report(folder, step, {label: (score.top1_correct, score.total) for label, score in scores.items()})
+
+    return look
 
 
 def _record(
