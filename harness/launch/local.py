@@ -13,7 +13,8 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Protocol
@@ -82,17 +83,23 @@ class LocalPool:
         if any(task.device == "cuda" for task in tasks) and not self._free_gpus():
             raise UserError("train.device: cuda given, but torch sees no CUDA device here; cpu or auto is possible")
         deadline = None if time_budget_s is None else time.monotonic() + time_budget_s
-        before = {number: signal.signal(number, self._ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with self._stoppable():
             to_train = [task for task in tasks if task.stage == "train"]
             trained = self._drain(to_train, deadline, alone=False)
             to_measure = trained + [task for task in tasks if task.stage == "measure"]
             self._drain(to_measure, deadline, alone=True)
+        return not self.stopping
+
+    @contextmanager
+    def _stoppable(self) -> Iterator[None]:
+        """Signals ask the pool to stop; however it ends, no worker is left behind."""
+        before = {number: signal.signal(number, self._ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
         finally:
             self._kill_rest()
             for number, handler in before.items():
                 signal.signal(number, handler)
-        return not self.stopping
 
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
         if not self.stopping:

@@ -47,7 +47,8 @@ def state_of(folder: TrialFolder) -> tuple[str, str]:
     Raises: UserError for a damaged record.
     """
     record = folder.record()
-    if record is not None and record.costs.timings is not None:
+    # a trial of a search has no score on test, and is measured only where the search asks for it
+    if record is not None and (record.costs.timings is not None or "test" not in record.scores):
         return "done", ""
     status = folder.status()
     if status.status in ("done", "pending", "queued"):  # a status without the record it speaks of, or half-way
@@ -72,12 +73,13 @@ def find_todo(plan: Plan, store: Store, only: Sequence[PlannedTrial] | None = No
     return todo
 
 
-def prepare(todo: Todo, plan: Plan, variant_dirs: Sequence[Path]) -> None:
-    """Writes the configuration of every trial that is to be run."""
+def prepare(todo: Todo, plan: Plan, variant_dirs: Sequence[Path], options: Mapping[str, Any] | None = None) -> None:
+    """Writes the configuration of every trial that is to be run; `options` are told to the worker too."""
     extra: Mapping[str, Any] = {
         "variant_dirs": [str(Path(folder).resolve()) for folder in variant_dirs],
         "checkpoint_every_steps": plan.launch.checkpoint_every_steps,
         "memory_limit_mib": plan.launch.memory_limit_mib,
+        **(options or {}),
     }
     for task in todo.tasks:
         launch = {**extra, "data_identity": task.trial.data_identity}

@@ -23,7 +23,14 @@ def sweep_schema(variant_configs: Mapping[str, type[BaseModel]]) -> dict[str, An
     checked when the sweep is planned.
     """
     named = [model for models in NAMED_MODELS.values() for model in models.values()]
-    every: list[type[BaseModel]] = [SweepHead, VaryBlock, TuneConfig, *PLAIN_MODELS.values(), *named, *variant_configs.values()]
+    every: list[type[BaseModel]] = [
+        SweepHead,
+        VaryBlock,
+        TuneConfig,
+        *PLAIN_MODELS.values(),
+        *named,
+        *variant_configs.values(),
+    ]
     models = list(dict.fromkeys(every))
     refs, made = models_json_schema([(model, "validation") for model in models], ref_template="#/$defs/{model}")
     keys = {model: refs[model, "validation"]["$ref"].split("/")[-1] for model in models}

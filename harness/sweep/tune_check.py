@@ -143,7 +143,9 @@ def _parameters(config: TuneConfig, fields: Mapping[str, Node], of_row: _RowFiel
             continue
         if path in of_row.point.settings:
             faults.add(node.head, VIA + key, f"vary sets {key} in its rows; search it or vary it, not both")
-        elif all([of_row.takes(path, value, faults) for value in _values(node)]):  # a list: all faults at once
+            continue
+        taken = [of_row.takes(path, value, faults) for value in _values(node)]  # all of them: all faults at once
+        if all(taken):
             yield Parameter(key, parameter, _takes_integers_only(parameter, node, path, of_row), node)
 
 
@@ -166,7 +168,9 @@ def _check_where(config: TuneConfig, fields: Mapping[str, Node], rows: Sequence[
     for key, node in fields.items():
         where = config.space[key].where
         if where is not None and rows and not any(matches(row.blocks, where) for row in rows):
-            faults.add(node.children["where"].head, f"{VIA}{key}.where", "no row has these values; rows are what vary lists")
+            faults.add(
+                node.children["where"].head, f"{VIA}{key}.where", "no row has these values; rows are what vary lists"
+            )
 
 
 def _check_size(space: RowSpace, config: TuneConfig, node: Node, faults: FaultList) -> None:

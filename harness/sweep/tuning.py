@@ -1,4 +1,4 @@
-"""What a `tune:` block means for the rows of its sweep: a space for each row, and configurations made from proposals."""
+"""What a `tune:` block means for the rows of its sweep: spaces, and configurations made from proposals."""
 
 from __future__ import annotations
 

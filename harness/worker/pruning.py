@@ -39,9 +39,7 @@ def read_reports(folder: TrialFolder) -> list[tuple[int, dict[str, float]]]:
     for line in lines:
         try:
             content = json.loads(line)
-            found[int(content["step"])] = {
-                label: correct / total for label, (correct, total) in content["val"].items()
-            }
+            found[int(content["step"])] = {label: correct / total for label, (correct, total) in content["val"].items()}
         except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
             continue  # a line that a killed worker left half-written
     return sorted(found.items())
