@@ -214,7 +214,7 @@ class TunedTrial(Part):
 
     number: int
     trial_id: str | None = Field(description="None for a proposal that cannot be built, or was never begun")
-    state: str = Field(description="running, complete, pruned, failed")
+    state: str = Field(description="running, complete, pruned; without a value: refused, failed, lost, unbegun")
     message: str = ""
     params: dict[str, Any]
     values: list[float] | None = None

@@ -33,6 +33,17 @@ class Parameter:
         """A value as the sweep file would have it."""
         return Node(value, self.node.mark, self.node.key_mark, VIA)
 
+    def contains(self, value: Value) -> bool:
+        """Whether the search could propose a value."""
+        config = self.config
+        if config.choices is not None:
+            return any(type(value) is type(choice) and value == choice for choice in config.choices)
+        if not isinstance(value, int | float) or config.low is None or config.high is None:
+            return False
+        step = config.step or (1 if self.integer else None)
+        on_grid = step is None or abs((value - config.low) / step - round((value - config.low) / step)) < 1e-9
+        return config.low <= value <= config.high and on_grid
+
     @property
     def num_points(self) -> int | None:
         """How many values it can take; None: infinitely many."""
@@ -52,6 +63,13 @@ class RowSpace:
     row: Row
     point: Point
     parameters: tuple[Parameter, ...]
+
+    @property
+    def own_values(self) -> dict[str, Value] | None:
+        """The configuration that the file itself has, where the search could propose it."""
+        blocks = self.row.blocks
+        values = {item.name: (blocks[item.path[0]] or {}).get(item.path[1]) for item in self.parameters}
+        return values if all(item.contains(values[item.name]) for item in self.parameters) else None
 
 
 @dataclass(frozen=True)

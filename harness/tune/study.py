@@ -75,6 +75,7 @@ class Study:
             storage=storage, study_name=self.name, directions=directions, load_if_exists=True, pruner=_pruner(config)
         )
         self._close_unbegun()
+        self._enqueue_own(space.own_values)
 
     def trials(self) -> list[FrozenTrial]:
         """All proposals, by number; those that wait to be asked again left out."""
@@ -147,6 +148,12 @@ class Study:
         trial.set_user_attr("message", message)
         trial.set_user_attr("ended", ended)
         self.optuna.tell(number, state=TrialState.FAIL)
+
+    def _enqueue_own(self, values: dict[str, Value] | None) -> None:
+        """Makes the file's own configuration the first proposal, so that a search never ends below it unnoticed."""
+        every = self.optuna.get_trials(deepcopy=False)
+        if values is not None and not any("own" in trial.user_attrs and _was_made(trial) for trial in every):
+            self.optuna.enqueue_trial(values, user_attrs={"own": True})
 
     def _enqueue_lost(self) -> None:
         every = self.optuna.get_trials(deepcopy=False)

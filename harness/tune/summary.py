@@ -69,7 +69,7 @@ def _trial(trial: FrozenTrial, is_chosen: bool) -> TunedTrial:
     return TunedTrial(
         number=trial.number,
         trial_id=trial.user_attrs.get("trial_id"),
-        state=STATES.get(trial.state, "failed"),
+        state=STATES.get(trial.state) or trial.user_attrs.get("ended", "failed"),
         message=trial.user_attrs.get("message", ""),
         params=trial.params,
         values=trial.values if trial.state == TrialState.COMPLETE else None,
