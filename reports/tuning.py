@@ -50,7 +50,7 @@ def text(tuning: TuningFile) -> str:
 
 
 def _cells(tuning: TuningFile, trial: TunedTrial, names: list[str]) -> list[str]:
-    values: list[float | None] = [*(trial.values or [None] * len(tuning.objectives))]
+    values: list[Any] = [*trial.values] if trial.values else [None] * len(tuning.objectives)
     over = [f"exceeds {name} by {excess:.3g}" for name, excess in trial.excess.items() if excess > 0]
     seen = [f"last {ACCURACY} {trial.last_val_top1:.4f}"] if trial.state == "pruned" and trial.last_val_top1 else []
     state = "; ".join([trial.state + (" **chosen**" if trial.chosen else ""), *over, *seen, trial.message]).rstrip("; ")
