@@ -22,7 +22,7 @@ from harness.worker.pruning import read_reports
 from tests.e2e import command, environment, harness, records, statuses, write_sweep
 from tests.tune.simulated import SWEEP, controller_of, plan_of
 
-SMALL = SWEEP.replace("num_trials: 6", "num_trials: 3").replace("seeds: 2", "seeds: 1").replace(
+SMALL = SWEEP.replace("num_trials: 6", "num_trials: 2").replace("parallel: 1", "parallel: 2").replace("seeds: 2", "seeds: 1").replace(
     "num_steps: 100", "num_steps: 60"
 ) + "measure: {batch_size: 2, min_samples: 3, max_seconds: 0.05}\nlaunch: {checkpoint_every_steps: 10}\n"  # fmt: skip
 TOLD = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -60,7 +60,7 @@ def test_worker_and_controller_killed_the_budget_is_exact_and_nothing_finished_r
     process = start(sweep)
     wait_for(lambda: training(run), process)
     os.kill(training(run)[0]["pid"], signal.SIGKILL)  # the worker: told FAIL, asked again
-    wait_for(lambda: len(records(run / "tuning")) == 2, process)
+    wait_for(lambda: len(records(run / "tuning")) >= 1, process)
     wait_for(lambda: training(run), process)
     os.killpg(process.pid, signal.SIGKILL)  # controller and workers, in the midst of a trial
     process.wait()
@@ -69,20 +69,20 @@ def test_worker_and_controller_killed_the_budget_is_exact_and_nothing_finished_r
     assert done.returncode == 0, done.stdout + done.stderr
     now = {key: value["finished_at"] for key, value in records(run / "tuning").items()}
     assert finished.items() <= now.items()
-    assert len(finished) >= 2
+    assert finished
     for trials in studies(run):
-        assert sum(trial.state == TrialState.COMPLETE for trial in trials) == 3
+        assert sum(trial.state == TrialState.COMPLETE for trial in trials) == 2
         assert all(trial.state in TOLD for trial in trials)
     failed = [trial for trials in studies(run) for trial in trials if trial.state == TrialState.FAIL]
     assert [trial.user_attrs["ended"] for trial in failed if trial.params] == ["lost"]
     again = [trial for trials in studies(run) for trial in trials if trial.user_attrs.get("again_of") is not None]
     assert [trial.params for trial in again] == [trial.params for trial in failed if trial.params]
-    assert len(now) == 6
+    assert len(now) == 4
     assert all(list(record["scores"]) == ["val"] for record in records(run / "tuning").values())
     assert all(list(record["scores"]) == ["val", "test"] for record in records(run).values())
     report = (run / "report/tuning.md").read_text()
     assert report.count("**chosen**") == 2
-    assert "## mixing: 3 of 3" in report
+    assert "## mixing: 2 of 2" in report
     before = {path: path.stat().st_mtime_ns for path in run.glob("**/record.json")}
     assert harness("sweep", sweep, cwd=tmp_path).returncode == 0  # through: nothing is asked or run again
     assert before == {path: path.stat().st_mtime_ns for path in run.glob("**/record.json")}
@@ -102,9 +102,9 @@ class Detached(EndedByFiles):
 
 HOPELESS = """
 question: Is a hopeless trial stopped?
-data: {name: moving_shapes, task: static, num_train: 512, num_val: 200, num_test: 40}
+data: {name: moving_shapes, task: static, num_train: 512, num_val: 100, num_test: 40}
 model: {embed_dim: 16, depth: 1, num_heads: 2, num_frames: 4, crop_size: 12}
-train: {num_steps: 1500, batch_size: 8, device: cpu, learning_rate: 0.003}
+train: {num_steps: 600, batch_size: 8, device: cpu, learning_rate: 0.003}
 variant: joint
 tune:
   num_trials: 2
@@ -112,7 +112,7 @@ tune:
   sampler: random
   pruner: median
   num_unpruned_trials: 1
-  prune_after_steps: 300
+  prune_after_steps: 100
   report_every_steps: 50
   space: {train.learning_rate: {choices: [0.003, 1.0e-8]}}
 """
@@ -129,7 +129,7 @@ def test_a_hopeless_trial_is_stopped_in_the_midst(tmp_path: Path) -> None:
     folder = controller.store.trial(bad.user_attrs["trial_id"])
     status = folder.status()
     assert status.status == "pruned"
-    assert 300 <= status.step < 1500
+    assert 100 <= status.step < 600
     assert folder.record() is None
     assert [step for step, _ in read_reports(folder)] == list(range(50, status.step + 1, 50))
     assert controller.studies[0].num_counted == 2
