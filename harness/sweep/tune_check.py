@@ -35,12 +35,14 @@ def check_tune(
     _check_overrides(fields, overridden, faults)
     train_seed = _train_seed(config, node, head, faults)
     spaces: dict[str, RowSpace] = {}
+    _check_owners(config, fields, [row for _, row in rows], faults)
     for point, row in rows:
         parameters = tuple(_parameters(config, fields, _RowFields(point, row, resolver)))
         spaces.setdefault(row.row_id, RowSpace(row, point, parameters))
     _check_where(config, fields, [row for _, row in rows], faults)
-    for space in [] if len(faults) else spaces.values():
-        _check_size(space, config, node, faults)
+    for space in spaces.values():
+        if not len(faults):  # one row is enough to see it
+            _check_size(space, config, node, faults)
     return Tuning(config, spaces, train_seed, resolver)
 
 
@@ -141,6 +143,8 @@ def _parameters(config: TuneConfig, fields: Mapping[str, Node], of_row: _RowFiel
         parameter, path = config.space[key], tuple(key.split("."))
         if parameter.where is not None and not matches(of_row.row.blocks, parameter.where):
             continue
+        if faults.has(node.head, VIA + key):
+            continue
         if path in of_row.point.settings:
             faults.add(node.head, VIA + key, f"vary sets {key} in its rows; search it or vary it, not both")
             continue
@@ -162,6 +166,18 @@ def _takes_integers_only(parameter: ParameterConfig, node: Node, path: Axis, of_
     if not isinstance(low, int) or not isinstance(high, int):
         return False
     return not of_row.takes(path, Node(low + (high - low) * 0.4142135, node.mark), FaultList())
+
+
+def _check_owners(config: TuneConfig, fields: Mapping[str, Node], rows: Sequence[Row], faults: FaultList) -> None:
+    """A knob of some variants (or readouts) is searched for their rows only, and the file says so."""
+    for key, node in fields.items():
+        (block, field), where = key.split("."), config.space[key].where or {}
+        blocks = [row.blocks[block] or {} for row in rows if matches(row.blocks, where)]
+        owners = list(dict.fromkeys(of_row["name"] for of_row in blocks if field in of_row and "name" in of_row))
+        others = list(dict.fromkeys(of_row["name"] for of_row in blocks if field not in of_row and "name" in of_row))
+        if owners and others:
+            way_out = f"say whose it is, with where: {{{block}: [{', '.join(owners)}]}}"
+            faults.add(node.head, VIA + key, f"{', '.join(others)} has no such field; {way_out}")
 
 
 def _check_where(config: TuneConfig, fields: Mapping[str, Node], rows: Sequence[Row], faults: FaultList) -> None:
