@@ -100,18 +100,31 @@ class FedPool(LocalPool):
 
 
 class EndedByFiles:
-    """For launchers that cannot ask their workers: a task has ended when its trial's files say so.
+    """A launcher that hands tasks to a queue and knows nothing of its workers but their files.
 
-    `needs_timings`: a trained trial goes on to be measured, and has ended when it was.
+    `submit` queues tasks and returns at once; it must leave alone a trial that it has in the queue already. `is_gone`
+    may say that the queue no longer has a trial, for one whose worker never began. `needs_timings`: a trained trial
+    goes on to be measured, and has ended when it was.
     """
 
-    def __init__(self, *, needs_timings: bool):
-        self.needs_timings = needs_timings
+    def __init__(
+        self,
+        submit: Callable[[Sequence[Task]], object],
+        *,
+        needs_timings: bool,
+        is_gone: Callable[[Task], bool] = lambda task: False,
+    ):
+        self.submit, self.needs_timings, self.is_gone = submit, needs_timings, is_gone
         self.tasks: list[Task] = []
+
+    def start(self, tasks: Sequence[Task]) -> None:
+        """Queues tasks, in one call."""
+        self.submit(tasks)
+        self.tasks += tasks
 
     def poll(self) -> list[Task]:
         """Tasks that ended since the last call."""
-        ended = [task for task in self.tasks if self._has_ended(task)]
+        ended = [task for task in self.tasks if self._has_ended(task) or self.is_gone(task)]
         self.tasks = [task for task in self.tasks if task not in ended]
         return ended
 
@@ -123,8 +136,15 @@ class EndedByFiles:
         return status == "lost" or (status in FINAL_STATUSES and status != "done")
 
 
-def drive(source: Source, launcher: Launcher, *, poll_s: float = 2.0, should_stop: Callable[[], bool] = bool) -> bool:
-    """Runs what the source gives through a launcher until it is through; False if asked to stop before.
+def drive(
+    source: Source,
+    launcher: Launcher,
+    *,
+    most: int | None = None,
+    poll_s: float = 2.0,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Runs what the source gives through a launcher, `most` tasks at once; False if asked to stop before the end.
 
     What was started goes on when this returns early: the next call finds it by its files.
     """
@@ -132,9 +152,12 @@ def drive(source: Source, launcher: Launcher, *, poll_s: float = 2.0, should_sto
     while running or not source.through:
         if should_stop():
             return False
-        while (task := source.next()) is not None:
-            launcher.start([task])
-            running.append(task)
+        new: list[Task] = []
+        while (most is None or len(running) + len(new) < most) and (task := source.next()) is not None:
+            new.append(task)
+        if new:
+            launcher.start(new)
+            running += new
         source.tick()
         ended = launcher.poll()
         for task in ended:

@@ -5,6 +5,7 @@ Everything is read back from files: the journal knows what was asked for, a tria
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from harness.tune.study import MAX_STARTS, Proposal, Study
 from harness.worker import pruning
 
 MAX_REFUSED = 200  # proposals in a row that cannot be built
+REPORTS_EVERY_SECONDS = 0.5  # between looks at what trials reported
 
 
 @dataclass
@@ -52,6 +54,7 @@ class Controller:
         self.pending: dict[str, Pending] = {}
         self.ready: deque[Task] = deque()
         self.fault: UserError | None = None
+        self._next_look = 0.0
         for study in self.studies:
             for proposal in study.running():  # of a controller that was killed
                 self._begin(study, proposal)
@@ -103,7 +106,8 @@ class Controller:
 
     def tick(self) -> None:
         """Passes on what trials reported; asks those to end that the pruner gives up."""
-        if self.config.pruner != "none":
+        if self.config.pruner != "none" and time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + REPORTS_EVERY_SECONDS
             for trial_id in list(self.pending):
                 if self._tell_reports(trial_id):
                     pruning.ask_to_end(self.pending[trial_id].folder)

@@ -89,15 +89,12 @@ def test_worker_and_controller_killed_the_budget_is_exact_and_nothing_finished_r
     assert [len(trials) for trials in studies(run)] == [len(trials) for trials in studies(run)]
 
 
-class Detached(EndedByFiles):
-    """Starts workers and knows nothing of them but their files, as with a cluster's queue."""
-
-    def start(self, tasks: Sequence[Task]) -> None:
-        for task in tasks:
-            with open(task.folder.log_file, "ab") as log:
-                words = [sys.executable, "-m", "harness", "worker", str(task.folder.path), "--stage", task.stage]
-                subprocess.Popen(words, env=environment(), stdout=log, stderr=log)
-            self.tasks.append(task)
+def detached(tasks: Sequence[Task]) -> None:
+    """Starts workers and forgets them, as a cluster's queue does."""
+    for task in tasks:
+        with open(task.folder.log_file, "ab") as log:
+            words = [sys.executable, "-m", "harness", "worker", str(task.folder.path), "--stage", task.stage]
+            subprocess.Popen(words, env=environment(), stdout=log, stderr=log)
 
 
 HOPELESS = """
@@ -121,7 +118,7 @@ tune:
 def test_a_hopeless_trial_is_stopped_in_the_midst(tmp_path: Path) -> None:
     """Good first, as the file has it; then the hopeless one, by the first sampler seed that proposes it."""
     controller = controller_of(plan_of(tmp_path, HOPELESS, "tune.seed=1"), tmp_path)
-    launcher = Detached(needs_timings=False)
+    launcher = EndedByFiles(detached, needs_timings=False)
     assert drive(controller, launcher, poll_s=0.05)
     good, bad = controller.studies[0].trials()
     assert [trial.params["train.learning_rate"] for trial in (good, bad)] == [0.003, 1e-8]

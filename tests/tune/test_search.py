@@ -19,6 +19,7 @@ from harness.errors import UserError
 from harness.launch.feed import drive
 from harness.stats.pareto import pareto_front
 from harness.sweep.tuned_plan import tuned_plan
+from harness.tune import controller as controller_module
 from harness.tune.choice import chosen, picks
 from harness.tune.study import MAX_STARTS
 from tests.tune.simulated import (
@@ -250,7 +251,8 @@ def reporting(config: dict[str, Any]) -> Outcome:
     return Outcome(outcome.correct, reports=[outcome.correct // 2, outcome.correct - 10])
 
 
-def test_the_median_pruner_stops_what_is_worse_than_half(tmp_path: Path) -> None:
+def test_the_median_pruner_stops_what_is_worse_than_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controller_module, "REPORTS_EVERY_SECONDS", 0.0)
     plan = plan_of(tmp_path, SWEEP, *PRUNING, "tune.num_trials=10")
     controller = search(plan, tmp_path, Simulated(reporting))
     for study in controller.studies:
