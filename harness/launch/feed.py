@@ -131,7 +131,7 @@ class EndedByFiles:
     def _has_ended(self, task: Task) -> bool:
         record = task.folder.record()
         if record is not None and (record.costs.timings is not None or not self.needs_timings):
-            return not task.folder.is_locked()
+            return not task.folder.is_held()
         status, _ = state_of(task.folder)
         return status == "lost" or (status in FINAL_STATUSES and status != "done")
 

@@ -57,7 +57,7 @@ class Controller:
         self._next_look = 0.0
         for study in self.studies:
             for proposal in study.running():  # of a controller that was killed
-                self._begin(study, proposal)
+                self._begin(study, proposal, is_new=False)
         self.write_summary()
 
     @property
@@ -77,7 +77,7 @@ class Controller:
                 return None
             study = min(open_studies, key=lambda study: study.num_claimed)
             if self._may_go_on(study):
-                self._begin(study, study.ask())
+                self._begin(study, study.ask(), is_new=True)
         return None
 
     def ended(self, task: Task) -> None:
@@ -131,7 +131,7 @@ class Controller:
         self.fault = UserError(f"tune, row {study.label}: {what}. Narrow tune.space, then run the sweep again.")
         return False
 
-    def _begin(self, study: Study, proposal: Proposal) -> None:
+    def _begin(self, study: Study, proposal: Proposal, *, is_new: bool) -> None:
         """Makes a proposal a task, unless it cannot be built, is running already or has a known end."""
         row = self.tuning.resolve(study.row_id, proposal.values)
         if isinstance(row, str):
@@ -141,6 +141,8 @@ class Controller:
         study.note(proposal.number, trial.trial_id)
         known = self.pending.setdefault(trial.trial_id, Pending(self.store.trial(trial.trial_id), []))
         known.waiting.append((study, proposal.number))
+        if is_new and known.folder.written_status().status == "pruned" and not study.has_pruned(trial.trial_id):
+            pruning.withdraw(known.folder)  # another study gave it up, by what it knew
         if len(known.waiting) == 1:
             self._start_or_tell(trial, known.folder)
 
@@ -157,7 +159,7 @@ class Controller:
         train = trial.config["train"]
         task = Task(trial, folder, stage, train["num_threads"], train["device"])
         options = {"splits": ["val"], "report_every_steps": self._report_every}
-        prepare(Todo([task], [], {}), self.plan, self.variant_dirs, options)
+        prepare(Todo([task]), self.plan, self.variant_dirs, options)
         self.ready.append(task)
         self.write_summary()
 

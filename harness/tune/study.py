@@ -116,6 +116,11 @@ class Study:
         trial = self.optuna.ask(self.distributions)
         return Proposal(trial.number, dict(trial.params))
 
+    def has_pruned(self, trial_id: str) -> bool:
+        """Whether this study itself gave a trial up."""
+        told = [trial for trial in self.trials() if trial.state == TrialState.PRUNED]
+        return any(trial.user_attrs.get("trial_id") == trial_id for trial in told)
+
     def note(self, number: int, trial_id: str) -> None:
         """Keeps which trial a proposal stands for, for readers of the journal."""
         self._trial(number).set_user_attr("trial_id", trial_id)

@@ -45,6 +45,12 @@ def read_reports(folder: TrialFolder) -> list[tuple[int, dict[str, float]]]:
     return sorted(found.items())
 
 
+def withdraw(folder: TrialFolder) -> None:
+    """Puts a trial that was ended early back to pending; it goes on from its checkpoint."""
+    prune_file(folder).unlink(missing_ok=True)
+    folder.requeue()
+
+
 def ask_to_end(folder: TrialFolder) -> None:
     """Asks the worker of a trial to end early."""
     prune_file(folder).touch()

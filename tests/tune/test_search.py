@@ -251,8 +251,14 @@ def reporting(config: dict[str, Any]) -> Outcome:
     return Outcome(outcome.correct, reports=[outcome.correct // 2, outcome.correct - 10])
 
 
-def test_the_median_pruner_stops_what_is_worse_than_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulated trials take no time: the controller must not wait between two looks."""
     monkeypatch.setattr(controller_module, "REPORTS_EVERY_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_the_median_pruner_stops_what_is_worse_than_half(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, SWEEP, *PRUNING, "tune.num_trials=10")
     controller = search(plan, tmp_path, Simulated(reporting))
     for study in controller.studies:
@@ -299,3 +305,17 @@ def test_a_label_that_cannot_be_told_is_an_error() -> None:
         check({"verb": 1, "noun": 2}, None)
     with pytest.raises(UserError, match=r"tune\.label: 'adverb' given"):
         check({"verb": 1}, "adverb")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_what_another_study_gave_up_is_trained_to_its_end(tmp_path: Path) -> None:
+    text = SWEEP.replace(
+        "{low: 1.0e-4, high: 1.0e-2, log: true}", "{choices: [0.001, 0.002, 0.004, 0.005, 0.006, 0.01]}"
+    )
+    search(plan_of(tmp_path, text, *PRUNING, "tune.sampler=random"), tmp_path, Simulated(reporting))
+    pruned = {path.parent.name for path in (tmp_path / "tuning/trials").glob("*/.prune")}
+    assert pruned
+    launcher = Simulated(peak)
+    controller = search(plan_of(tmp_path, text, "tune.sampler=random", "tune.seed=5"), tmp_path, launcher)
+    assert pruned & set(launcher.starts)
+    assert all(trial.state == TrialState.COMPLETE for study in controller.studies for trial in study.trials())
