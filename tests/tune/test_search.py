@@ -182,12 +182,14 @@ def test_a_space_in_which_nothing_can_be_built_is_an_error_with_the_reason(tmp_p
         raise search(plan, tmp_path, Simulated(peak)).fault or AssertionError
 
 
-def test_a_known_configuration_is_told_and_not_run_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("parallel", ["1", "null"])
+def test_a_known_or_running_configuration_is_not_run_again(tmp_path: Path, parallel: str) -> None:
     text = SWEEP.replace(
         "{low: 1.0e-4, high: 1.0e-2, log: true}", "{choices: [0.001, 0.002, 0.003, 0.004, 0.005, 0.006]}"
     )
     launcher = Simulated(peak)
-    controller = search(plan_of(tmp_path, text, "tune.sampler=random"), tmp_path, launcher)
+    plan = plan_of(tmp_path, text, "tune.sampler=random", f"tune.parallel={parallel}")
+    controller = search(plan, tmp_path, launcher)
     assert [study.num_counted for study in controller.studies] == [6, 6]
     assert sum(launcher.starts.values()) < 12
     assert set(launcher.starts.values()) == {1}
