@@ -94,7 +94,7 @@ def _searchable(key: str, node: Node, faults: FaultList) -> bool:
         problem = f"name one field, such as {block}.FIELD"
     elif block in NAMED_BLOCKS and field == "name":
         problem = f"a search stays within its row; list the names under vary, such as grid: {{{block}: [...]}}"
-    elif key in ("train.device", "train.num_threads"):
+    elif key in ("train.device", "train.num_threads", "train.num_processes"):
         problem = "says how a trial is run, which is no part of a search"
     else:
         return True

@@ -8,11 +8,11 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.launch.todo import Task, Todo, prepare, state_of
+from harness.launch.todo import Task, Todo, prepare, state_of, task_of
 from harness.record import OPEN_STATUSES, Record
 from harness.store import Store, TrialFolder
 from harness.sweep.plan import Plan, PlannedTrial
@@ -88,7 +88,7 @@ class Controller:
         if trial_id not in self.pending:
             return
         if record is not None and task.stage == "train":
-            self.ready.append(replace(task, stage="measure"))
+            self.ready.append(task_of(task.trial, task.folder))
         else:
             self._go_on(task)
 
@@ -155,9 +155,7 @@ class Controller:
             return
         if killed:
             folder.requeue()
-        stage = "train" if folder.record() is None else "measure"
-        train = trial.config["train"]
-        task = Task(trial, folder, stage, train["num_threads"], train["device"])
+        task = task_of(trial, folder)
         options = {"splits": ["val"], "report_every_steps": self._report_every}
         prepare(Todo([task]), self.plan, self.variant_dirs, options)
         self.ready.append(task)

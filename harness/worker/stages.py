@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
 from harness.store import TrialFolder
+from harness.worker import ranks
 from harness.worker.exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_PREEMPTED
 from harness.worker.pruning import Pruned, append_report, prune_file
 from harness.worker.reporter import Reporter
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from harness.record import Costs, Record
     from harness.sweep.schema import TrialConfig
     from harness.train.checkpoint import Progress
+    from harness.train.distributed import Group
 
 MAX_CURVE_POINTS = 500
 
@@ -69,24 +71,61 @@ def _build(trial: TrialConfig, launch: dict[str, Any]) -> tuple[VideoTransformer
     return model.to(trial.train.device), sources  # type: ignore[return-value]
 
 
-def train_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest) -> int:
-    """Trains, evaluates and writes the record without timings."""
+def _train(
+    folder: TrialFolder,
+    group: Group,
+    on_progress: Callable[[Progress], None],
+    stop: StopRequest,
+    looking: bool = False,
+) -> tuple[VideoTransformer, dict[str, ClipSource], Progress]:
+    """What all ranks of a trial do alike: they build, and train together. One is `looking`: it reports to a search.
+
+    Raises: Interrupted.
+    """
+    from harness.train.loop import train
+
+    trial, launch = _config(folder)
+    model, sources = _build(trial, launch)
+    group.seed(trial.seed)
+    every = launch.get("report_every_steps") if looking else None
+    progress = train(
+        model, sources["train"], trial.train, trial.seed, folder.checkpoint_file,
+        launch["checkpoint_every_steps"], on_progress, stop, group,
+        _report(folder, model, sources["val"], trial) if every else None, every or 0,
+    )  # fmt: skip
+    return model, sources, progress
+
+
+def follow(folder: TrialFolder, rank: int, rendezvous: Path, stop: StopRequest) -> int:
+    """Trains as another rank than the first: nothing is written, evaluated or measured."""
+    from harness.train.loop import Interrupted
+
+    if folder.record() is not None:
+        return EXIT_DONE
+    trial, _ = _config(folder)
+    ranks.check_rank(rank, trial)
+    try:
+        with ranks.following(trial, rank, rendezvous) as group:
+            _train(folder, group, lambda progress: None, stop)
+    except Interrupted:
+        return EXIT_PREEMPTED
+    return EXIT_DONE
+
+
+def train_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, rendezvous: Path | None = None) -> int:
+    """Trains, evaluates and writes the record without timings. `rendezvous`: see `harness.worker.run`."""
     from harness.measure.planned import planned_costs
     from harness.train.evaluate import evaluate
-    from harness.train.loop import Interrupted, train
+    from harness.train.loop import Interrupted
 
     if folder.record() is not None:
         reporter.end("queued", "trained; to be measured")
         return EXIT_DONE
     trial, launch = _config(folder)
     reporter.status.num_steps = trial.train.num_steps
-    model, sources = _build(trial, launch)
     try:
-        progress = train(
-            model, sources["train"], trial.train, trial.seed, folder.checkpoint_file,
-            launch["checkpoint_every_steps"], _watched(folder, reporter), stop,
-            _report(folder, model, sources["val"], trial), launch.get("report_every_steps") or trial.train.num_steps,
-        )  # fmt: skip
+        with ranks.leading(folder, trial, rendezvous, reporter.end) as group:
+            model, sources, progress = _train(folder, group, _watched(folder, reporter), stop, looking=True)
     except Interrupted:
         reporter.end("preempted", f"stopped on request at step {reporter.status.step}")
         return EXIT_PREEMPTED
@@ -95,7 +134,7 @@ def train_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest) -> i
         return EXIT_FAILED
     # a search must not see the test split: its trials have no score on it
     scores = {split: evaluate(model, sources[split], trial.train) for split in launch.get("splits", ("val", "test"))}
-    costs = planned_costs(trial.model_dump(), _variant_dirs(launch), backward=True)
+    costs = planned_costs(trial.model_dump(), _variant_dirs(launch), backward=True, memory=True)
     record = _record(folder.trial_id, trial, launch, progress, scores, costs)
     reporter.ensure_ours()
     folder.write_record(record)
@@ -170,7 +209,7 @@ def measure_stage(folder: TrialFolder, reporter: Reporter, alone: bool) -> int:
     trial, launch = _config(folder)
     model, sources = _build(trial, launch)
     record.costs.environment = environment(trial.train.device)
-    record.costs.memory = measure_memory(model, trial, sources["train"].labels, _variant_dirs(launch))
+    record.costs.memory = measure_memory(model, trial, sources["train"].labels)
     record.costs.timings = measure_timings(model, trial, sources["train"].labels, alone=alone)
     reporter.ensure_ours()
     folder.write_record(record)
