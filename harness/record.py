@@ -216,4 +216,41 @@ class PlanFile(Part):
     axes: list[str] = Field(description="the varied fields, in the order of the file")
     baseline_row: str | None = None
     command: str = Field("", description="what made this plan: sweep file, overrides, folders of variants")
+    tuned: bool = Field(False, description="the rows were chosen by a search; `tuning/studies.json` tells how")
     rows: list[PlannedRow]
+
+
+class TunedTrial(Part):
+    """One proposal of a search. `values` are the objectives, in their order; None: not known, or pruned before."""
+
+    number: int
+    trial_id: str | None = Field(description="None for a proposal that cannot be built, or was never begun")
+    state: str = Field(description="running, complete, pruned; without a value: refused, failed, lost, unbegun")
+    message: str = ""
+    params: dict[str, Any]
+    values: list[float] | None = None
+    last_val_top1: float | None = Field(None, description="latest accuracy that was reported, for a pruned trial")
+    excess: dict[str, float] = Field(default_factory=dict, description="constrained cost less its bound; >0: too much")
+    chosen: bool = False
+
+
+class TunedRow(Part):
+    """The search of one row."""
+
+    row_id: str
+    label: str
+    study: str = Field(description="name of the study in `optuna.journal`")
+    num_counted: int = Field(description="complete and pruned trials: what counts for the budget")
+    trials: list[TunedTrial]
+
+
+class TuningFile(Part):
+    """`tuning/studies.json`: all that was tried, on the validation split only."""
+
+    schema_version: int = SCHEMA_VERSION
+    objectives: list[str]
+    bounds: dict[str, float]
+    num_trials: int = Field(description="budget of each row")
+    train_seed: int
+    sampler: str = Field(description="name, seed and version")
+    rows: list[TunedRow]

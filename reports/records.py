@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import Fault, UserError
-from harness.record import SCHEMA_VERSION, PlanFile, Record
+from harness.record import SCHEMA_VERSION, PlanFile, Record, TuningFile
 from harness.store import TrialFolder
 
 Model = TypeVar("Model", bound=BaseModel)
+TUNING_FILE = "tuning/studies.json"
 _REPEAT = "Delete the trial's folder and run the sweep again: only this trial is repeated"
 
 
@@ -25,6 +26,8 @@ class Run:
     records: dict[str, Record]
     statuses: dict[str, tuple[str, str]]
     """trial_id -> (status, message), for every trial of the plan."""
+    tuning: TuningFile | None = None
+    """What was tried before the rows of the plan were chosen; None where nothing was searched."""
 
     def missing(self, trial_id: str) -> tuple[str, str] | None:
         """(status, message) of a trial that is not finished; a trained one whose costs were not measured is not."""
@@ -59,9 +62,18 @@ def load(run: Path) -> Run:
         if (folder / "record.json").exists():
             record = _read_record(folder / "record.json", trial_id, faults)
             records.update({trial_id: record} if record else {})
+    tuning = _read_tuning(run, faults) if plan.tuned else None
     if faults:
         raise UserError(faults)
-    return Run(plan, records, statuses)
+    return Run(plan, records, statuses, tuning)
+
+
+def _read_tuning(run: Path, faults: list[Fault]) -> TuningFile | None:
+    found = _read_model(run / TUNING_FILE, TuningFile, "Run the sweep again: it writes the file anew")
+    if isinstance(found, list):
+        faults.extend(found)
+        return None
+    return found
 
 
 def _read_record(path: Path, trial_id: str, faults: list[Fault]) -> Record | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,10 @@ def run(parsed: argparse.Namespace) -> int:
 
         print_plan(plan, chosen, todo, parsed.variants)
         return 0
-    print(f"{plan.name}: {len(plan.rows)} rows, {len(chosen)} trials: {todo.summary()}", flush=True)
+    if plan.tuning is None:
+        print(f"{plan.name}: {len(plan.rows)} rows, {len(chosen)} trials: {todo.summary()}", flush=True)
+    elif parsed.only:
+        raise UserError("--only: a sweep with `tune:` searches all its rows with the same budget. Leave it out.")
     return _run(parsed, plan, store, chosen)
 
 
@@ -76,6 +80,13 @@ def _run(parsed: argparse.Namespace, plan: Plan, store: Store, chosen: list[Plan
                 f"{store.path}: another sweep command is at work in this folder. "
                 f"Wait for it, or give this one a folder of its own with --runs."
             )
+        if plan.tuning is not None:
+            tuned = _tune(parsed, plan, store)
+            if tuned is None:
+                print("stopped in the midst of the search; the same command goes on from here.")
+                return 1
+            plan = tuned
+            chosen = [trial for trial in plan.trials if parsed.only_ids is None or trial.trial_id in parsed.only_ids]
         _replace_plan(parsed, plan, store)
         if parsed.stale == "rerun":
             repeat(store, find_todo(plan, store, chosen, code_of_trials(parsed.variants)).stale)
@@ -87,6 +98,18 @@ def _run(parsed: argparse.Namespace, plan: Plan, store: Store, chosen: list[Plan
     if not parsed.no_report:
         _report(store.path)
     return _closing(store, todo, chosen, finished)
+
+
+def _tune(parsed: argparse.Namespace, plan: Plan, store: Store) -> Plan | None:
+    """Searches every row; the plan of what was chosen, or None where it was stopped before the end."""
+    from harness.tune import local_run, tune
+
+    assert plan.tuning is not None
+    if not store.plan_file.exists():  # what is to be run is known at the end; who asks is known now
+        _replace_plan(parsed, replace(plan, rows=[], trials=[], baseline_row=None), store)
+    budget = plan.tuning.config.num_trials
+    print(f"{plan.name}: a search of {budget} trials for each of {len(plan.rows)} rows", flush=True)
+    return tune(plan, store.path, parsed.variants, local_run(plan, parsed.jobs, parsed.time_budget))
 
 
 def _replace_plan(parsed: argparse.Namespace, plan: Plan, store: Store) -> None:

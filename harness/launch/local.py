@@ -13,14 +13,15 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Protocol
 
 from harness import worker
 from harness.errors import UserError
-from harness.launch.todo import Task
+from harness.launch.todo import Task, state_of
 from harness.record import FINAL_STATUSES
 from harness.store import TrialFolder, TrialStatus
 from harness.sweep.launch_config import LaunchConfig
@@ -81,17 +82,24 @@ class LocalPool:
         """
         self._check_gpus(max((task.num_processes for task in tasks if task.device == "cuda"), default=0))
         deadline = None if time_budget_s is None else time.monotonic() + time_budget_s
-        before = {number: signal.signal(number, self._ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with self._stoppable():
             to_train = [task for task in tasks if task.stage == "train"]
             trained = self._drain(to_train, deadline, alone=False)
-            to_measure = trained + [task for task in tasks if task.stage == "measure"]
+            to_measure = [task for task in trained if state_of(task.folder)[0] != "done"]  # some need no timing
+            to_measure += [task for task in tasks if task.stage == "measure"]
             self._drain(to_measure, deadline, alone=True)
+        return not self.stopping
+
+    @contextmanager
+    def _stoppable(self) -> Iterator[None]:
+        """Signals ask the pool to stop; however it ends, no worker is left behind."""
+        before = {number: signal.signal(number, self._ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
         finally:
             self._kill_rest()
             for number, handler in before.items():
                 signal.signal(number, handler)
-        return not self.stopping
 
     def _check_gpus(self, wanted: int) -> None:
         """Whether the trial with the most processes on GPUs gets as many."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.code_identity import code_identity
-from harness.record import FINAL_STATUSES
+from harness.record import FINAL_STATUSES, Record
 from harness.registry import variant_file
 from harness.store import Store, TrialFolder
 from harness.sweep.plan import Plan, PlannedTrial
@@ -72,7 +72,7 @@ def _state(folder: TrialFolder) -> tuple[str, str, str | None, bool]:
         return "done", "", status.code, True
     record = folder.record()
     code = None if record is None else record.code
-    if record is not None and record.costs.timings is not None:
+    if record is not None and (record.costs.timings is not None or not _is_timed(folder, record)):
         return "done", "", code, False
     if record is not None and status.status in ("done", "pending", "queued"):
         return "queued", "trained; to be measured", code, False
@@ -81,6 +81,13 @@ def _state(folder: TrialFolder) -> tuple[str, str, str | None, bool]:
     if status.status in ("done", "pending", "queued"):  # a status without the record it speaks of, or half-way
         return "pending", "", code, False
     return status.status, status.message, code, True
+
+
+def _is_timed(folder: TrialFolder, record: Record) -> bool:
+    """Whether a trial is to be measured after training: all but those of a search that has no use for it."""
+    if "test" in record.scores:
+        return True
+    return bool(folder.config()["launch"].get("timed", True))
 
 
 def find_todo(
@@ -106,11 +113,12 @@ def find_todo(
         elif status in FINAL_STATUSES:
             todo.failed[trial.trial_id] = f"{status}: {message}"
         else:
-            todo.tasks.append(_task(trial, folder))
+            todo.tasks.append(task_of(trial, folder))
     return todo
 
 
-def _task(trial: PlannedTrial, folder: TrialFolder) -> Task:
+def task_of(trial: PlannedTrial, folder: TrialFolder) -> Task:
+    """The stage of a trial that is to be run next, by whether it has a record."""
     train = trial.config["train"]
     stage = "train" if not folder.record_file.exists() else "measure"
     num_processes = train["num_processes"] if stage == "train" else 1  # measuring is for rank 0 alone
@@ -148,12 +156,13 @@ def settle(store: Store, trial_ids: Iterable[str]) -> None:
             folder.write_status(status)
 
 
-def prepare(todo: Todo, plan: Plan, variant_dirs: Sequence[Path]) -> None:
-    """Writes the configuration of every trial that is to be run."""
+def prepare(todo: Todo, plan: Plan, variant_dirs: Sequence[Path], options: Mapping[str, Any] | None = None) -> None:
+    """Writes the configuration of every trial that is to be run; `options` are told to the worker too."""
     extra: Mapping[str, Any] = {
         "variant_dirs": [str(Path(folder).resolve()) for folder in variant_dirs],
         "checkpoint_every_steps": plan.launch.checkpoint_every_steps,
         "memory_limit_mib": plan.launch.memory_limit_mib,
+        **(options or {}),
     }
     for task in todo.tasks:
         launch = {**extra, "data_identity": task.trial.data_identity}

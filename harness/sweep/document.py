@@ -20,7 +20,7 @@ NAMED_BLOCKS = ("data", "variant", "readout")
 PLAIN_BLOCKS = ("model", "global_tokens", "train", "measure", "launch")
 OPTIONAL_BLOCKS = ("weights",)  # null or absent: a trial without it, not one with its defaults
 BLOCKS = (*NAMED_BLOCKS, *PLAIN_BLOCKS, *OPTIONAL_BLOCKS)
-KEYS = ("question", "base", *BLOCKS, "vary", "seeds", "baseline")
+KEYS = ("question", "base", *BLOCKS, "vary", "tune", "seeds", "baseline")
 MAX_BASES = 10
 MAX_TRIALS = 20_000
 
@@ -149,7 +149,7 @@ def parse_override(text: str, faults: FaultList) -> Override | None:
         faults.add(place, "base", "the base is read before --set; change it in the file")
     elif path[0] in PLAIN_BLOCKS and len(path) == 1:
         faults.add(place, name, f"the whole block cannot be replaced; set its fields, such as {name}.FIELD=value")
-    elif path[0] not in BLOCKS and len(path) > 1:
+    elif path[0] not in (*BLOCKS, "tune") and len(path) > 1:
         faults.add(place, name, f"{path[0]} has no fields; set it as a whole")
     elif check_characters(value, place.file, faults, len(name) + 1):
         leaf = compose_text(value, place.file, faults, len(name) + 1, path)

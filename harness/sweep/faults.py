@@ -53,6 +53,10 @@ class FaultList:
         """Notes a fault at a place."""
         self._found[mark, path, message] = None
 
+    def has(self, mark: Mark, path: str) -> bool:
+        """Whether a fault of that field at that place was noted."""
+        return any(found[:2] == (mark, path) for found in self._found)
+
     def absorb(self, error: UserError, mark: Mark, path: str) -> None:
         """Notes the faults of an error from elsewhere, at `mark` where they name no place of their own."""
         for fault in error.faults:

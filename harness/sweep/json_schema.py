@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 from harness.sweep.blocks import NAMED_MODELS, PLAIN_MODELS
 from harness.sweep.document import KEYS, SweepHead
 from harness.sweep.schema import VaryBlock
+from harness.sweep.tune_config import TuneConfig
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -22,7 +23,14 @@ def sweep_schema(variant_configs: Mapping[str, type[BaseModel]]) -> dict[str, An
     checked when the sweep is planned.
     """
     named = [model for models in NAMED_MODELS.values() for model in models.values()]
-    every: list[type[BaseModel]] = [SweepHead, VaryBlock, *PLAIN_MODELS.values(), *named, *variant_configs.values()]
+    every: list[type[BaseModel]] = [
+        SweepHead,
+        VaryBlock,
+        TuneConfig,
+        *PLAIN_MODELS.values(),
+        *named,
+        *variant_configs.values(),
+    ]
     models = list(dict.fromkeys(every))
     refs, made = models_json_schema([(model, "validation") for model in models], ref_template="#/$defs/{model}")
     keys = {model: refs[model, "validation"]["$ref"].split("/")[-1] for model in models}
@@ -34,6 +42,7 @@ def sweep_schema(variant_configs: Mapping[str, type[BaseModel]]) -> dict[str, An
     for name, model in variant_configs.items():
         definitions[f"variant_{name}"] = _with_name(definitions[keys[model]], name)
     properties["variant"] = _named_block({name: f"variant_{name}" for name in variant_configs})
+    properties["tune"] = _or_null(_ref(keys[TuneConfig]))
     properties["vary"] = _or_null({"type": "array", "items": _ref(keys[VaryBlock])})
     return {
         "$schema": DIALECT,

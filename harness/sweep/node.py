@@ -88,13 +88,13 @@ class Node:
 
 
 def nearest(root: Node, path: Path) -> tuple[Node, int, str]:
-    """The deepest node on the way along `path`, how many parts of the path lead to it, and its `via`."""
+    """The deepest node on the way along `path`, how many parts of the path lead to it, and the `via` nearest to it."""
     node, depth, via = root, 0, root.via
     for part in path:
         below = node.child(part)
         if below is None:
             break
-        node, depth, via = below, depth + 1, via or below.via
+        node, depth, via = below, depth + 1, below.via or via
     return node, depth, via
 
 

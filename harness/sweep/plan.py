@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from harness.sweep.launch_config import LaunchConfig
 from harness.sweep.node import Node
 from harness.sweep.resolve import Resolver, Row
 from harness.sweep.rows import auto_labels, find_baseline, telling_axes, values_of
+from harness.sweep.tune_check import check_tune
+from harness.sweep.tuning import Tuning
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,10 @@ class PlannedTrial:
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep, expanded. `axes` are the varied fields as dotted paths; trials are ordered by row, then seed."""
+    """A sweep, expanded. `axes` are the varied fields as dotted paths; trials are ordered by row, then seed.
+
+    With `tuning`, the rows are where the search of each begins; what is to be run is known when it is through.
+    """
 
     name: str
     question: str
@@ -43,12 +48,13 @@ class Plan:
     trials: list[PlannedTrial]
     launch: LaunchConfig
     baseline_row: str | None
+    tuning: Tuning | None = None
 
     def to_file(self, command: str = "") -> PlanFile:
         """The plan as a run's `plan.json` holds it; `command` is what made it."""
         return PlanFile(
             sweep=self.name, question=self.question, axes=self.axes, baseline_row=self.baseline_row, rows=self.rows,
-            command=command,
+            command=command, tuned=self.tuning is not None,
         )  # fmt: skip
 
 
@@ -94,9 +100,11 @@ def plan_sweep(
     resolver.check_base()
     resolved = [(point, row) for point in points if (row := resolver.row(point))]
     launch = resolver.checker.check("launch", root.child("launch"), root)
+    tuning = check_tune(root, head, overridden, resolved, resolver)
     if launch is None or len(faults):
         raise faults.error()
-    return _assemble(name, head, resolved, axes_of(points), launch.config, resolver)
+    plan = _assemble(name, head, resolved, axes_of(points), launch.config, resolver)
+    return replace(plan, tuning=tuning)
 
 
 def _assemble(

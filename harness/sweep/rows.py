@@ -118,6 +118,14 @@ def find_baseline(
     return matching[0]
 
 
+def matches(blocks: Blocks, wanted: Mapping[str, Any]) -> bool:
+    """Whether a row has all the values; a list means any of its values, a named block may be given by its name."""
+    return all(
+        any(_same(_lookup(blocks, key), value) for value in (given if isinstance(given, list) else [given]))
+        for key, given in wanted.items()
+    )
+
+
 def _no_row(key: str, wanted: Node, present: Mapping[str, Any], rows: Mapping[str, Row]) -> str:
     if not present:
         filled = [item for row in rows.values() for item in row.blocks.items()]

@@ -93,8 +93,13 @@ def train(
     on_progress: Callable[[Progress], None],
     should_stop: Callable[[], bool],
     group: Group = ALONE,
+    report: Callable[[int], None] | None = None,
+    report_every: int = 0,
 ) -> Progress:
     """Trains to the last step, from the checkpoint if there is one. All ranks of a group call it alike.
+
+    `report` is called after every `report_every` steps but the last, and may look at the model; its time is not
+    counted as training. Only one rank of a group has it; the others wait for its next step.
 
     Raises:
         NonFiniteLoss: naming the step; on all ranks.
@@ -115,6 +120,11 @@ def train(
             progress.duration_s = time.perf_counter() - start
             _look(pending, progress, group)
             on_progress(progress)
+        if report is not None and progress.step % report_every == 0 and not last:
+            begin = time.perf_counter()
+            report(progress.step)
+            forward.train()
+            start += time.perf_counter() - begin
         stop = group.any(should_stop())
         if progress.step % checkpoint_every == 0 or last or stop:
             # a checkpoint between two looks would lose the losses since the last one: look first

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import UserError
 from harness.store import TrialFolder
 from harness.worker import ranks
-from harness.worker.exit_codes import EXIT_DONE, EXIT_PREEMPTED
+from harness.worker.exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_PREEMPTED
+from harness.worker.pruning import Pruned, append_report, prune_file
 from harness.worker.reporter import Reporter
 from harness.worker.signals import StopRequest
 
@@ -71,17 +72,26 @@ def _build(trial: TrialConfig, launch: dict[str, Any]) -> tuple[VideoTransformer
 
 
 def _train(
-    folder: TrialFolder, group: Group, on_progress: Callable[[Progress], None], stop: StopRequest
+    folder: TrialFolder,
+    group: Group,
+    on_progress: Callable[[Progress], None],
+    stop: StopRequest,
+    looking: bool = False,
 ) -> tuple[VideoTransformer, dict[str, ClipSource], Progress]:
-    """What all ranks of a trial do alike: they build, and train together. Raises: Interrupted."""
+    """What all ranks of a trial do alike: they build, and train together. One is `looking`: it reports to a search.
+
+    Raises: Interrupted.
+    """
     from harness.train.loop import train
 
     trial, launch = _config(folder)
     model, sources = _build(trial, launch)
     group.seed(trial.seed)
+    every = launch.get("report_every_steps") if looking else None
     progress = train(
         model, sources["train"], trial.train, trial.seed, folder.checkpoint_file,
         launch["checkpoint_every_steps"], on_progress, stop, group,
+        _report(folder, model, sources["val"], trial) if every else None, every or 0,
     )  # fmt: skip
     return model, sources, progress
 
@@ -115,17 +125,45 @@ def train_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, rend
     reporter.status.num_steps = trial.train.num_steps
     try:
         with ranks.leading(folder, trial, rendezvous, reporter.end) as group:
-            model, sources, progress = _train(folder, group, reporter.on_progress, stop)
+            model, sources, progress = _train(folder, group, _watched(folder, reporter), stop, looking=True)
     except Interrupted:
         reporter.end("preempted", f"stopped on request at step {reporter.status.step}")
         return EXIT_PREEMPTED
-    scores = {split: evaluate(model, sources[split], trial.train) for split in ("val", "test")}
+    except Pruned as pruned:
+        reporter.end("pruned", str(pruned))
+        return EXIT_FAILED
+    # a search must not see the test split: its trials have no score on it
+    scores = {split: evaluate(model, sources[split], trial.train) for split in launch.get("splits", ("val", "test"))}
     costs = planned_costs(trial.model_dump(), _variant_dirs(launch), backward=True, memory=True)
     record = _record(folder.trial_id, trial, launch, progress, scores, costs)
     reporter.ensure_ours()
     folder.write_record(record)
     reporter.end("queued", "trained; to be measured")
     return EXIT_DONE
+
+
+def _watched(folder: TrialFolder, reporter: Reporter) -> Callable[[Progress], None]:
+    """Notes progress; ends the trial early where a search asked for it."""
+
+    def note(progress: Progress) -> None:
+        reporter.on_progress(progress)
+        if prune_file(folder).exists():
+            raise Pruned(f"stopped early by the search at step {progress.step}")
+
+    return note
+
+
+def _report(
+    folder: TrialFolder, model: VideoTransformer, source: ClipSource, trial: TrialConfig
+) -> Callable[[int], None]:
+    """A look at the validation split in the midst of training."""
+    from harness.train.evaluate import evaluate
+
+    def look(step: int) -> None:
+        scores = evaluate(model, source, trial.train)
+        append_report(folder, step, {label: (score.top1_correct, score.total) for label, score in scores.items()})
+
+    return look
 
 
 def _record(

@@ -29,7 +29,8 @@ def inputs_digest(run_folder: Path) -> str:
             "python -m harness sweep SWEEP.yaml, or name a folder of runs/"
         )
     trials = run_folder / "trials"
-    inputs = [plan, *sorted(trials.glob("*/record.json")), *sorted(trials.glob("*/status.json")), *_sources()]
+    inputs = [plan, *sorted(trials.glob("*/record.json")), *sorted(trials.glob("*/status.json"))]
+    inputs += [*sorted(run_folder.glob("tuning/studies.json")), *_sources()]
     digest = hashlib.sha256()
     for path in inputs:
         content = path.read_bytes()

@@ -143,6 +143,11 @@ def _notes(run: Run, rows: list[RowSummary]) -> list[str]:
         "is inference of one clip, throughput and train step are of a batch."
     )
     notes.append(MACS_NOTE)
+    if run.tuning is not None:
+        notes.append(
+            f"Each row is what a search of {run.tuning.num_trials} configurations chose on the validation split "
+            f"({', '.join(run.tuning.objectives)}), trained anew with the seeds of the sweep; see tuning.md."
+        )
     return notes + ceiling_notes(run)
 
 

@@ -36,6 +36,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_reports_are_found_by_their_files() -> None:
     assert [module.__name__ for module in reports.modules()] == [
         "reports.accuracy_axis", "reports.accuracy_cost", "reports.html", "reports.table", "reports.trials",
+        "reports.tuning",
     ]  # fmt: skip
 
 

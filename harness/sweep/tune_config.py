@@ -1,0 +1,133 @@
+"""The `tune:` block of a sweep: what is searched for each row, within which budget, by which sampler."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from harness.nn.config import StrictConfig
+
+Positive = Annotated[int, Field(ge=1)]
+Bound = Annotated[float, Field(gt=0)]
+Objective = Literal[
+    "val_top1",
+    "macs_per_view",
+    "num_parameters",
+    "latency_ms",
+    "train_step_ms",
+    "inference_peak_mib",
+    "train_step_peak_mib",
+]
+#: all others are costs: less is better
+MAXIMIZED: frozenset[str] = frozenset({"val_top1"})
+#: known only after the measuring stage; the others are in the record of a trained trial
+MEASURED: frozenset[str] = frozenset({"latency_ms", "train_step_ms", "inference_peak_mib", "train_step_peak_mib"})
+
+
+class ParameterConfig(StrictConfig):
+    """One searched field: a range (low to high, both included) or a list of choices."""
+
+    low: int | float | None = Field(None, description="least value")
+    high: int | float | None = Field(None, description="largest value")
+    step: int | float | None = Field(None, description="distance between values; default: 1 for integers, else none")
+    log: bool = Field(False, description="uniform in the logarithm")
+    choices: Annotated[list[bool | int | float | str | None], Field(min_length=2)] | None = Field(
+        None, description="the values themselves, without order"
+    )
+    where: dict[str, Any] | None = Field(
+        None, description="only for rows with these values, e.g. {variant: mixing}; a list means any of them"
+    )
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> ParameterConfig:
+        if self.choices is not None:
+            if (self.low, self.high, self.step, self.log) != (None, None, None, False):
+                raise ValueError("choices have no low, high, step or log; write a range or choices")
+            return self
+        low, high = self.low, self.high
+        if low is None or high is None:
+            raise ValueError("give low and high, or choices")
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ValueError(f"low {low} must be less than high {high}")
+        if self.log and (low <= 0 or self.step is not None):
+            raise ValueError("log needs low above 0 and has no step")
+        if self.step is not None and not _divides(self.step, high - low):
+            raise ValueError(f"step {self.step} does not lead from low {low} to high {high}")
+        return self
+
+
+def _divides(step: float, length: float) -> bool:
+    return step > 0 and abs(length / step - round(length / step)) < 1e-9
+
+
+class ConstraintsConfig(StrictConfig):
+    """Largest costs that the chosen configuration may have; a trial above one of them is known, but never chosen."""
+
+    macs_per_view: Bound | None = Field(None, description="multiply-accumulates of one clip, forward")
+    num_parameters: Bound | None = None
+    latency_ms: Bound | None = Field(None, description="inference, one clip, median")
+    train_step_ms: Bound | None = Field(None, description="a batch of measure.batch_size clips, median")
+    inference_peak_mib: Bound | None = Field(None, description="peak memory of inference, a batch")
+    train_step_peak_mib: Bound | None = Field(None, description="peak memory of a training step, a batch")
+
+    def bounds(self) -> dict[str, float]:
+        """Name of the cost -> its bound, of those that are given."""
+        return {name: bound for name, bound in self.model_dump().items() if bound is not None}
+
+
+class TuneConfig(StrictConfig):
+    """A search for each row, all with the same budget, on the validation split."""
+
+    num_trials: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        description="budget of each row: configurations trained to the end or pruned"
+    )
+    space: Annotated[dict[str, ParameterConfig], Field(min_length=1)] = Field(
+        description="dotted field, such as train.learning_rate -> range or choices"
+    )
+    objective: Objective | Annotated[list[Objective], Field(min_length=1, max_length=3)] = Field(
+        "val_top1", description="accuracy is maximized, costs are minimized; several: the front of best trade-offs"
+    )
+    label: str | None = Field(None, description="which label's accuracy; default: action, or the only one")
+    constraints: ConstraintsConfig = ConstraintsConfig()
+    sampler: Literal["tpe", "random"] = "tpe"
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="of the sampler")
+    num_startup_trials: Positive = Field(10, description="drawn at random before tpe models anything")
+    train_seed: Annotated[int, Field(ge=0, lt=2**31)] | None = Field(
+        None, description="seed of all tuning trials; default: the one after the largest of `seeds`"
+    )
+    parallel: Positive | None = Field(None, description="trials at once; 1: the same proposals each time; default: all")
+    pruner: Literal["none", "median"] = Field("none", description="median: stop what is worse than half of the others")
+    report_every_steps: Positive = Field(50, description="training steps between looks at val (with a pruner)")
+    num_unpruned_trials: Positive = Field(4, description="trials that end before any is stopped early")
+    prune_after_steps: Annotated[int, Field(ge=0)] = Field(0, description="training steps that each trial may take")
+    max_failures: Positive | None = Field(
+        None, description="failed trials (NaN, out of memory, ...) of a row after which the search stops; "
+        "default: num_trials"
+    )  # fmt: skip
+
+    @field_validator("objective")
+    @classmethod
+    def _distinct(cls, objective: str | list[str]) -> str | list[str]:
+        if isinstance(objective, list) and len(set(objective)) < len(objective):
+            raise ValueError("an objective is listed twice")
+        return objective
+
+    @field_validator("pruner")
+    @classmethod
+    def _prunable(cls, pruner: str, info: Any) -> str:
+        objective = info.data.get("objective", "val_top1")
+        if pruner != "none" and objective not in ("val_top1", ["val_top1"]):
+            raise ValueError("pruning looks at val_top1 while a trial trains; it needs this as the only objective")
+        return pruner
+
+    @property
+    def objectives(self) -> list[str]:
+        """The objectives in the order of the file."""
+        return [self.objective] if isinstance(self.objective, str) else list(self.objective)
+
+    @property
+    def needs_timings(self) -> bool:
+        """Whether a trial is only judged after its measuring stage."""
+        return bool(MEASURED & {*self.objectives, *self.constraints.bounds()})

@@ -1,0 +1,67 @@
+"""Which configurations of a search are chosen: the best of those that keep the constraints, or the front of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from optuna.trial import FrozenTrial, TrialState
+
+from harness.errors import UserError
+from harness.sweep.tune_config import MAXIMIZED, TuneConfig
+from harness.sweep.tuned_plan import Pick
+from harness.tune.study import Study
+
+
+def chosen(study: Study, config: TuneConfig) -> list[FrozenTrial]:
+    """The best trial of a study (the first of equals), or, for several objectives, all that no other dominates.
+
+    Only trials that ran to their end and keep every constraint are looked at. Each configuration appears once.
+    """
+    able = {
+        trial.user_attrs["trial_id"]: trial
+        for trial in reversed(study.trials())
+        if trial.state == TrialState.COMPLETE and all(excess <= 0 for excess in trial.constraints.values())
+    }
+    trials = sorted(able.values(), key=lambda trial: trial.number)
+    costs = [_costs(trial, config) for trial in trials]
+    if len(config.objectives) == 1:
+        return [trials[costs.index(min(costs))]] if trials else []
+    front = [trial for trial, cost in zip(trials, costs, strict=True) if not any(_dominates(o, cost) for o in costs)]
+    return sorted(front, key=lambda trial: _costs(trial, config))
+
+
+def picks(studies: Sequence[Study], config: TuneConfig) -> list[Pick]:
+    """What is chosen for every row, in the order of the rows.
+
+    Raises:
+        UserError: no configuration of any row keeps the constraints.
+    """
+    found = [Pick(study.row_id, trial.params, trial.number) for study in studies for trial in chosen(study, config)]
+    missing = [study for study in studies if study.row_id not in {pick.row_id for pick in found}]
+    reasons = [
+        f"tune.constraints, row {study.label}: no configuration keeps them{_nearest(study)}" for study in missing
+    ]
+    if not found:
+        raise UserError("\n".join([*reasons, "Widen them or tune.space, then run the sweep again."]))
+    for reason in reasons:
+        print(f"{reason}; the row is left out", flush=True)
+    return found
+
+
+def _costs(trial: FrozenTrial, config: TuneConfig) -> list[float]:
+    """The objectives with the sign that makes less better."""
+    return [-value if name in MAXIMIZED else value for name, value in zip(config.objectives, trial.values, strict=True)]
+
+
+def _dominates(one: list[float], other: list[float]) -> bool:
+    return one != other and all(mine <= theirs for mine, theirs in zip(one, other, strict=True))
+
+
+def _nearest(study: Study) -> str:
+    """What the trial that exceeds least exceeds, in words."""
+    complete = [trial for trial in study.trials() if trial.state == TrialState.COMPLETE]
+    if not complete:
+        return " (none ran to its end)"
+    nearest = min(complete, key=lambda trial: max(trial.constraints.values()))
+    over = [f"{name} by {excess:.4g}" for name, excess in nearest.constraints.items() if excess > 0]
+    return f" (the nearest exceeds {', '.join(over)})"

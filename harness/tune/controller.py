@@ -1,0 +1,211 @@
+"""The controller of a search: gives a launcher the next trial, reads what came out, tells the studies.
+
+Everything is read back from files: the journal knows what was asked for, a trial's folder how it ended.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import UserError
+from harness.launch.todo import Task, Todo, prepare, state_of, task_of
+from harness.record import OPEN_STATUSES, Record
+from harness.store import Store, TrialFolder
+from harness.sweep.plan import Plan, PlannedTrial
+from harness.sweep.tuned_plan import planned_trial
+from harness.sweep.tuning import Tuning
+from harness.tune import summary
+from harness.tune.journal import open_journal
+from harness.tune.objective import excess_of, label_of, values_of
+from harness.tune.study import MAX_STARTS, Proposal, Study
+from harness.worker import pruning
+
+MAX_REFUSED = 200  # proposals in a row that cannot be built
+REPORTS_EVERY_SECONDS = 0.5  # between looks at what trials reported
+
+
+@dataclass
+class Pending:
+    """A trial that runs, and the proposals that wait for it: (study, number)."""
+
+    folder: TrialFolder
+    waiting: list[tuple[Study, int]]
+    num_reports: int = 0
+    num_open_ends: int = 0
+
+
+class Controller:
+    """A source of tuning trials (see `harness.launch.feed.Source`)."""
+
+    def __init__(self, plan: Plan, tuning: Tuning, run_folder: Path, store: Store, variant_dirs: Sequence[Path]):
+        self.plan, self.tuning, self.config = plan, tuning, tuning.config
+        self.store, self.variant_dirs = store, variant_dirs
+        store.path.mkdir(parents=True, exist_ok=True)
+        storage = open_journal(run_folder)
+        labels = {row.row_id: row.label for row in plan.rows}
+        self.studies = [
+            Study(storage, space, labels[row_id], self.config, tuning.train_seed)
+            for row_id, space in tuning.spaces.items()
+        ]
+        self.pending: dict[str, Pending] = {}
+        self.ready: deque[Task] = deque()
+        self.fault: UserError | None = None
+        self._next_look = 0.0
+        for study in self.studies:
+            for proposal in study.running():  # of a controller that was killed
+                self._begin(study, proposal, is_new=False)
+        self.write_summary()
+
+    @property
+    def through(self) -> bool:
+        """Whether the budget of every row is used up, or something stands against going on."""
+        return self.fault is not None or all(study.num_counted >= self.config.num_trials for study in self.studies)
+
+    def next(self) -> Task | None:
+        """The next task: the measuring of a trained trial, one that was running when we were killed, a new proposal."""
+        while self.fault is None:
+            if self.ready:
+                return self.ready.popleft()
+            if self.config.parallel is not None and len(self.pending) >= self.config.parallel:
+                return None
+            open_studies = [study for study in self.studies if study.num_claimed < self.config.num_trials]
+            if not open_studies:
+                return None
+            study = min(open_studies, key=lambda study: study.num_claimed)
+            if self._may_go_on(study):
+                self._begin(study, study.ask(), is_new=True)
+        return None
+
+    def ended(self, task: Task) -> None:
+        """Tells the studies what a trial found, or sends it on to be measured."""
+        record, trial_id = task.folder.record(), task.trial.trial_id
+        self._tell_reports(trial_id)
+        self._tell(trial_id)
+        if trial_id not in self.pending:
+            return
+        if record is not None and task.stage == "train":
+            self.ready.append(task_of(task.trial, task.folder))
+        else:
+            self._go_on(task)
+
+    def _go_on(self, task: Task) -> None:
+        """Again a trial that ended with nothing final: it was preempted, or could not be started."""
+        pending = self.pending[task.trial.trial_id]
+        pending.num_open_ends += 1
+        if pending.num_open_ends < MAX_STARTS:
+            self.ready.append(task)
+            return
+        del self.pending[task.trial.trial_id]
+        state, message = self._state(task.folder)
+        for study, number in pending.waiting:
+            study.tell_failed(number, "failed", f"{state} {MAX_STARTS} times: {message}")
+
+    def tick(self) -> None:
+        """Passes on what trials reported; asks those to end that the pruner gives up."""
+        if self.config.pruner != "none" and time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + REPORTS_EVERY_SECONDS
+            for trial_id in list(self.pending):
+                if self._tell_reports(trial_id):
+                    pruning.ask_to_end(self.pending[trial_id].folder)
+
+    def write_summary(self) -> None:
+        """Writes what was tried so far, for reports and `status`."""
+        summary.write(self.store, self.plan, self.tuning, self.studies)
+
+    def _may_go_on(self, study: Study) -> bool:
+        """Notes a fault where a study would go on for ever."""
+        failures = study.failures()
+        if study.refused_in_a_row() >= MAX_REFUSED:
+            why = study.trials()[-1].user_attrs["message"]
+            what = f"{MAX_REFUSED} proposals in a row cannot be built; the last one: {why}"
+        elif len(failures) > (self.config.max_failures or self.config.num_trials):
+            what = (
+                f"{len(failures)} trials failed (tune.max_failures); the last one: {failures[-1].user_attrs['message']}"
+            )
+        else:
+            return True
+        self.fault = UserError(f"tune, row {study.label}: {what}. Narrow tune.space, then run the sweep again.")
+        return False
+
+    def _begin(self, study: Study, proposal: Proposal, *, is_new: bool) -> None:
+        """Makes a proposal a task, unless it cannot be built, is running already or has a known end."""
+        row = self.tuning.resolve(study.row_id, proposal.values)
+        if isinstance(row, str):
+            study.tell_failed(proposal.number, "refused", row)
+            return
+        trial = planned_trial(row, self.tuning.train_seed, f"{study.label} #{proposal.number}")
+        study.note(proposal.number, trial.trial_id)
+        known = self.pending.setdefault(trial.trial_id, Pending(self.store.trial(trial.trial_id), []))
+        known.waiting.append((study, proposal.number))
+        if is_new and known.folder.written_status().status == "pruned" and not study.has_pruned(trial.trial_id):
+            pruning.withdraw(known.folder)  # another study gave it up, by what it knew
+        if len(known.waiting) == 1:
+            self._start_or_tell(trial, known.folder)
+
+    def _start_or_tell(self, trial: PlannedTrial, folder: TrialFolder) -> None:
+        state, _ = self._state(folder)
+        killed = state in ("killed", "lost")  # asked for again: what is there of it is gone on from
+        if self._is_complete(folder.record()) or (state not in OPEN_STATUSES and not killed):
+            self._tell_reports(trial.trial_id)
+            self._tell(trial.trial_id)
+            return
+        if killed:
+            folder.requeue()
+        task = task_of(trial, folder)
+        options = {
+            "splits": ["val"],
+            "timed": self.config.needs_timings,
+            "report_every_steps": self._report_every,
+        }
+        prepare(Todo([task]), self.plan, self.variant_dirs, options)
+        self.ready.append(task)
+        self.write_summary()
+
+    @property
+    def _report_every(self) -> int | None:
+        return None if self.config.pruner == "none" else self.config.report_every_steps
+
+    def _state(self, folder: TrialFolder) -> tuple[str, str]:
+        """(status, message) of a trial; one that the search wants measured is not done before."""
+        state, message = state_of(folder)
+        return (
+            ("queued", "to be measured")
+            if state == "done" and not self._is_complete(folder.record())
+            else (state, message)
+        )
+
+    def _is_complete(self, record: Record | None) -> bool:
+        return record is not None and (record.costs.timings is not None or not self.config.needs_timings)
+
+    def _tell_reports(self, trial_id: str) -> bool:
+        """Passes new reports of a trial on; whether it is to be stopped early."""
+        pending, stop = self.pending[trial_id], False
+        reports = pruning.read_reports(pending.folder) if self._report_every else []
+        for step, accuracies in reports[pending.num_reports :]:
+            value = accuracies[label_of(accuracies, self.config.label)]
+            asked = [study.report(number, step, value) for study, number in pending.waiting]
+            stop = stop or any(asked)
+        pending.num_reports = len(reports)
+        return stop
+
+    def _tell(self, trial_id: str) -> None:
+        """Tells every proposal that waits for a trial how it ended; one that can go on stays pending."""
+        pending = self.pending[trial_id]
+        record, (state, message) = pending.folder.record(), self._state(pending.folder)
+        if not self._is_complete(record) and state in OPEN_STATUSES and state != "lost":
+            return
+        del self.pending[trial_id]
+        for study, number in pending.waiting:
+            if record is not None and self._is_complete(record):
+                study.tell_complete(number, values_of(record, self.config), excess_of(record, self.config))
+            elif state == "pruned":
+                study.tell_pruned(number)
+            else:
+                ended = "lost" if state in ("killed", "lost") else "failed"
+                study.tell_failed(number, ended, f"{state}: {message}")
+            print(summary.line(study, number, self.config), flush=True)
+        self.write_summary()

@@ -1,0 +1,79 @@
+"""What was tried, for people and reports: `tuning/studies.json`, `tuning/plan.json`, a line for each trial."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from harness.record import PlanFile, PlannedRow, TunedRow, TunedTrial, TuningFile
+from harness.store import Store, write_atomically
+from harness.sweep.plan import Plan
+from harness.sweep.tune_config import TuneConfig
+from harness.sweep.tuning import Tuning
+from harness.tune.choice import chosen
+from harness.tune.study import Study
+
+STUDIES_FILE = "studies.json"
+STATES = {TrialState.RUNNING: "running", TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}
+
+
+def write(store: Store, plan: Plan, tuning: Tuning, studies: Sequence[Study]) -> None:
+    """Writes both files: what was tried, and the trials as a plan, so that `status` shows them."""
+    config = tuning.config
+    content = TuningFile(
+        objectives=config.objectives,
+        bounds=config.constraints.bounds(),
+        num_trials=config.num_trials,
+        train_seed=tuning.train_seed,
+        sampler=f"{config.sampler}, seed {config.seed}, optuna {optuna.__version__}",
+        rows=[_row(study, config) for study in studies],
+    )
+    write_atomically(store.path / STUDIES_FILE, content.model_dump_json(indent=1))
+    rows: dict[str, PlannedRow] = {}
+    for row in content.rows:
+        for trial in row.trials:
+            if trial.trial_id is not None:
+                label, ids = f"{row.label} #{trial.number}", {str(tuning.train_seed): trial.trial_id}
+                planned = PlannedRow(row_id=trial.trial_id, label=label, values=trial.params, trials=ids)
+                rows.setdefault(trial.trial_id, planned)
+    names = dict.fromkeys(name for row in rows.values() for name in row.values)
+    store.write_plan(PlanFile(sweep=plan.name, question=plan.question, axes=[*names], rows=[*rows.values()]))
+
+
+def line(study: Study, number: int, config: TuneConfig) -> str:
+    """One line on a proposal that was told: its state, values and parameters, and the budget used so far."""
+    trial = _trial(study.trial(number), False)
+    values = dict(zip(config.objectives, trial.values or [], strict=False))
+    told = ", ".join(f"{name} {value:.4g}" for name, value in values.items()) or trial.message
+    params = ", ".join(f"{name.split('.')[-1]} = {_short(value)}" for name, value in trial.params.items())
+    return f"{trial.state:9s} {study.label} #{number} ({params}): {told}  [{study.num_counted}/{config.num_trials}]"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _row(study: Study, config: TuneConfig) -> TunedRow:
+    best = {trial.number for trial in chosen(study, config)}
+    trials = [_trial(trial, trial.number in best) for trial in study.trials()]
+    return TunedRow(
+        row_id=study.row_id, label=study.label, study=study.name, num_counted=study.num_counted, trials=trials
+    )
+
+
+def _trial(trial: FrozenTrial, is_chosen: bool) -> TunedTrial:
+    reported = trial.intermediate_values
+    return TunedTrial(
+        number=trial.number,
+        trial_id=trial.user_attrs.get("trial_id"),
+        state=STATES.get(trial.state) or trial.user_attrs.get("ended", "failed"),
+        message=trial.user_attrs.get("message", ""),
+        params=trial.params,
+        values=trial.values if trial.state == TrialState.COMPLETE else None,
+        last_val_top1=reported[max(reported)] if reported else None,
+        excess=dict(trial.constraints),
+        chosen=is_chosen,
+    )

@@ -1,0 +1,120 @@
+"""The search behind a tuned run: all that was tried, on the validation split. Markdown, CSV, a figure."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from harness.record import TunedRow, TunedTrial, TuningFile
+from reports.common import plots
+from reports.records import Run
+
+ACCURACY = "val_top1"
+
+
+def write(run: Run, folder: Path) -> list[Path]:
+    """Writes `tuning.md`, `tuning.csv` and the figure; nothing for a run without a search."""
+    if run.tuning is None:
+        return []
+    markdown, table = folder / "tuning.md", folder / "tuning.csv"
+    markdown.write_text(text(run.tuning), encoding="utf-8")
+    lines = [_line(run.tuning, row, trial) for row in run.tuning.rows for trial in row.trials]
+    with table.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(dict.fromkeys(key for line in lines for key in line)), restval="")
+        writer.writeheader()
+        writer.writerows(lines)
+    return [markdown, table, *plots.save(figures(run), folder)]
+
+
+def text(tuning: TuningFile) -> str:
+    """The search as Markdown: its terms, then a table for each row."""
+    bounds = ", ".join(f"{name} ≤ {bound:g}" for name, bound in tuning.bounds.items()) or "none"
+    lines = [
+        "# Search", "",
+        f"Objectives: {', '.join(tuning.objectives)}. Constraints: {bounds}. Sampler: {tuning.sampler}.", "",
+        f"Budget: {tuning.num_trials} configurations for each row, trained to the end or pruned, with seed "
+        f"{tuning.train_seed}. Only the validation split was looked at; accuracy on test is that of the chosen "
+        "configurations, trained anew with the seeds of the sweep.", "",
+    ]  # fmt: skip
+    for row in tuning.rows:
+        lines += [f"## {row.label}: {row.num_counted} of {tuning.num_trials}", ""]
+        names = list(dict.fromkeys(name for trial in row.trials for name in trial.params))
+        header = ["#", *names, *tuning.objectives, "state"]
+        lines += [_md(header), _md(["---:"] * (len(header) - 1) + ["---"])]
+        lines += [_md(_cells(tuning, trial, names)) for trial in row.trials] + [""]
+    return "\n".join(lines)
+
+
+def _cells(tuning: TuningFile, trial: TunedTrial, names: list[str]) -> list[str]:
+    values: list[Any] = [*trial.values] if trial.values else [None] * len(tuning.objectives)
+    over = [f"exceeds {name} by {excess:.3g}" for name, excess in trial.excess.items() if excess > 0]
+    seen = [f"last {ACCURACY} {trial.last_val_top1:.4f}"] if trial.state == "pruned" and trial.last_val_top1 else []
+    state = "; ".join([trial.state + (" **chosen**" if trial.chosen else ""), *over, *seen, trial.message]).rstrip("; ")
+    return [str(trial.number), *(_short(trial.params.get(name)) for name in names), *map(_short, values), state]
+
+
+def _short(value: Any) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _md(cells: list[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '/').replace(chr(10), ' ') for cell in cells)} |"
+
+
+def _line(tuning: TuningFile, row: TunedRow, trial: TunedTrial) -> dict[str, Any]:
+    """A line of `tuning.csv`: raw numbers."""
+    line = {"row": row.label, "number": trial.number, "trial_id": trial.trial_id, "state": trial.state}
+    line |= {"chosen": trial.chosen, "last_val_top1": trial.last_val_top1, "message": trial.message}
+    line |= dict(zip(tuning.objectives, trial.values or [], strict=False))
+    return line | {f"excess.{name}": value for name, value in trial.excess.items()} | trial.params
+
+
+def figures(run: Run) -> list[plots.FigurePage]:
+    """One objective: the best so far. Two with accuracy: every configuration, accuracy against the cost."""
+    tuning = run.tuning
+    if (
+        tuning is None
+        or len(tuning.objectives) > 2
+        or not any(trial.values for row in tuning.rows for trial in row.trials)
+    ):
+        return []
+    single = len(tuning.objectives) == 1
+    if not single and ACCURACY not in tuning.objectives:
+        return []
+    with plots.style():
+        figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+        axes = figure.add_subplot()
+        for index, row in enumerate(tuning.rows):
+            (_best_so_far if single else _trade_off)(axes, tuning, row, index)
+        axes.legend(loc="best")
+    title = f"Search: best {tuning.objectives[0]} so far" if single else "Search: every configuration that was tried"
+    axes.set_title(title, loc="left")
+    caption = "Validation split, one training seed: for choosing, not for reporting."
+    return [plots.FigurePage("tuning", title, caption + ("" if single else " Ringed: chosen."), figure)]
+
+
+def _best_so_far(axes: Axes, tuning: TuningFile, row: TunedRow, index: int) -> None:
+    better = max if tuning.objectives[0] == ACCURACY else min
+    values = [trial.values[0] for trial in row.trials if trial.values]
+    best = [better(values[: end + 1]) for end in range(len(values))]
+    axes.step(range(1, len(best) + 1), best, where="post", label=row.label, markersize=4, **plots.look(index))
+    axes.set_xlabel("configurations trained to the end")
+    axes.set_ylabel(tuning.objectives[0])
+
+
+def _trade_off(axes: Axes, tuning: TuningFile, row: TunedRow, index: int) -> None:
+    which = tuning.objectives.index(ACCURACY)
+    known = [(trial.values[1 - which], trial.values[which], trial.chosen) for trial in row.trials if trial.values]
+    look = plots.look(index)
+    axes.plot([x for x, _, _ in known], [y for _, y, _ in known], linestyle="", label=row.label, alpha=0.7, **look)
+    rings = [(x, y) for x, y, is_chosen in known if is_chosen]
+    axes.plot(
+        [x for x, _ in rings], [y for _, y in rings],
+        linestyle="", marker="o", markersize=11, markerfacecolor="none", markeredgecolor=look["color"],
+    )  # fmt: skip
+    axes.set_xlabel(tuning.objectives[1 - which])
+    axes.set_ylabel(ACCURACY)

@@ -1,0 +1,120 @@
+"""Searches whose trials take no time: a launcher that writes real trial folders from a function of the configuration."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.data import data_identity
+from harness.launch.feed import drive
+from harness.launch.todo import Task
+from harness.record import Record, Score
+from harness.store import Store, TrialStatus
+from harness.sweep.plan import Plan, plan_sweep
+from harness.tune.controller import Controller
+from harness.worker import pruning
+from tests.reports.factory import make_costs, make_record
+
+SWEEP = """
+question: Which scheme is best after the same search for each?
+data: {name: moving_shapes, task: motion, num_train: 512, num_val: 20, num_test: 40}
+model: {embed_dim: 16, depth: 1, num_heads: 2, num_frames: 4, crop_size: 12, temporal_position: none}
+train: {num_steps: 100, batch_size: 8, device: cpu}
+variant: joint
+vary: [{list: [{variant: joint, label: whole}, {variant: mixing}]}]
+seeds: 2
+baseline: {variant: joint}
+tune:
+  num_trials: 6
+  parallel: 1
+  space:
+    train.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}
+    variant.temporal_window: {choices: [0, 1, 2], where: {variant: mixing}}
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a simulated trial ends."""
+
+    correct: int = 500
+    macs: int = 1000
+    latency_ms: float = 1.0
+    status: str = "done"
+    reports: Sequence[int] = ()
+
+
+Simulate = Callable[[dict[str, Any]], Outcome]
+
+
+class Simulated:
+    """A launcher: every task ends at the next poll. `starts` counts how often each trial was started."""
+
+    def __init__(self, simulate: Simulate, stop_after: int | None = None):
+        self.simulate, self.stop_after = simulate, stop_after
+        self.starts: Counter[str] = Counter()
+        self.running: list[Task] = []
+
+    def start(self, tasks: Sequence[Task]) -> None:
+        for task in tasks:
+            self.starts[task.trial.trial_id] += 1
+            self.running.append(task)
+            for step, correct in enumerate(self.simulate(task.trial.config).reports):
+                pruning.append_report(task.folder, 10 * (step + 1), {"verb": (correct, 1000)})
+
+    def poll(self) -> list[Task]:
+        ended, self.running = self.running, []
+        for task in ended:
+            outcome = self.simulate(task.trial.config)
+            status = "pruned" if pruning.prune_file(task.folder).exists() else outcome.status
+            if status == "done":
+                task.folder.write_record(record_of(task, outcome))
+            task.folder.write_status(TrialStatus(status=status, message="as simulated"))
+        return ended
+
+    def should_stop(self) -> bool:
+        return self.stop_after is not None and sum(self.starts.values()) >= self.stop_after
+
+
+def record_of(task: Task, outcome: Outcome) -> Record:
+    """A record whose score on test cannot be turned into an accuracy."""
+    record = make_record(task.trial.trial_id, config=task.trial.config)
+    record.scores = {
+        "val": {"verb": Score(top1_correct=outcome.correct, top5_correct=None, total=1000)},
+        "test": {"verb": Score(top1_correct=0, top5_correct=None, total=0)},
+    }
+    record.costs = make_costs(outcome.macs, outcome.latency_ms, 1.0)
+    return record
+
+
+def plan_of(folder: Path, text: str = SWEEP, *overrides: str) -> Plan:
+    """Plans a sweep given as text."""
+    path = folder / "search.yaml"
+    path.write_text(text, encoding="utf-8")
+    return plan_sweep(path, overrides, data_identity=data_identity, device=lambda: "cpu")
+
+
+def controller_of(plan: Plan, run: Path) -> Controller:
+    """The controller of a search in a run's folder."""
+    assert plan.tuning is not None
+    return Controller(plan, plan.tuning, run, Store(run / "tuning"), [])
+
+
+def search(plan: Plan, run: Path, launcher: Simulated) -> Controller:
+    """Runs a search until it is through, or the launcher asks to stop."""
+    controller = controller_of(plan, run)
+    drive(controller, launcher, poll_s=0, should_stop=launcher.should_stop)
+    return controller
+
+
+def proposals(controller: Controller) -> list[list[dict[str, Any]]]:
+    """What each row's search asked for and was told a value of, in order."""
+    return [[trial.params for trial in study.trials() if trial.values] for study in controller.studies]
+
+
+def learning_rate(config: dict[str, Any]) -> float:
+    """The searched field that all rows have."""
+    return float(config["train"]["learning_rate"])
