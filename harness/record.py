@@ -184,6 +184,7 @@ class Record(Part):
     training: Training
     costs: Costs
     environment: dict[str, Any]
+    code: str | None = Field(None, description="identity of the code that trained it, see harness.code_identity")
     finished_at: str
 
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = [
     "harness.__main__", "harness.cli", "harness.contract", "harness.launch", "harness.worker", "harness.measure",
     "harness.train", "harness.data", "harness.model", "harness.sweep", "harness.stats", "harness.store",
-    "harness.record", "harness.registry", "harness.api", "harness.nn", "harness.errors", "harness.units",
+    "harness.record", "harness.registry", "harness.code_identity", "harness.api", "harness.nn", "harness.errors", "harness.units",
 ]  # fmt: skip
 #: reports/ stands beside the machine: the command line calls it, it reads records
 REPORTS_MAY = {

@@ -34,7 +34,7 @@ def run(parsed: argparse.Namespace) -> int:
             raise UserError(f"{store.path}: a sweep command is at work in this folder. Wait for it to end.")
         freed, number = 0, 0
         for folder in store.trials():
-            if folder.is_locked():
+            if folder.is_held():
                 continue
             stale = parsed.stale and folder.trial_id not in asked
             for path in [folder.path] if stale else _spent(folder, parsed.checkpoints):

@@ -3,39 +3,67 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.cli import arguments
+
+if TYPE_CHECKING:
+    from harness.launch.overview import Standing
+
+NUM_LOG_LINES = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_run(parser)
     parser.add_argument("--all", action="store_true", help="list finished trials too")
+    parser.add_argument("--json", action="store_true", help="one JSON object a trial, finished ones too")
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from harness.launch.todo import state_of
+    from harness.launch.overview import no_longer_asked, standings, tally
     from harness.store import Store
 
     store = Store(parsed.run)
     plan = store.plan()
-    counts: Counter[str] = Counter()
-    for row in plan.rows:
-        for seed, trial_id in row.trials.items():
-            folder = store.trial(trial_id)
-            status, message = state_of(folder)
-            counts[status] += 1
-            if status == "done" and not parsed.all:
-                continue
-            written = folder.written_status()
-            where = f" step {written.step}/{written.num_steps}" if status == "running" and written.num_steps else ""
-            print(f"{status:9s} {trial_id}  {row.label}, seed {seed}{where}{': ' + message if message else ''}")
-            if status in ("failed", "killed", "lost"):
-                for line in folder.log_tail(3):
-                    print(f"          | {line}")
-    asked = {trial_id for row in plan.rows for trial_id in row.trials.values()}
-    stale = [folder.trial_id for folder in store.trials() if folder.trial_id not in asked]
-    print(f"{plan.sweep}: " + ", ".join(f"{number} {status}" for status, number in counts.most_common()))
+    found = list(standings(store, plan))
+    if parsed.json:
+        for standing in found:
+            print(json.dumps(_as_json(standing)))
+        return 0
+    for standing in found:
+        if standing.status != "done" or parsed.all:
+            _show(standing)
+    print(f"{plan.sweep}: {tally(found)}")
+    stale = no_longer_asked(store, plan)
     if stale:
         print(f"{len(stale)} trials are no longer asked for by the sweep (`clean --stale` removes them)")
     return 0
+
+
+def _show(standing: Standing) -> None:
+    from harness.launch.overview import TROUBLED
+
+    print(standing.text())
+    if standing.status in TROUBLED:
+        for line in standing.folder.log_tail(NUM_LOG_LINES):
+            print(f"          | {line}")
+
+
+def _as_json(standing: Standing) -> dict[str, object]:
+    written, folder = standing.written, standing.folder
+    return {
+        "trial_id": folder.trial_id,
+        "label": standing.label,
+        "seed": int(standing.seed),
+        "status": standing.status,
+        "message": standing.message,
+        "stage": written.stage,
+        "step": written.step,
+        "num_steps": written.num_steps,
+        "num_starts": written.num_starts,
+        "node": written.node,
+        "job": written.job,
+        "folder": str(Path(folder.path)),
+    }

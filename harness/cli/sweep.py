@@ -33,13 +33,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--replace-plan", action="store_true", help="take over a folder that holds the run of another question"
     )
+    parser.add_argument(
+        "--stale", choices=["keep", "rerun"], default="keep",
+        help="finished trials whose record other code made: keep them (default), or set them aside and train again",
+    )  # fmt: skip
     parser.add_argument("--no-report", action="store_true", help="do not write the report at the end")
+    parser.set_defaults(only_ids=None)  # the trials that `retry --start` asks for
 
 
 def run(parsed: argparse.Namespace) -> int:
     from harness.data import data_identity
     from harness.launch.select import select
-    from harness.launch.todo import find_todo
+    from harness.launch.todo import code_of_trials, find_todo
     from harness.store import Store
     from harness.sweep.plan import plan_sweep
 
@@ -47,7 +52,9 @@ def run(parsed: argparse.Namespace) -> int:
     plan = plan_sweep(parsed.file, parsed.overrides, data_identity=data_identity, variant_dirs=parsed.variants)
     store = Store(parsed.runs / plan.name)
     chosen = select(plan, parsed.only)
-    todo = find_todo(plan, store, chosen)
+    if parsed.only_ids is not None:
+        chosen = [trial for trial in chosen if trial.trial_id in parsed.only_ids]
+    todo = find_todo(plan, store, chosen, code_of_trials(parsed.variants))
     if parsed.dry_run:
         from harness.cli.dry_run import print_plan
 
@@ -59,7 +66,7 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _run(parsed: argparse.Namespace, plan: Plan, store: Store, chosen: list[PlannedTrial]) -> int:
     """Under the run's lock: looks again, runs, reports."""
-    from harness.launch.todo import find_todo, prepare
+    from harness.launch.todo import code_of_trials, find_todo, prepare, repeat
     from harness.store import exclusive_lock
 
     arguments.make_folder(store.path)
@@ -70,6 +77,8 @@ def _run(parsed: argparse.Namespace, plan: Plan, store: Store, chosen: list[Plan
                 f"Wait for it, or give this one a folder of its own with --runs."
             )
         _replace_plan(parsed, plan, store)
+        if parsed.stale == "rerun":
+            repeat(store, find_todo(plan, store, chosen, code_of_trials(parsed.variants)).stale)
         todo = find_todo(plan, store, chosen)
         prepare(todo, plan, parsed.variants)
         finished = _launch(parsed, plan, todo)

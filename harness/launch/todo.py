@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from harness.code_identity import code_identity
 from harness.record import FINAL_STATUSES
+from harness.registry import variant_file
 from harness.store import Store, TrialFolder
 from harness.sweep.plan import Plan, PlannedTrial
 
@@ -26,16 +29,22 @@ class Task:
 
 @dataclass(frozen=True)
 class Todo:
-    """The trials of a plan by what is to be done with them; `failed` ended badly before and need `retry`."""
+    """The trials of a plan by what is to be done with them; `failed` ended badly before and need `retry`.
 
-    tasks: list[Task]
-    done: list[str]
-    failed: dict[str, str]
+    `stale` are those of `done` whose record was made by other code than ours.
+    """
+
+    tasks: list[Task] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
 
     def summary(self) -> str:
         """One line: how many trials are new, half-way, cached and failed before."""
         stages = Counter(task.stage for task in self.tasks)
         parts = [f"{stages['train']} to train", f"{stages['measure']} to measure", f"{len(self.done)} done before"]
+        if self.stale:
+            parts.append(f"{len(self.stale)} of them by other code (`--stale rerun` repeats them)")
         if self.failed:
             parts.append(f"{len(self.failed)} failed before (`retry` starts them again)")
         return ", ".join(parts)
@@ -46,30 +55,74 @@ def state_of(folder: TrialFolder) -> tuple[str, str]:
 
     Raises: UserError for a damaged record.
     """
-    record = folder.record()
-    if record is not None and record.costs.timings is not None:
-        return "done", ""
+    return _state(folder)[:2]
+
+
+def _state(folder: TrialFolder) -> tuple[str, str, str | None]:
+    """(status, message, identity of the code that made its record).
+
+    A status that speaks of the very record that is there saves reading it: a run may have thousands.
+    """
     status = folder.status()
+    if status.status == "done" and status.record_stamp and status.record_stamp == folder.record_stamp():
+        return "done", "", status.code
+    record = folder.record()
+    code = None if record is None else record.code
+    if record is not None and record.costs.timings is not None:
+        return "done", "", code
+    if record is not None and status.status in ("done", "pending", "queued"):
+        return "queued", "trained; to be measured", code
+    if status.status == "queued" and status.job:
+        return "queued", f"job {status.job}", code
     if status.status in ("done", "pending", "queued"):  # a status without the record it speaks of, or half-way
-        return ("queued", "trained; to be measured") if record is not None else ("pending", "")
-    return status.status, status.message
+        return "pending", "", code
+    return status.status, status.message, code
 
 
-def find_todo(plan: Plan, store: Store, only: Sequence[PlannedTrial] | None = None) -> Todo:
-    """Sorts the trials of a plan (or a selection of them) by what their files say."""
-    todo = Todo([], [], {})
+def find_todo(
+    plan: Plan,
+    store: Store,
+    only: Sequence[PlannedTrial] | None = None,
+    code_of: Callable[[PlannedTrial], str] | None = None,
+) -> Todo:
+    """Sorts the trials of a plan (or a selection of them) by what their files say.
+
+    `code_of` gives the identity of the code that a trial would run with now; without it nothing is stale.
+    """
+    todo = Todo()
     for trial in plan.trials if only is None else only:
         folder = store.trial(trial.trial_id)
-        status, message = state_of(folder)
+        status, message, code = _state(folder)
         if status == "done":
             todo.done.append(trial.trial_id)
+            if code_of is not None and code != code_of(trial):
+                todo.stale.append(trial.trial_id)
         elif status in FINAL_STATUSES:
             todo.failed[trial.trial_id] = f"{status}: {message}"
         else:
-            stage = "train" if folder.record() is None else "measure"
-            train = trial.config["train"]
-            todo.tasks.append(Task(trial, folder, stage, train["num_threads"], train["device"]))
+            todo.tasks.append(_task(trial, folder))
     return todo
+
+
+def _task(trial: PlannedTrial, folder: TrialFolder) -> Task:
+    train = trial.config["train"]
+    stage = "train" if not folder.record_file.exists() else "measure"
+    return Task(trial, folder, stage, train["num_threads"], train["device"])
+
+
+def code_of_trials(variant_dirs: Sequence[Path]) -> Callable[[PlannedTrial], str]:
+    """Gives the identity of the code that a trial runs with, from where this program and the variants lie now."""
+    file_of = cache(lambda name: variant_file(name, variant_dirs))
+    return lambda trial: code_identity(file_of(trial.config["variant"]["name"]))
+
+
+def repeat(store: Store, trial_ids: Iterable[str]) -> None:
+    """Takes the records of trials aside, so that they are pending again."""
+    for trial_id in trial_ids:
+        folder = store.trial(trial_id)
+        if not folder.is_held():
+            folder.set_record_aside()
+            folder.requeue(from_scratch=True)
 
 
 def prepare(todo: Todo, plan: Plan, variant_dirs: Sequence[Path]) -> None:

@@ -10,9 +10,9 @@ import sys
 import traceback
 from pathlib import Path
 
-from harness.store import TrialFolder, exclusive_lock
+from harness.store import TrialFolder
 from harness.worker.exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_LOCKED, EXIT_PREEMPTED
-from harness.worker.reporter import Reporter, Stage
+from harness.worker.reporter import LeaseLost, Reporter, Stage
 from harness.worker.signals import StopRequest, end_with_parent
 
 __all__ = ["EXIT_DONE", "EXIT_FAILED", "EXIT_LOCKED", "EXIT_PREEMPTED", "Stage", "run"]
@@ -24,19 +24,23 @@ def run(path: Path, stage: Stage, *, alone: bool = False, parent: int | None = N
     if parent is not None:
         end_with_parent(parent)
     folder = TrialFolder(path)
-    with exclusive_lock(folder.lock_file) as got:
+    lease = folder.lease()
+    with lease.held() as got:
         if not got:
             print(f"{path}: another worker has this trial", file=sys.stderr)
             return EXIT_LOCKED
         for stale in folder.stale_files():
             stale.unlink(missing_ok=True)
-        reporter = Reporter(folder, stage)
+        reporter = Reporter(folder, stage, lease)
         try:
             from harness.worker import stages
 
             if stage == "train":
                 return stages.train_stage(folder, reporter, stop)
             return stages.measure_stage(folder, reporter, alone)
+        except LeaseLost as error:
+            print(error, file=sys.stderr)
+            return EXIT_LOCKED
         except BaseException as error:  # the boundary of the process: whatever happens becomes the trial's status
             traceback.print_exc()
             from harness.measure.outcome import verdict

@@ -7,7 +7,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, Literal
 
-from harness.store import TrialFolder, TrialStatus
+from harness.store import Lease, TrialFolder, TrialStatus
 
 if TYPE_CHECKING:
     from harness.train.checkpoint import Progress
@@ -16,26 +16,42 @@ Stage = Literal["train", "measure"]
 HEARTBEAT_SECONDS = 0.5
 
 
+class LeaseLost(Exception):
+    """Another worker took the trial over while this one was silent: nothing may be written any more."""
+
+
 class Reporter:
     """Keeps the trial's status file fresh; the only writer of it while the worker lives."""
 
-    def __init__(self, folder: TrialFolder, stage: Stage):
+    def __init__(self, folder: TrialFolder, stage: Stage, lease: Lease):
         self.folder = folder
-        self.status = folder.written_status()
+        self.lease = lease
+        before = folder.written_status()
+        host = socket.gethostname()
         self.status = TrialStatus(
             status="running",
             stage=stage,
-            num_starts=self.status.num_starts + 1,
+            num_starts=before.num_starts + 1,
             pid=os.getpid(),
-            host=socket.gethostname(),
+            host=host,
+            node=os.environ.get("SLURMD_NODENAME", host),
+            job=before.job,
         )
         self._written = 0.0
+        status = self.status
+        folder.note_attempt(stage=stage, host=host, node=status.node, job=status.job, pid=status.pid, began=time.time())
         self.write()
 
     def write(self) -> None:
-        """Writes the status now."""
+        """Writes the status now. Raises: LeaseLost."""
+        self.ensure_ours()
         self.folder.write_status(self.status)
         self._written = time.monotonic()
+
+    def ensure_ours(self) -> None:
+        """Raises: LeaseLost where another worker has the trial now."""
+        if not self.lease.is_ours():
+            raise LeaseLost(f"{self.folder.path}: another worker took the trial over; this one leaves without a trace")
 
     def on_progress(self, progress: Progress) -> None:
         """Notes the training step, at most twice a second."""
@@ -47,4 +63,7 @@ class Reporter:
     def end(self, status: str, message: str = "") -> None:
         """Writes the last status of this worker."""
         self.status.status, self.status.message = status, message
+        if status == "done":
+            self.status.record_stamp = self.folder.record_stamp()
         self.write()
+        self.folder.note_attempt(ended=status)

@@ -89,7 +89,9 @@ def train_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest) -> i
         return EXIT_PREEMPTED
     scores = {split: evaluate(model, sources[split], trial.train) for split in ("val", "test")}
     costs = planned_costs(trial.model_dump(), _variant_dirs(launch), backward=True)
-    folder.write_record(_record(folder.trial_id, trial, launch, progress, scores, costs))
+    record = _record(folder.trial_id, trial, launch, progress, scores, costs)
+    reporter.ensure_ours()
+    folder.write_record(record)
     reporter.end("queued", "trained; to be measured")
     return EXIT_DONE
 
@@ -97,9 +99,11 @@ def train_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest) -> i
 def _record(
     trial_id: str, trial: TrialConfig, launch: dict[str, Any], progress: Progress, scores: Any, costs: Costs
 ) -> Record:
+    from harness.code_identity import code_identity
     from harness.data import ceilings
     from harness.measure.environment import environment
     from harness.record import Record, Training
+    from harness.registry import variant_file
 
     curve = progress.loss_curve
     thinned = curve[:: -(-len(curve) // MAX_CURVE_POINTS)] if curve else []
@@ -119,6 +123,7 @@ def _record(
         ),
         costs=costs,
         environment=environment(trial.train.device),
+        code=code_identity(variant_file(trial.variant["name"], _variant_dirs(launch))),
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
@@ -136,6 +141,8 @@ def measure_stage(folder: TrialFolder, reporter: Reporter, alone: bool) -> int:
     record.costs.environment = environment(trial.train.device)
     record.costs.memory = measure_memory(model, trial, sources["train"].labels, _variant_dirs(launch))
     record.costs.timings = measure_timings(model, trial, sources["train"].labels, alone=alone)
+    reporter.ensure_ours()
     folder.write_record(record)
+    reporter.status.code = record.code or ""
     reporter.end("done")
     return EXIT_DONE

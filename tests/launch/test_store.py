@@ -44,12 +44,12 @@ def test_a_lock_is_released_by_the_end_of_the_process(folder: TrialFolder) -> No
     holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "True\n"
-    assert folder.is_locked()
+    assert folder.is_held()
     with exclusive_lock(folder.lock_file) as got:
         assert not got
     holder.kill()
     holder.wait()
-    assert not folder.is_locked()
+    assert not folder.is_held()
 
 
 def test_running_without_a_worker_is_lost_and_with_one_is_running(folder: TrialFolder) -> None:

@@ -1,18 +1,10 @@
-"""The files of a run: a folder with one folder for each trial. There is no other state.
-
-Every file has one writer at a time and is written aside and renamed, so a reader sees the old or the new content
-and never a part. The worker of a trial holds the trial's lock for as long as it lives; the kernel releases it
-however the worker ends, so "running" without a lock means that the worker is gone.
-"""
+"""One trial's folder and the status file in it."""
 
 from __future__ import annotations
 
-import fcntl
+import itertools
 import json
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -21,43 +13,13 @@ import yaml
 from pydantic import ValidationError
 
 from harness.errors import UserError
-from harness.record import SCHEMA_VERSION, STATUSES, PlanFile, Record
+from harness.record import SCHEMA_VERSION, STATUSES, Record
+from harness.store.files import exclusive_lock, write_atomically
+from harness.store.lease import Lease, last_beat
 
-
-@contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
-    """Yields a place beside `path` to write to; at the end it is flushed to disk and renamed to `path`.
-
-    After an exception (disk full, read-only) what was written is gone and the old file is whole.
-    """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield aside
-        with open(aside, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replaces a file at once, see `written_aside`. Raises: OSError, leaving the old file whole."""
-    with written_aside(path) as aside:
-        aside.write_bytes(content.encode() if isinstance(content, str) else content)
-
-
-@contextmanager
-def exclusive_lock(path: Path) -> Iterator[bool]:
-    """Yields whether this process got the lock of that file; the kernel releases it when the process ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+# libyaml where PyYAML was built with it: ten times faster, and a sweep may have thousands of trials
+SafeDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass
@@ -73,11 +35,19 @@ class TrialStatus:
     num_starts: int = 0
     pid: int | None = None
     host: str = ""
+    node: str = ""  # SLURM's name of the machine
+    job: str = ""  # TOKEN/INDEX of the submission that has the trial
+    code: str = ""  # identity of the code that made the record
+    record_stamp: str = ""  # size and time of the record that this status speaks of
     updated_at: float = field(default_factory=time.time)
 
 
 class TrialFolder:
-    """One trial's folder: `config.yaml`, `status.json`, `record.json`, `log.txt`, `checkpoint.safetensors`."""
+    """One trial's folder.
+
+    `config.yaml`, `status.json`, `record.json`, `log.txt`, `checkpoint.safetensors`, and `attempts.jsonl` with one line
+    for the begin and one for the end of each worker.
+    """
 
     def __init__(self, path: Path):
         self.path = path
@@ -87,19 +57,21 @@ class TrialFolder:
         self.record_file = path / "record.json"
         self.log_file = path / "log.txt"
         self.checkpoint_file = path / "checkpoint.safetensors"
+        self.attempts_file = path / "attempts.jsonl"
         self.lock_file = path / ".lock"
+        self.beat_file = path / ".beat"
 
     def create(self, config: dict[str, Any]) -> None:
         """Makes the folder with its resolved configuration; what is there already stays."""
         self.path.mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+        text = yaml.dump(config, Dumper=SafeDumper, sort_keys=False, allow_unicode=True)
         if not self.config_file.exists() or self.config_file.read_text(encoding="utf-8") != text:
             write_atomically(self.config_file, text)
 
     def config(self) -> dict[str, Any]:
         """The resolved configuration. Raises: UserError for a file that is missing or no mapping."""
         try:
-            config = yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
+            config = yaml.load(self.config_file.read_text(encoding="utf-8"), Loader=SafeLoader)
         except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
             raise UserError(f"{self.config_file}: {error}. Run the sweep command again: it writes the file.") from error
         if not isinstance(config, dict):
@@ -119,7 +91,7 @@ class TrialFolder:
     def status(self) -> TrialStatus:
         """Where the trial stands: like `written_status`, but a running trial whose worker is gone is lost."""
         status = self.written_status()
-        if status.status == "running" and not self.is_locked():
+        if status.status == "running" and not self.is_held():
             status = self.written_status()  # it may have ended between the two looks
             if status.status == "running":
                 status.status, status.message = "lost", f"its worker is gone (stage {status.stage}, step {status.step})"
@@ -130,12 +102,18 @@ class TrialFolder:
         status.updated_at = time.time()
         write_atomically(self.status_file, json.dumps(asdict(status)))
 
-    def is_locked(self) -> bool:
-        """True while a worker of this trial lives."""
-        if not self.lock_file.exists():
-            return False
-        with exclusive_lock(self.lock_file) as got:
-            return not got
+    def lease(self) -> Lease:
+        """The right to work on this trial."""
+        return Lease(self.lock_file, self.beat_file)
+
+    def is_held(self) -> bool:
+        """True while a worker of this trial lives, here or (by its heartbeat) on another machine."""
+        if self.lock_file.exists():
+            with exclusive_lock(self.lock_file) as got:
+                if not got:
+                    return True
+        beat = last_beat(self.beat_file)
+        return beat is not None and beat.is_elsewhere and beat.is_fresh
 
     def record(self) -> Record | None:
         """The record, or None if there is none. Raises: UserError for one that is damaged or newer than this code."""
@@ -158,13 +136,48 @@ class TrialFolder:
         """Replaces `record.json`."""
         write_atomically(self.record_file, record.model_dump_json(indent=1))
 
+    def record_stamp(self) -> str:
+        """Size and time of the record file, "" if there is none: whether it is the one that somebody spoke of."""
+        try:
+            found = self.record_file.stat()
+        except OSError:
+            return ""
+        return f"{found.st_size}:{found.st_mtime_ns}"
+
+    def set_record_aside(self) -> None:
+        """Takes the record out of the way, to be made anew; the old one stays beside it under another name."""
+        for number in itertools.count(1):
+            aside = self.path / f"record.old-{number}.json"
+            if not aside.exists():
+                break
+        self.record_file.rename(aside)
+        self.checkpoint_file.unlink(missing_ok=True)
+
+    def note_attempt(self, **what: Any) -> None:
+        """Adds a line to `attempts.jsonl`."""
+        with open(self.attempts_file, "a", encoding="utf-8") as file:
+            file.write(json.dumps(what) + "\n")
+
+    def attempts(self) -> list[dict[str, Any]]:
+        """All workers that ever began, oldest first; `ended` is the status that one ended with, None if it was killed.
+
+        A line that a dying worker left unfinished is passed over.
+        """
+        found: list[dict[str, Any]] = []
+        for line in _lines(self.attempts_file):
+            try:
+                content = json.loads(line)
+            except ValueError:
+                continue
+            if "ended" in content and found:
+                found[-1] |= content
+            elif "stage" in content:
+                found.append({"ended": None, **content})
+        return found
+
     def log_tail(self, num_lines: int = 5) -> list[str]:
         """Last lines of the log, for messages."""
-        try:
-            text = self.log_file.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return []
-        return [line for line in text.splitlines() if line.strip()][-num_lines:]
+        return [line for line in _lines(self.log_file) if line.strip()][-num_lines:]
 
     def requeue(self, *, from_scratch: bool = False) -> None:
         """Back to pending; the checkpoint is kept to go on from, unless `from_scratch`. A record is always kept."""
@@ -177,41 +190,8 @@ class TrialFolder:
         return sorted(self.path.glob(".*.tmp"))
 
 
-class Store:
-    """A run's folder: `plan.json`, `trials/`, `report/`."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        self.plan_file = path / "plan.json"
-        self.trials_folder = path / "trials"
-        self.lock_file = path / ".lock"
-
-    def trial(self, trial_id: str) -> TrialFolder:
-        """The folder of a trial, which need not exist yet."""
-        return TrialFolder(self.trials_folder / trial_id)
-
-    def trials(self) -> list[TrialFolder]:
-        """All trials that have a folder, by id."""
-        if not self.trials_folder.is_dir():
-            return []
-        return [TrialFolder(path) for path in sorted(self.trials_folder.iterdir()) if path.is_dir()]
-
-    def write_plan(self, plan: PlanFile) -> None:
-        """Replaces `plan.json`."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        text = plan.model_dump_json(indent=1)
-        if not self.plan_file.exists() or self.plan_file.read_text(encoding="utf-8") != text:
-            write_atomically(self.plan_file, text)
-
-    def plan(self) -> PlanFile:
-        """The plan of the run. Raises: UserError where there is none, or a damaged one."""
-        try:
-            return PlanFile.model_validate_json(self.plan_file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise UserError(
-                f"{self.path}: no run is there (no plan.json). Give the folder of a run, e.g. runs/window_size."
-            ) from None
-        except NotADirectoryError:
-            raise UserError(f"{self.path}: is a file. Give the folder of a run, e.g. runs/{self.path.stem}.") from None
-        except (ValidationError, UnicodeDecodeError) as error:
-            raise UserError(f"{self.plan_file}: damaged. Run the sweep command again: it writes the file.") from error
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,12 @@
+"""The files of a run: a folder with one folder for each trial. There is no other state.
+
+Every file has one writer at a time and is written aside and renamed, so a reader sees the old or the new content
+and never a part. The worker of a trial holds the trial's lease for as long as it lives, see `lease`.
+"""
+
+from harness.store.files import exclusive_lock, write_atomically, written_aside
+from harness.store.lease import Lease
+from harness.store.run import Store
+from harness.store.trial import TrialFolder, TrialStatus
+
+__all__ = ["Lease", "Store", "TrialFolder", "TrialStatus", "exclusive_lock", "write_atomically", "written_aside"]

@@ -1,0 +1,55 @@
+"""Files that are replaced at once, and locks that end with their process."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """Yields a place beside `path` to write to; at the end it is flushed to disk and renamed to `path`.
+
+    After an exception (disk full, read-only) what was written is gone and the old file is whole.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield aside
+        with open(aside, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replaces a file at once, see `written_aside`. Raises: OSError, leaving the old file whole."""
+    with written_aside(path) as aside:
+        aside.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def exclusive_lock(path: Path, patience_s: float = 0.0) -> Iterator[bool]:
+    """Yields whether this process got the lock of that file; the kernel releases it when the process ends.
+
+    `patience_s`: how long to try, in seconds.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + patience_s
+    with open(path, "a") as file:
+        while not (got := _try_lock(file.fileno())) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        yield got
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

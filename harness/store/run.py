@@ -1,0 +1,52 @@
+"""A run: a folder with a plan and one folder for each trial."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from harness.errors import UserError
+from harness.record import PlanFile
+from harness.store.files import write_atomically
+from harness.store.trial import TrialFolder
+
+
+class Store:
+    """A run's folder: `plan.json`, `trials/`, `report/`."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.plan_file = path / "plan.json"
+        self.trials_folder = path / "trials"
+        self.lock_file = path / ".lock"
+
+    def trial(self, trial_id: str) -> TrialFolder:
+        """The folder of a trial, which need not exist yet."""
+        return TrialFolder(self.trials_folder / trial_id)
+
+    def trials(self) -> list[TrialFolder]:
+        """All trials that have a folder, by id."""
+        if not self.trials_folder.is_dir():
+            return []
+        return [TrialFolder(path) for path in sorted(self.trials_folder.iterdir()) if path.is_dir()]
+
+    def write_plan(self, plan: PlanFile) -> None:
+        """Replaces `plan.json`."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        text = plan.model_dump_json(indent=1)
+        if not self.plan_file.exists() or self.plan_file.read_text(encoding="utf-8") != text:
+            write_atomically(self.plan_file, text)
+
+    def plan(self) -> PlanFile:
+        """The plan of the run. Raises: UserError where there is none, or a damaged one."""
+        try:
+            return PlanFile.model_validate_json(self.plan_file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(
+                f"{self.path}: no run is there (no plan.json). Give the folder of a run, e.g. runs/window_size."
+            ) from None
+        except NotADirectoryError:
+            raise UserError(f"{self.path}: is a file. Give the folder of a run, e.g. runs/{self.path.stem}.") from None
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise UserError(f"{self.plan_file}: damaged. Run the sweep command again: it writes the file.") from error

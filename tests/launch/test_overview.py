@@ -1,0 +1,117 @@
+"""What `status`, `watch`, `retry` and `sweep --stale` make of the files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.store import Store, TrialStatus
+from tests.e2e import MINI, ROOT, harness, records, statuses, write_sweep
+
+TINY = MINI.replace("num_steps: 8", "num_steps: 2")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    done = harness("sweep", write_sweep(folder, TINY), "--no-report", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture
+def place(finished: Path, tmp_path: Path) -> Path:
+    shutil.copytree(finished, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def status_of(place: Path) -> dict[str, str]:
+    done = harness("status", "runs/mini", "--json", cwd=place)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return {line["trial_id"]: line["status"] for line in lines}
+
+
+def test_a_status_is_believed_only_with_its_own_record(place: Path) -> None:
+    first, second = sorted(records(place / "runs/mini"))
+    record = place / "runs/mini/trials" / first / "record.json"
+    record.write_text(record.read_text()[:100])
+    (place / "runs/mini/trials" / second / "record.json").unlink()
+    assert status_of(place) == {first: "invalid", second: "pending"}
+
+
+def test_a_finished_trial_is_not_read_again(place: Path) -> None:
+    store = Store(place / "runs/mini")
+    for folder in store.trials():
+        folder.record_file.write_text("no record at all")
+        folder.write_status(TrialStatus(status="done", record_stamp=folder.record_stamp()))
+    assert set(status_of(place).values()) == {"done"}
+
+
+def test_watch_ends_when_nothing_is_open(place: Path) -> None:
+    done = harness("watch", "runs/mini", "--interval", "1s", cwd=place)
+    assert (done.returncode, done.stdout) == (0, "2 done\n")
+
+
+def test_retry_start_runs_just_what_it_was_asked_for(place: Path) -> None:
+    store = Store(place / "runs/mini")
+    lost, waiting = store.trials()
+    for folder, status in ((lost, "running"), (waiting, "pending")):
+        folder.record_file.unlink()
+        folder.checkpoint_file.unlink()
+        folder.write_status(TrialStatus(status=status))
+    assert status_of(place) == {lost.trial_id: "lost", waiting.trial_id: "pending"}
+    done = harness("retry", "runs/mini", "--status", "lost,timeout", "--start", cwd=place)
+    assert status_of(place) == {lost.trial_id: "done", waiting.trial_id: "pending"}, done.stdout + done.stderr
+
+
+def test_results_of_other_code_are_told_and_repeated_on_request(place: Path, tmp_path: Path) -> None:
+    store = Store(place / "runs/mini")
+    old = records(store.path)
+    edited, same = store.trials()
+    record = json.loads(edited.record_file.read_text())
+    edited.record_file.write_text(json.dumps({**record, "code": "another"}))
+    told = harness("sweep", "mini.yaml", "--dry-run", cwd=place)
+    assert "1 of them by other code" in told.stdout
+    kept = harness("sweep", "mini.yaml", "--no-report", cwd=place)
+    assert kept.returncode == 0
+    assert records(store.path)[edited.trial_id]["code"] == "another"
+    rerun = harness("sweep", "mini.yaml", "--no-report", "--stale", "rerun", cwd=place)
+    assert rerun.returncode == 0, rerun.stdout + rerun.stderr
+    new = records(store.path)
+    assert new[edited.trial_id]["code"] == old[edited.trial_id]["code"]
+    assert new[edited.trial_id]["scores"] == old[edited.trial_id]["scores"]
+    assert new[same.trial_id] == old[same.trial_id]
+    assert json.loads((edited.path / "record.old-1.json").read_text())["code"] == "another"
+    assert statuses(store.path)[same.trial_id]["num_starts"] == 2, "train and measure, once each"
+
+
+def test_code_identity_sees_what_can_change_a_result_and_nothing_else(tmp_path: Path) -> None:
+    for folder in ("harness", "variants"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def identity(name: str = "mixing") -> str:
+        import subprocess
+        import sys
+
+        code = (
+            "from pathlib import Path; from harness.code_identity import code_identity;"
+            f"print(code_identity(Path('variants/{name}.py')))"
+        )
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    def edit(name: str) -> None:
+        (tmp_path / name).write_text((tmp_path / name).read_text() + "\n# edited\n")
+
+    before = identity()
+    for harmless in ("harness/cli/sweep.py", "harness/launch/local.py", "variants/joint.py"):
+        edit(harmless)
+        assert identity() == before
+    for harmful in ("harness/train/loop.py", "harness/nn/attention.py", "variants/mixing.py"):
+        edit(harmful)
+        assert identity() != before
+        before = identity()
