@@ -13,7 +13,8 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Protocol
@@ -28,6 +29,7 @@ from harness.sweep.launch_config import LaunchConfig
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 20.0  # between the request to stop and SIGKILL
 LOCKED_RETRY_SECONDS = 1.0
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 
 
 @dataclass
@@ -70,6 +72,7 @@ class LocalPool:
         self.watcher = watcher
         self.num_workers = num_workers or launch.num_workers
         self.cores = num_cores()
+        self.alone = True  # nothing but this pool is at work on the machine
         self.running: list[Running] = []
         self.stopping = False
         self._gpus: list[int] | None = None
@@ -82,7 +85,8 @@ class LocalPool:
         if any(task.device == "cuda" for task in tasks) and not self._free_gpus():
             raise UserError("train.device: cuda given, but torch sees no CUDA device here; cpu or auto is possible")
         deadline = None if time_budget_s is None else time.monotonic() + time_budget_s
-        before = {number: signal.signal(number, self._ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self._ask_to_stop) for number in STOP_SIGNALS}
+        mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2})  # now that it has a handler
         try:
             to_train = [task for task in tasks if task.stage == "train"]
             trained = self._drain(to_train, deadline, alone=False)
@@ -90,6 +94,7 @@ class LocalPool:
             self._drain(to_measure, deadline, alone=True)
         finally:
             self._kill_rest()
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             for number, handler in before.items():
                 signal.signal(number, handler)
         return not self.stopping
@@ -155,8 +160,8 @@ class LocalPool:
         gpu = next(iter(self._free_gpus()), None) if task.device == "cuda" else None
         environment["CUDA_VISIBLE_DEVICES"] = "" if gpu is None else _gpu_name(gpu)
         command = [sys.executable, "-m", "harness", "worker", str(task.folder.path), "--stage", task.stage]
-        command += ["--parent", str(os.getpid()), *(["--alone"] if alone else [])]
-        with open(task.folder.log_file, "ab") as log:
+        command += ["--parent", str(os.getpid()), *(["--alone"] if alone and self.alone else [])]
+        with open(task.folder.log_file, "ab") as log, held_back(signal.SIGUSR2):
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         self.running.append(Running(task, process, gpu))
         self.watcher.started(task)
@@ -207,6 +212,16 @@ class LocalPool:
             except subprocess.TimeoutExpired:
                 item.process.kill()
         self.running.clear()
+
+
+@contextmanager
+def held_back(number: signal.Signals) -> Iterator[None]:
+    """Within, a signal waits; a process that is started here keeps it waiting until it has a handler for it."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _note(folder: TrialFolder, status: TrialStatus) -> None:

@@ -16,6 +16,7 @@ class StopRequest:
         self.requested = False
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
             signal.signal(number, self._note)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2})  # launchers start us with it held back
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.requested = True

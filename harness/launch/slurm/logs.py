@@ -1,4 +1,8 @@
-"""What the files of a job say of it: its marks and its log. Standard library only."""
+"""What the files of a job say of it: its marks and its log. Standard library only.
+
+Under `<run>/jobs/TOKEN`: `started/INDEX/RESTART` (node and SLURM's id, written by the shell before Python starts),
+`ended/INDEX/RESTART` ("job CODE" by our code at its end, else "shell CODE"), `log/` (what submitit makes).
+"""
 
 from __future__ import annotations
 
@@ -17,39 +21,24 @@ def job_folder(run: Run, token: str) -> Path:
     return run.path / "jobs" / token
 
 
-def job_logs(run: Run, job: str) -> list[Path]:
-    """Log files of a job TOKEN/INDEX, oldest first; none before it started."""
+def starts(run: Run, job: str) -> dict[int, tuple[str, str]]:
+    """Restart -> (node, SLURM's id) of a job TOKEN/INDEX."""
     token, _, index = job.partition("/")
-    folder = job_folder(run, token) / "log"
-    # an array's element writes ID_INDEX_0_log.out, a job of its own ID_0_log.out; the shell before srun: the same file
-    found = [path for path in folder.glob("*_log.out") if _index_of(path) == index]
-    return sorted(found, key=lambda path: path.stat().st_mtime)
+    found = _marks(job_folder(run, token) / "started" / index)
+    return {restart: (line.split() + ["", ""])[:2] for restart, line in found.items()}  # type: ignore[misc]
 
 
-def _index_of(path: Path) -> str:
-    parts = path.name.removesuffix("_log.out").split("_")
-    return parts[1] if len(parts) == 3 else "0"
+def ends(run: Run, job: str) -> dict[int, str]:
+    """Restart -> how it ended, of those that came to their end."""
+    token, _, index = job.partition("/")
+    return _marks(job_folder(run, token) / "ended" / index)
 
 
-def job_log_tail(run: Run, job: str, num_lines: int = 5) -> list[str]:
-    """Last lines of a job's own log, for messages; empty where there is none."""
-    lines: list[str] = []
-    for path in job_logs(run, job):
-        try:
-            lines += path.read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
-            continue
-    return [line for line in lines if line.strip()][-num_lines:]
-
-
-def marks(run: Run, token: str, kind: str) -> dict[tuple[int, int], str]:
-    """(index, restart) -> first line of each mark: `started` holds the node, `ended` how it went."""
-    found: dict[tuple[int, int], str] = {}
-    for path in (job_folder(run, token) / kind).glob("*.*"):
-        index, _, restart = path.name.partition(".")
-        if index.isdecimal() and restart.isdecimal():
-            found[int(index), int(restart)] = _first_line(path)
-    return found
+def _marks(folder: Path) -> dict[int, str]:
+    try:
+        return {int(path.name): _first_line(path) for path in sorted(folder.iterdir()) if path.name.isdecimal()}
+    except OSError:
+        return {}
 
 
 def _first_line(path: Path) -> str:
@@ -60,12 +49,29 @@ def _first_line(path: Path) -> str:
     return lines[0].strip() if lines else ""
 
 
+def job_log(run: Run, job: str) -> Path | None:
+    """The log of a job TOKEN/INDEX, all its restarts in one; None before it started."""
+    begun = starts(run, job)
+    if not begun:
+        return None
+    path = job_folder(run, job.partition("/")[0]) / "log" / f"{begun[max(begun)][1]}_0_log.out"
+    return path if path.exists() else None
+
+
+def job_log_tail(run: Run, job: str, num_lines: int = 5) -> list[str]:
+    """Last lines of a job's own log, for messages; empty where there is none."""
+    path = job_log(run, job)
+    try:
+        text = "" if path is None else path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return [line for line in text.splitlines() if line.strip()][-num_lines:]
+
+
 def job_fate(run: Run, job: str) -> str:
-    """What a job's marks say: 'not started', 'started on n1', 'ended on n1 with exit code 127'."""
-    token, _, index = job.partition("/")
-    started = {key: node for key, node in marks(run, token, "started").items() if str(key[0]) == index}
-    if not started:
-        return "not started"
-    last = max(started)
-    ended = marks(run, token, "ended").get(last)
-    return f"ended on {started[last]} with exit code {ended.split()[-1]}" if ended else f"started on {started[last]}"
+    """What a job's marks say: "" (not started), 'started on n1', 'ended on n1 with exit code 127'."""
+    begun = starts(run, job)
+    if not begun:
+        return ""
+    node, ended = begun[max(begun)][0], ends(run, job).get(max(begun))
+    return f"ended on {node} with exit code {ended.split()[-1]}" if ended else f"started on {node}"

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection
 
 from harness.launch.slurm import client
-from harness.launch.slurm.logs import marks
+from harness.launch.slurm.logs import ends, starts
 from harness.launch.slurm.submission import every
 from harness.store import Store
 
@@ -21,12 +21,13 @@ def failing_nodes(store: Store, live: Collection[str]) -> list[str]:
     died: Counter[str] = Counter()
     good: set[str] = set()
     for submission in every(store):
-        started, ended = (marks(store, submission.token, kind) for kind in ("started", "ended"))
-        for (index, restart), node in started.items():
-            if ended.get((index, restart), "").startswith("job"):
-                good.add(node)
-            elif submission.job(index) not in live or (index, restart + 1) in started:
-                died[node] += 1
+        for job in map(submission.job, range(len(submission.trials))):
+            begun, ended = starts(store, job), ends(store, job)
+            for restart, (node, _) in begun.items():
+                if ended.get(restart, "").startswith("job"):
+                    good.add(node)
+                elif job not in live or restart < max(begun):
+                    died[node] += 1
     return sorted(node for node, number in died.items() if node and number >= MIN_FAILURES and node not in good)
 
 

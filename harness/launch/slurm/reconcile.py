@@ -128,7 +128,7 @@ def release(store: Store, found: Submission, trials: Sequence[str]) -> int:
 def release_one(folder: TrialFolder, token: str) -> bool:
     """Puts one trial back to pending. A job that starts later sees that the trial is not its own any more."""
     status = folder.written_status()
-    if token_of(status.job) != token or folder.is_locked():
+    if token_of(status.job) != token or folder.is_held():
         return False
     status.status, status.job, status.message = "pending", "", ""
     folder.write_status(status)

@@ -13,7 +13,8 @@ from harness.launch.todo import Task
 from harness.sweep.launch_config import LaunchConfig, Resources, minutes
 from harness.sweep.overrides import resources_of
 
-MARK = '"${SLURM_ARRAY_TASK_ID:-0}.${SLURM_RESTART_COUNT:-0}"'
+INDEX, RESTART = "${SLURM_ARRAY_TASK_ID:-0}", "${SLURM_RESTART_COUNT:-0}"
+SLURM_ID = "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,10 @@ def sbatch_parameters(
 
 def setup_lines(launch: LaunchConfig, folder: Path, code: Path) -> list[str]:
     """The shell's part before Python starts: it notes the node, so that a node without Python can be told."""
-    started = shlex.quote(str(folder / "started"))
+    started, ended = (f"{shlex.quote(str(folder / kind))}/{INDEX}" for kind in ("started", "ended"))
     return [
-        f'echo "${{SLURMD_NODENAME:-$(hostname)}}" > {started}/{MARK}',
+        f"mkdir -p {started} {ended}",
+        f'echo "${{SLURMD_NODENAME:-$(hostname)}} {SLURM_ID}" > {started}/{RESTART}',
         *launch.setup,
         f"export PYTHONPATH={shlex.quote(str(code))}${{PYTHONPATH:+:$PYTHONPATH}}",
     ]
@@ -107,7 +109,7 @@ def setup_lines(launch: LaunchConfig, folder: Path, code: Path) -> list[str]:
 
 def teardown_lines(folder: Path) -> list[str]:
     """The shell's part at the end: how Python ended, unless Python said so itself; the job's exit code stays."""
-    ended = f"{shlex.quote(str(folder / 'ended'))}/{MARK}"
+    ended = f"{shlex.quote(str(folder / 'ended'))}/{INDEX}/{RESTART}"
     return ["harness_code=$?", f'[ -e {ended} ] || echo "shell $harness_code" > {ended}', "exit $harness_code"]
 
 
