@@ -36,7 +36,9 @@ def run(parsed: argparse.Namespace) -> int:
     chosen: list[TrialFolder] = [store.trial(trial) for trial in select_planned(store.plan(), parsed.only)]
     with exclusive_lock(store.lock_file) as got:
         if not got:
-            raise UserError(f"{store.path}: a sweep command is at work in this folder. Wait for it, or end it (Ctrl-C).")
+            raise UserError(
+                f"{store.path}: a sweep command is at work in this folder. Wait for it, or end it (Ctrl-C)."
+            )
         for line in settle_intents(store):
             print(line)
         return _tell(cancel(store, chosen, parsed.wait))

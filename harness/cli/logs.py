@@ -31,7 +31,9 @@ def run(parsed: argparse.Namespace) -> int:
     store = Store(parsed.run)
     found = select_planned(store.plan(), [parsed.trial])
     if len(found) > 1:
-        raise UserError(f"{parsed.trial}: {len(found)} trials fit. Give the beginning of one id: {', '.join(found[:8])}")
+        raise UserError(
+            f"{parsed.trial}: {len(found)} trials fit. Give the beginning of one id: {', '.join(found[:8])}"
+        )
     folder = store.trial(found[0])
     job = folder.written_status().job
     if job:

@@ -28,8 +28,8 @@ def submit_sweep(parsed: argparse.Namespace, plan: Plan, store: Store, todo: Tod
     _tell(store, todo, outcome)
     if outcome.unknown:
         raise UserError(
-            f"{outcome.unknown} trials have a job of which SLURM says nothing ({outcome.problem}). They are left alone; "
-            f"run the same command again once squeue answers."
+            f"{outcome.unknown} trials have a job of which SLURM says nothing ({outcome.problem}). They are left "
+            f"alone; run the same command again once squeue answers."
         )
     return 0
 

@@ -38,9 +38,7 @@ def select_planned(plan: PlanFile, conditions: Sequence[str]) -> list[str]:
     Raises: UserError for a condition that no trial satisfies, with what is there.
     """
     rows = [(row, seed, trial) for row in plan.rows for seed, trial in row.trials.items()]
-    planned = [
-        PlannedTrial(trial, row.row_id, int(seed), {}, row.label, "") for row, seed, trial in rows
-    ]
+    planned = [PlannedTrial(trial, row.row_id, int(seed), {}, row.label, "") for row, seed, trial in rows]
     values = {row.row_id: row.values for row in plan.rows}
     for condition in conditions:
         kept = [trial for trial in planned if _holds(trial, condition, values[trial.row_id])]

@@ -14,6 +14,7 @@ Name = Annotated[str, Field(pattern=r"^[^\s'\"\\]+$")]
 Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]*[MGT]$")]
 Duration = Annotated[str, Field(pattern=r"^([0-9]{1,3}-)?[0-9]{1,3}:[0-5][0-9]:[0-5][0-9]$")]
 
+
 class Resources(StrictConfig):
     """What a SLURM job asks for. Null: the cluster's default, or what the trials need."""
 

@@ -147,7 +147,9 @@ def same_value(value: Any, wanted: Any) -> bool:
     """Whether a resolved value is the wanted one; a named block may be given by its name or by some of its fields."""
     if isinstance(value, Mapping):
         fields = {"name": wanted} if isinstance(wanted, str) else wanted
-        return isinstance(fields, dict) and all(same_value(value.get(key, ABSENT), item) for key, item in fields.items())
+        return isinstance(fields, dict) and all(
+            same_value(value.get(key, ABSENT), item) for key, item in fields.items()
+        )
     if isinstance(value, bool) or isinstance(wanted, bool):
         return value is wanted
     return bool(value == wanted)

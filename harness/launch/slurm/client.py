@@ -42,7 +42,8 @@ def ask(*command: str, timeout_s: float = TIMEOUT_SECONDS) -> Answer:
     """Runs a command; one that is missing, fails or hangs is an answer with a problem."""
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, env=clean_environment(), check=False
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, env=clean_environment(),
+            check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return Answer("", f"{command[0]} did not answer within {timeout_s:g} s")

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -47,19 +48,16 @@ class Entry:
 
         if _child is not None:
             _send(signal.SIGUSR2)
-            try:  # not wait(): this may run inside a poll of the same child, which holds its lock
+            # not wait(): this may run inside a poll of the same child, which holds its lock or has just reaped it
+            with suppress(ChildProcessError):
                 os.waitid(os.P_PID, _child.pid, os.WEXITED | os.WNOWAIT)
-            except ChildProcessError:
-                pass  # the poll got it already
         return DelayedSubmission(self)
 
 
 def _send(number: int) -> None:
     if _child is not None:
-        try:
+        with suppress(ProcessLookupError):
             os.kill(_child.pid, number)
-        except ProcessLookupError:
-            return
 
 
 def _pass_on(number: int, frame: FrameType | None) -> None:

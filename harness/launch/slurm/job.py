@@ -53,7 +53,8 @@ def _is_ours(folder: TrialFolder, job: str) -> bool:
     """A job runs a trial only as long as the trial names the job: it may have been cancelled or submitted anew."""
     named = folder.written_status().job
     if named != job:
-        print(f"{folder.trial_id}: left alone, {f'job {named} has it now' if named else 'it was taken back'}", flush=True)
+        reason = f"job {named} has it now" if named else "it was taken back"
+        print(f"{folder.trial_id}: left alone, {reason}", flush=True)
     return named == job
 
 

@@ -25,7 +25,8 @@ def starts(run: Run, job: str) -> dict[int, tuple[str, str]]:
     """Restart -> (node, SLURM's id) of a job TOKEN/INDEX."""
     token, _, index = job.partition("/")
     found = _marks(job_folder(run, token) / "started" / index)
-    return {restart: (line.split() + ["", ""])[:2] for restart, line in found.items()}  # type: ignore[misc]
+    words = {restart: [*line.split(), "", ""] for restart, line in found.items()}
+    return {restart: (first, second) for restart, (first, second, *_) in words.items()}
 
 
 def ends(run: Run, job: str) -> dict[int, str]:

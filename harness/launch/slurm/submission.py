@@ -69,7 +69,9 @@ def read(folder: Path) -> Submission:
         return Submission.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValidationError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: cannot be used ({reason}). Cancel its jobs with scancel and remove {folder}.") from error
+        raise UserError(
+            f"{path}: cannot be used ({reason}). Cancel its jobs with scancel and remove {folder}."
+        ) from error
 
 
 def find(store: Store, token: str) -> Submission | None:

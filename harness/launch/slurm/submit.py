@@ -54,7 +54,9 @@ def submit(plan: Plan, store: Store, tasks: Sequence[Task], variant_dirs: Sequen
     if not found.free:
         return outcome
     if shutil.which("sbatch") is None or shutil.which("srun") is None:
-        raise UserError("no sbatch and srun here: this is no machine of a SLURM cluster. Use --launch local, or log in.")
+        raise UserError(
+            "no sbatch and srun here: this is no machine of a SLURM cluster. Use --launch local, or log in."
+        )
     code = snapshot.take(store.path.resolve(), variant_dirs)
     prepare(Todo(found.free), plan, code.variant_dirs)
     exclude = excludable(failing_nodes(store, queue.live))
@@ -71,7 +73,9 @@ def check_folder(run: Path) -> None:
     bad = sorted({character for character in path if character in "\n\r\t\"'\\%" or not character.isprintable()})
     if bad:
         shown = ", ".join(repr(character) for character in bad)
-        raise UserError(f"{path!r}: SLURM cannot write to a folder with {shown} in its name. Choose another with --runs.")
+        raise UserError(
+            f"{path!r}: SLURM cannot write to a folder with {shown} in its name. Choose another with --runs."
+        )
 
 
 def _submit_all(
@@ -142,7 +146,9 @@ def _after_failure(store: Store, noted: Submission, error: Exception) -> None:
         return
     reason = " ".join(str(error).split()) or type(error).__name__
     if noted.state == "abandoned":
-        raise UserError(f"sbatch did not take the job: {reason}. Its trials are pending again; the same command goes on.")
+        raise UserError(
+            f"sbatch did not take the job: {reason}. Its trials are pending again; the same command goes on."
+        )
     raise UserError(f"sbatch: {reason}. {line}. Run the same command again once squeue answers: it finds out.")
 
 
