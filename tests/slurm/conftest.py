@@ -38,3 +38,12 @@ def cluster(running_cluster: Cluster) -> Iterator[Cluster]:
 def user(cluster: Cluster, tmp_path: Path) -> User:
     """Somebody who works on the cluster, in an empty folder."""
     return User(cluster, tmp_path)
+
+
+@pytest.fixture
+def held(cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster with a closed partition: it takes jobs and starts none."""
+    cluster.run("scontrol", "update", "PartitionName=low", "State=DOWN")
+    yield cluster
+    cluster.run("scancel", "--user", str(os.getuid()), check=False)
+    cluster.run("scontrol", "update", "PartitionName=low", "State=UP")

@@ -71,6 +71,10 @@ class User:
         path.write_text(f"#!/bin/bash\n{script}\n", encoding="utf-8")
         path.chmod(0o755)
 
+    def queued_jobs(self) -> list[str]:
+        """TOKEN/INDEX that the trials name, sorted; "" for a trial without a job."""
+        return sorted(item["job"] for item in statuses(self.run).values())
+
     def states(self) -> list[str]:
         """What the status files say."""
         return sorted(item["status"] for item in statuses(self.run).values())
