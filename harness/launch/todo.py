@@ -12,7 +12,7 @@ from typing import Any
 from harness.code_identity import code_identity
 from harness.record import FINAL_STATUSES
 from harness.registry import variant_file
-from harness.store import Store, TrialFolder
+from harness.store import Store, TrialFolder, side_by_side
 from harness.sweep.plan import Plan, PlannedTrial
 
 
@@ -132,6 +132,9 @@ def prepare(todo: Todo, plan: Plan, variant_dirs: Sequence[Path]) -> None:
         "checkpoint_every_steps": plan.launch.checkpoint_every_steps,
         "memory_limit_mib": plan.launch.memory_limit_mib,
     }
-    for task in todo.tasks:
+
+    def write(task: Task) -> None:
         launch = {**extra, "data_identity": task.trial.data_identity}
         task.folder.create({"trial": task.trial.config, "launch": launch})
+
+    side_by_side(write, todo.tasks)

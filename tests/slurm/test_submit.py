@@ -115,7 +115,7 @@ def test_a_submitter_killed_around_sbatch_submits_nothing_twice(user: User, when
 )
 def test_sbatch_that_fails_or_prints_nonsense(user: User, script: str, submitted: bool) -> None:
     user.program("sbatch", script.replace("{sbatch}", str(REAL["sbatch"])))
-    done = user.harness("sweep", user.write())
+    done = user.here("sweep", user.write())
     assert len(user.cluster.queue()) == 2 * submitted
     assert user.states() == (["queued", "queued"] if submitted else ["pending", "pending"])
     assert done.returncode == (0 if submitted else 2), done.stderr
@@ -128,11 +128,11 @@ def test_sbatch_that_fails_or_prints_nonsense(user: User, script: str, submitted
 
 def test_without_squeue_nothing_that_has_a_job_is_submitted(user: User) -> None:
     user.ok("sweep", user.write(), "--only", "variant.temporal_window=0")
-    for broken in ("exit 1", "echo slurm_load_jobs garbage"):
+    for number, broken in enumerate(("exit 1", "echo slurm_load_jobs garbage"), start=1):
         user.program("squeue", broken)
-        done = user.harness("sweep", "mini.yaml")
+        done = user.here("sweep", "mini.yaml")
         assert done.returncode == 2
-        assert "1 trials have a job of which SLURM says nothing" in done.stderr
+        assert f"{number} trials have a job of which SLURM says nothing" in done.stderr  # the other was submitted
     (user.bin / "squeue").unlink()
     assert len(user.cluster.queue()) == 2
     assert "0 trials submitted, 2 at work" in user.ok("sweep", "mini.yaml")
@@ -141,7 +141,7 @@ def test_without_squeue_nothing_that_has_a_job_is_submitted(user: User) -> None:
 def test_a_submission_that_nobody_can_ask_about_is_found_out_later(user: User) -> None:
     user.program("sbatch", f'{REAL["sbatch"]} "$@" > /dev/null; exit 1')
     user.program("squeue", "exit 1")
-    done = user.harness("sweep", user.write())
+    done = user.here("sweep", user.write())
     assert done.returncode == 2
     assert "once squeue answers" in done.stderr
     for name in ("sbatch", "squeue"):
@@ -175,7 +175,7 @@ def test_what_the_sweep_no_longer_asks_for_is_listed_and_cancelled_if_wanted(use
 
 @pytest.mark.parametrize("name", ["with 'quote", 'with "double', "line\nbreak", "per%cent", "back\\slash"])
 def test_folders_that_slurm_cannot_carry_are_refused(user: User, name: str) -> None:
-    done = user.harness("sweep", user.write(), "--runs", name)
+    done = user.here("sweep", user.write(), "--runs", name)
     assert done.returncode == 2
     assert "SLURM cannot write to a folder with" in done.stderr
     assert user.cluster.queue() == []
@@ -183,7 +183,7 @@ def test_folders_that_slurm_cannot_carry_are_refused(user: User, name: str) -> N
 
 
 def test_options_of_the_local_pool_are_refused(user: User) -> None:
-    done = user.harness("sweep", user.write(), "--jobs", "2")
+    done = user.here("sweep", user.write(), "--jobs", "2")
     assert (done.returncode, "launch.array_parallelism" in done.stderr) == (2, True)
 
 

@@ -11,7 +11,7 @@ from harness.launch.slurm.entry import Entry
 from harness.launch.slurm.logs import job_folder
 from harness.launch.slurm.submission import Submission
 from harness.launch.todo import Task
-from harness.store import Store, TrialFolder, TrialStatus
+from harness.store import Store, TrialFolder, TrialStatus, side_by_side
 
 NO_LIMIT = 10**6  # of submitit's own restarts: we count them
 
@@ -105,24 +105,32 @@ def complete_pickles(store: Store, found: Submission) -> None:
 
 def assign(store: Store, found: Submission) -> None:
     """Notes in every trial of a submission which job has it. Before sbatch: the worker may be quicker than we."""
-    for index, trials in enumerate(found.trials):
-        for trial in trials:
-            folder = store.trial(trial)
-            status = folder.written_status()
-            folder.write_status(
-                TrialStatus(
-                    status="queued", job=found.job(index), num_starts=status.num_starts,
-                    step=status.step, num_steps=status.num_steps, loss=status.loss,
-                )
-            )  # fmt: skip
+    side_by_side(
+        lambda item: _assign_one(store.trial(item[0]), item[1]),
+        [(trial, found.job(index)) for index, trials in enumerate(found.trials) for trial in trials],
+    )
+
+
+def _assign_one(folder: TrialFolder, job: str) -> None:
+    status = folder.written_status()
+    folder.write_status(
+        TrialStatus(
+            status="queued", job=job, num_starts=status.num_starts, step=status.step, num_steps=status.num_steps,
+            loss=status.loss,
+        )
+    )  # fmt: skip
 
 
 def release(store: Store, found: Submission, trials: Sequence[str]) -> int:
     """Takes trials away from a submission's jobs, if they still have them and are not at work; returns how many."""
-    number = 0
-    for trial in trials:
-        number += release_one(store.trial(trial), found.token)
-    return number
+    released: list[str] = []
+
+    def one(trial: str) -> None:
+        if release_one(store.trial(trial), found.token):
+            released.append(trial)
+
+    side_by_side(one, trials)
+    return len(released)
 
 
 def release_one(folder: TrialFolder, token: str) -> bool:
