@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from harness.store import Store
 
 NUM_LOG_LINES = 3
+NUM_JOB_LINES = 6  # srun has the last word in it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +62,7 @@ def _words_of_job(store: Store, job: str) -> list[str]:
     fate = job_fate(store, job)
     if not fate.startswith("ended"):
         return []
-    return [f"its job {fate}; the sweep command submits it again", *job_log_tail(store, job, NUM_LOG_LINES)]
+    return [f"its job {fate}; the sweep command submits it again", *job_log_tail(store, job, NUM_JOB_LINES)]
 
 
 def _as_json(standing: Standing) -> dict[str, object]:

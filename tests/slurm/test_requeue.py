@@ -2,25 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from pathlib import Path
-
-import pytest
-
-from tests.e2e import harness, scores, statuses
+from tests.e2e import scores, statuses
 from tests.slurm.cluster import eventually
 from tests.slurm.user import LONG, User
-
-
-@pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """What the long trial finds when the local pool runs it in one go."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    (folder / "mini.yaml").write_text(LONG, encoding="utf-8")
-    done = harness("sweep", "mini.yaml", "--launch", "local", "--no-report", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return scores(folder / "runs" / "mini")
 
 
 def attempts(user: User) -> list[str]:

@@ -19,7 +19,7 @@ from tests.slurm.cluster import Cluster, eventually
 TINY = MINI.replace("launch: {", "launch: {where: slurm, time: 00:05:00, signal_delay_s: 60, ")
 #: one trial that trains until it is stopped, unless it is let go on to `num_steps`
 LONG = (
-    TINY.replace("num_steps: 8", "num_steps: 1500")
+    TINY.replace("num_steps: 8", "num_steps: 900")
     .replace("checkpoint_every_steps: 4", "checkpoint_every_steps: 50")
     .replace("[0, 1]}", "[1]}")
     .replace("baseline: {variant.temporal_window: 0}", "")

@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.launch.slurm import client, entry
 from harness.launch.todo import Task
 from harness.sweep.launch_config import LaunchConfig, Resources, minutes
 from harness.sweep.overrides import resources_of
 
 INDEX, RESTART = "${SLURM_ARRAY_TASK_ID:-0}", "${SLURM_RESTART_COUNT:-0}"
+ENTRY = entry.__name__
 SLURM_ID = "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
 
 
@@ -114,8 +116,10 @@ def teardown_lines(folder: Path) -> list[str]:
 
 
 def python_command() -> str:
-    """What starts Python in a job, see `harness.launch.slurm.entry`."""
-    return f"{shlex.quote(sys.executable)} -P -m harness.launch.slurm.entry"
+    """What starts Python in a job, see `harness.launch.slurm.entry`. Where `env` can hold the signal back, it does so
+    some milliseconds earlier than Python could."""
+    early = client.ask("env", "--block-signal=USR2", "true")
+    return f"{'' if early.problem else 'env --block-signal=USR2 '}{shlex.quote(sys.executable)} -P -m {ENTRY}"
 
 
 def summary(array: JobArray) -> str:
