@@ -8,7 +8,7 @@ SWEEP ?= sweeps/window_size.yaml
 # threads of a trial are a field of its configuration; this is for everything else
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint check clean schema campaign-selftest campaign-memory
+.PHONY: demo test lint check clean schema campaign-selftest campaign-memory campaign-slurm
 
 demo: $(VENV)/.installed
 	$(RUN) -m harness sweep $(SWEEP)
@@ -27,6 +27,10 @@ check: $(VENV)/.installed
 # A/A test of the timing protocol: its false-positive rate over 100 comparisons (about an hour on two quiet cores)
 campaign-selftest: $(VENV)/.installed
 	$(RUN) -m harness selftest --runs 100
+
+# what takes SLURM minutes: real time limits, signals at every moment of a job, on a cluster of its own
+campaign-slurm: $(VENV)/.installed-test
+	$(RUN) -m pytest tests/slurm -m campaign
 
 # predicted against measured peak memory of every variant at sizes with at least 1 GiB of activations
 campaign-memory: $(VENV)/.installed-test

@@ -1,8 +1,8 @@
 """A bounded pool of worker processes on this machine.
 
-Training runs side by side, each trial with the threads of its configuration and never more threads than cores (two
-workers with two threads each on two cores are 8x slower than one after the other), or one trial per GPU. Timing
-comes after all training, one trial at a time.
+Training runs side by side, each trial with the threads and processes of its configuration and never more threads than
+cores (two workers with two threads each on two cores are 8x slower than one after the other), or with a GPU for each
+process. Timing comes after all training, one trial at a time.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Protocol
@@ -25,11 +24,11 @@ from harness.launch.todo import Task
 from harness.record import FINAL_STATUSES
 from harness.store import TrialFolder, TrialStatus
 from harness.sweep.launch_config import LaunchConfig
+from harness.worker.signals import STOP_SIGNALS, blocked_stop_signals
 
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 20.0  # between the request to stop and SIGKILL
 LOCKED_RETRY_SECONDS = 1.0
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 
 
 @dataclass
@@ -38,7 +37,7 @@ class Running:
 
     task: Task
     process: subprocess.Popen[bytes]
-    gpu: int | None
+    gpus: tuple[int, ...]
     started: float = field(default_factory=time.monotonic)
     stop_asked: float | None = None
     overdue: bool = False
@@ -82,11 +81,10 @@ class LocalPool:
 
         Raises: UserError for trials that want a GPU where there is none.
         """
-        if any(task.device == "cuda" for task in tasks) and not self._free_gpus():
-            raise UserError("train.device: cuda given, but torch sees no CUDA device here; cpu or auto is possible")
+        self._check_gpus(max((task.num_processes for task in tasks if task.device == "cuda"), default=0))
         deadline = None if time_budget_s is None else time.monotonic() + time_budget_s
         before = {number: signal.signal(number, self._ask_to_stop) for number in STOP_SIGNALS}
-        mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2})  # now that it has a handler
+        mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # now that they have a handler
         try:
             to_train = [task for task in tasks if task.stage == "train"]
             trained = self._drain(to_train, deadline, alone=False)
@@ -98,6 +96,14 @@ class LocalPool:
             for number, handler in before.items():
                 signal.signal(number, handler)
         return not self.stopping
+
+    def _check_gpus(self, wanted: int) -> None:
+        """Whether the trial with the most processes on GPUs gets as many."""
+        have = len(self._free_gpus()) if wanted else 0
+        if wanted and not have:
+            raise UserError("train.device: cuda given, but torch sees no CUDA device here; cpu or auto is possible")
+        if wanted > have:
+            raise UserError(f"train.num_processes: {wanted} given, each with a GPU; torch sees {have} here")
 
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
         if not self.stopping:
@@ -137,13 +143,13 @@ class LocalPool:
         if alone or (self.num_workers and len(self.running) >= self.num_workers):
             return False
         if task.device == "cuda":
-            return bool(self._free_gpus())
-        return sum(item.task.num_threads for item in self.running) + task.num_threads <= self.cores
+            return len(self._free_gpus()) >= task.num_processes
+        return sum(_num_cores(item.task) for item in self.running) + _num_cores(task) <= self.cores
 
     def _free_gpus(self) -> list[int]:
         if self._gpus is None:
             self._gpus = visible_gpus()
-        taken = {item.gpu for item in self.running}
+        taken = {gpu for item in self.running for gpu in item.gpus}
         return [gpu for gpu in self._gpus if gpu not in taken]
 
     def _try_start(self, task: Task, alone: bool) -> None:
@@ -157,13 +163,13 @@ class LocalPool:
         environment = dict(os.environ)
         environment |= {name: str(task.num_threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         environment["PYTHONUNBUFFERED"] = "1"
-        gpu = next(iter(self._free_gpus()), None) if task.device == "cuda" else None
-        environment["CUDA_VISIBLE_DEVICES"] = "" if gpu is None else _gpu_name(gpu)
+        gpus = tuple(self._free_gpus()[: task.num_processes]) if task.device == "cuda" else ()
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(_gpu_name(gpu) for gpu in gpus)
         command = [sys.executable, "-m", "harness", "worker", str(task.folder.path), "--stage", task.stage]
         command += ["--parent", str(os.getpid()), *(["--alone"] if alone and self.alone else [])]
-        with open(task.folder.log_file, "ab") as log, held_back(signal.SIGUSR2):
+        with open(task.folder.log_file, "ab") as log, blocked_stop_signals():
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
-        self.running.append(Running(task, process, gpu))
+        self.running.append(Running(task, process, gpus))
         self.watcher.started(task)
 
     def _settle(self, item: Running) -> bool:
@@ -214,14 +220,9 @@ class LocalPool:
         self.running.clear()
 
 
-@contextmanager
-def held_back(number: signal.Signals) -> Iterator[None]:
-    """Within, a signal waits; a process that is started here keeps it waiting until it has a handler for it."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+def _num_cores(task: Task) -> int:
+    """Cores that a task keeps busy."""
+    return task.num_threads * task.num_processes
 
 
 def _note(folder: TrialFolder, status: TrialStatus) -> None:

@@ -25,6 +25,7 @@ class Task:
     stage: str
     num_threads: int
     device: str
+    num_processes: int = 1
 
 
 @dataclass(frozen=True)
@@ -100,14 +101,16 @@ def find_todo(
         elif status in FINAL_STATUSES:
             todo.failed[trial.trial_id] = f"{status}: {message}"
         else:
-            todo.tasks.append(_task(trial, folder))
+            todo.tasks.append(task_of(trial, folder))
     return todo
 
 
-def _task(trial: PlannedTrial, folder: TrialFolder) -> Task:
+def task_of(trial: PlannedTrial, folder: TrialFolder) -> Task:
+    """The stage of an open trial that its files ask for."""
     train = trial.config["train"]
     stage = "train" if not folder.record_file.exists() else "measure"
-    return Task(trial, folder, stage, train["num_threads"], train["device"])
+    num_processes = train["num_processes"] if stage == "train" else 1  # measuring is for rank 0 alone
+    return Task(trial, folder, stage, train["num_threads"], train["device"], num_processes)
 
 
 def code_of_trials(variant_dirs: Sequence[Path]) -> Callable[[PlannedTrial], str]:

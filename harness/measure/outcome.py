@@ -15,6 +15,7 @@ def verdict(error: BaseException) -> tuple[str, str]:
     """(status, message) of a failure, in the words of `harness.record.STATUSES`."""
     import torch
 
+    from harness.train.distributed import RankFailed
     from harness.train.loop import NonFiniteLoss
 
     message = f"{type(error).__name__}: {error}".splitlines()[0] if str(error) else type(error).__name__
@@ -22,6 +23,8 @@ def verdict(error: BaseException) -> tuple[str, str]:
         return "invalid", str(error)
     if isinstance(error, NonFiniteLoss):
         return "nan", str(error)
+    if isinstance(error, RankFailed):
+        return error.status, str(error)
     refused = isinstance(error, (RuntimeError, OSError)) and any(words in str(error) for words in _REFUSALS)
     if refused or isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return "oom", message

@@ -93,7 +93,13 @@ def _position_problems(model: ModelConfig, dim: int) -> Iterator[Problem]:
 
 
 def train_problems(train: TrainConfig) -> Iterator[Problem]:
-    """Settings that the chosen optimizer would ignore or refuse."""
+    """Settings that the chosen optimizer would ignore or refuse, and shares of a batch that are not equal."""
+    if train.batch_size % train.num_processes:
+        yield Problem(
+            ("train.num_processes", "train.batch_size"),
+            f"{train.num_processes} processes cannot take equal shares of a batch of {train.batch_size}; "
+            f"numbers that can: {divisors(train.batch_size)}",
+        )
     owners = {"momentum": "sgd", "nesterov": "sgd", "betas": "adamw"}
     for field, owner in owners.items():
         default = TrainConfig.model_fields[field].default

@@ -31,15 +31,19 @@ def check_resources(launch: LaunchConfig, node: Node, configs: Sequence[Mapping[
     for index, override in enumerate(launch.overrides):
         for field, wanted in override.where.items():
             _check_condition(field, wanted, node, ("overrides", index, "where", field), configs, faults)
-    for threads in {config["train"]["num_threads"] for config in configs}:
+    for threads in {_num_threads(config) for config in configs}:
         for place, part in _parts(launch):
             if part.cpus is not None and part.cpus < threads and _concerns(part, threads, configs):
-                message = f"{part.cpus} CPUs for a trial with train.num_threads={threads}; at least as many as threads"
+                message = f"{part.cpus} CPUs for trials with {threads} threads (train.num_threads times num_processes)"
                 faults.add(nearest(node, (*place, "cpus"))[0].mark, dotted(("launch", *place, "cpus")), message)
     for place, part in _parts(launch):
         if part.time is not None and 60 * minutes(part.time) <= launch.signal_delay_s:
             message = f"not longer than launch.signal_delay_s={launch.signal_delay_s}; no time is left to train"
             faults.add(nearest(node, (*place, "time"))[0].mark, dotted(("launch", *place, "time")), message)
+
+
+def _num_threads(config: Mapping[str, Any]) -> int:
+    return int(config["train"]["num_threads"] * config["train"]["num_processes"])
 
 
 def _parts(launch: LaunchConfig) -> list[tuple[Path, Resources]]:
@@ -50,7 +54,7 @@ def _parts(launch: LaunchConfig) -> list[tuple[Path, Resources]]:
 def _concerns(part: Resources, threads: int, configs: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a trial with that many threads takes its CPUs from this part."""
     where = part.where if isinstance(part, Override) else {}
-    return any(config["train"]["num_threads"] == threads and fits(where, config) for config in configs)
+    return any(_num_threads(config) == threads and fits(where, config) for config in configs)
 
 
 def _check_condition(

@@ -160,6 +160,15 @@ class TrainConfig(StrictConfig):
     )
     device: Literal["cpu", "cuda", "auto"] = Field("auto", description="auto: cuda where there is one")
     num_threads: Positive = Field(1, description="CPU threads of the trial; part of its identity (bits)")
+    num_processes: Positive = Field(
+        1,
+        description="processes that share each batch, with num_threads each and a GPU each on cuda; docs/processes.md",
+    )
+
+    @property
+    def batch_size_per_process(self) -> int:
+        """Clips of a step that one process sees."""
+        return self.batch_size // self.num_processes
 
 
 class MeasureConfig(StrictConfig):

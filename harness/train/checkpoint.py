@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -12,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from harness.store import written_aside
+from harness.train.distributed import ALONE, Group
 
 
 @dataclass
@@ -24,37 +27,67 @@ class Progress:
     num_resumes: int = 0
 
 
-def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-    """Writes model, optimizer, random state and progress."""
+def save(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, group: Group = ALONE
+) -> None:
+    """Writes model, optimizer, random states of all ranks and progress; called by all ranks, rank 0 writes."""
+    states = group.gather(_random_state())
+    if group.rank:
+        return
     tensors: dict[str, Tensor] = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items() if isinstance(value, Tensor)}
-    tensors["random.cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    for rank, state in enumerate(states):
+        tensors |= {_random_name(kind, rank): value for kind, value in state.items()}
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with written_aside(path) as aside:
         save_file(tensors, str(aside), metadata={"progress": json.dumps(asdict(progress))})
 
 
-def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress | None:
-    """Restores what `save` wrote and returns the progress; None, with nothing changed, for no or a damaged file."""
+def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, group: Group = ALONE) -> Progress | None:
+    """Restores what `save` wrote and returns the progress; None, with nothing changed, for no or a damaged file.
+
+    Rank 0 reads, so that all ranks go on from the same file.
+    """
+    content = group.from_first(lambda: _read(path))
+    if content is None:
+        return None
+    progress, tensors = content
+    model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
+    optimizer.load_state_dict(_optimizer_state(optimizer, tensors))
+    _set_random_state(tensors, group.rank)
+    curve = [(int(step), float(loss)) for step, loss in progress["loss_curve"]]
+    return Progress(progress["step"], curve, progress["duration_s"], progress["num_resumes"] + 1)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """(progress, tensors) of a file; None for no or a damaged one."""
     try:
         with safe_open(str(path), framework="pt") as file:
             progress = json.loads(file.metadata()["progress"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            return progress, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except FileNotFoundError:
         return None
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         print(f"{path.name} is damaged ({error}): training starts from the beginning", flush=True)
         return None
-    model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
-    optimizer.load_state_dict(_optimizer_state(optimizer, tensors))
-    torch.set_rng_state(tensors["random.cpu"])
-    if torch.cuda.is_available() and "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"])
-    curve = [(int(step), float(loss)) for step, loss in progress["loss_curve"]]
-    return Progress(progress["step"], curve, progress["duration_s"], progress["num_resumes"] + 1)
+
+
+def _random_name(kind: str, rank: int) -> str:
+    """Rank 0's states have the names that those of a single process have."""
+    return f"random.{kind}.{rank}" if rank else f"random.{kind}"
+
+
+def _random_state() -> dict[str, Tensor]:
+    """Of this process, by kind of device."""
+    state = {"cpu": torch.get_rng_state()}
+    return state | {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else state
+
+
+def _set_random_state(tensors: Mapping[str, Tensor], rank: int) -> None:
+    torch.set_rng_state(tensors[_random_name("cpu", rank)])
+    if torch.cuda.is_available() and _random_name("cuda", rank) in tensors:
+        torch.cuda.set_rng_state(tensors[_random_name("cuda", rank)])
 
 
 def _optimizer_state(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> dict[str, object]:

@@ -20,16 +20,16 @@ TOP_K = 5
 def evaluate(model: nn.Module, source: ClipSource, config: TrainConfig) -> dict[str, Score]:
     """Scores of every label. The class probabilities of a clip's views are averaged (softmax, then mean).
 
-    No forward pass is larger than a training step's: at most `config.batch_size` views, where the views of one clip
-    may fall into several passes. A data set with the labels verb and noun also gets `action`, the pair, as in
-    EPIC-Kitchens.
+    No forward pass is larger than a training step's: at most a process's share of `config.batch_size` views, where the
+    views of one clip may fall into several passes. A data set with the labels verb and noun also gets `action`, the
+    pair, as in EPIC-Kitchens.
 
     Raises:
         NonFiniteLoss: a probability is NaN or infinite; ranks would take that for an answer.
     """
     model.eval()
     hits: dict[str, list[Tensor]] = {}
-    clips_at_once = max(1, config.batch_size // source.num_views)
+    clips_at_once = max(1, config.batch_size_per_process // source.num_views)
     for first in range(0, len(source), clips_at_once):
         last = min(first + clips_at_once, len(source))
         batch = source.views(np.arange(first, last))
@@ -47,7 +47,7 @@ def _probabilities(model: nn.Module, clips: Tensor, config: TrainConfig) -> dict
     """Mean softmax over the views: clips (N, V, T, C, H, W) -> (N, classes) for each label."""
     device = next(model.parameters()).device
     of_views: dict[str, list[Tensor]] = {}
-    for views in clips.flatten(0, 1).split(config.batch_size):
+    for views in clips.flatten(0, 1).split(config.batch_size_per_process):
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"):
             logits: Mapping[str, Tensor] = model(views.to(device))
         for label, scores in logits.items():

@@ -1,4 +1,4 @@
-"""The training loop: the same bits for the same configuration, seed and thread count, interrupted or not."""
+"""The training loop: the same bits for the same configuration, seed, threads and processes, interrupted or not."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from harness.data import Batch, ClipSource
 from harness.sweep.schema import TrainConfig
 from harness.train import checkpoint
 from harness.train.checkpoint import Progress
+from harness.train.distributed import ALONE, Group
 from harness.train.optimizer import build_optimizer, learning_rate
 
 LOG_EVERY = 10  # steps between looks at the loss: a look waits for the device
@@ -28,11 +29,16 @@ class NonFiniteLoss(Exception):
     """The loss became NaN or infinite."""
 
 
-def batches(source: ClipSource, config: TrainConfig, seed: int, first_step: int) -> Iterator[Batch]:
-    """Training batches from a step on. Each epoch is a permutation of its own, drawn from (seed, epoch)."""
+def batches(
+    source: ClipSource, config: TrainConfig, seed: int, first_step: int, group: Group = ALONE
+) -> Iterator[Batch]:
+    """Training batches from a step on, or this rank's share of them.
+
+    Each epoch is a permutation of its own, drawn from (seed, epoch); ranks take their shares of the same batches.
+    """
     size = len(source)
     for step in range(first_step, config.num_steps):
-        places = np.arange(step * config.batch_size, (step + 1) * config.batch_size)
+        places = np.arange(step * config.batch_size, (step + 1) * config.batch_size)[group.share(config.batch_size)]
         parts = [
             source.train_batch(_permutation(seed, epoch, size)[places[places // size == epoch] % size], draw=int(epoch))
             for epoch in np.unique(places // size)
@@ -53,8 +59,13 @@ def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
 
 
 def loss_of(logits: Mapping[str, Tensor], labels: Mapping[str, Tensor], smoothing: float = 0.0) -> Tensor:
-    """Sum over the labels of the mean cross-entropy."""
-    terms = [F.cross_entropy(logits[name].float(), labels[name], label_smoothing=smoothing) for name in logits]
+    """Sum over the labels of the mean cross-entropy, in float32 at least."""
+    terms = [
+        F.cross_entropy(
+            scores.to(torch.promote_types(scores.dtype, torch.float32)), labels[name], label_smoothing=smoothing
+        )
+        for name, scores in logits.items()
+    ]
     return torch.stack(terms).sum()
 
 
@@ -81,43 +92,44 @@ def train(
     checkpoint_every: int,
     on_progress: Callable[[Progress], None],
     should_stop: Callable[[], bool],
+    group: Group = ALONE,
 ) -> Progress:
-    """Trains to the last step, from the checkpoint if there is one.
+    """Trains to the last step, from the checkpoint if there is one. All ranks of a group call it alike.
 
     Raises:
-        NonFiniteLoss: naming the step.
-        Interrupted: `should_stop` said so; a checkpoint is written first.
+        NonFiniteLoss: naming the step; on all ranks.
+        Interrupted: `should_stop` said so on any rank; a checkpoint is written first.
     """
     optimizer = build_optimizer(model, config)
-    progress = checkpoint.load(checkpoint_file, model, optimizer) or Progress()
-    model.train()
+    progress = checkpoint.load(checkpoint_file, model, optimizer, group) or Progress()
+    forward = group.wrap(model).train()
     pending: list[Tensor] = []
     start = time.perf_counter() - progress.duration_s
-    for batch in batches(source, config, seed, progress.step):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(config, progress.step)
-        pending.append(training_step(model, optimizer, batch, config))
+    for batch in batches(source, config, seed, progress.step, group):
+        for parameters in optimizer.param_groups:
+            parameters["lr"] = learning_rate(config, progress.step)
+        pending.append(training_step(forward, optimizer, batch, config))
         progress.step += 1
         last = progress.step == config.num_steps
         if progress.step % LOG_EVERY == 0 or last:
             progress.duration_s = time.perf_counter() - start
-            _look(pending, progress)
+            _look(pending, progress, group)
             on_progress(progress)
-        stop = should_stop()
+        stop = group.any(should_stop())
         if progress.step % checkpoint_every == 0 or last or stop:
             # a checkpoint between two looks would lose the losses since the last one: look first
             if pending:
-                _look(pending, progress)
+                _look(pending, progress, group)
             progress.duration_s = time.perf_counter() - start
-            checkpoint.save(checkpoint_file, model, optimizer, progress)
+            checkpoint.save(checkpoint_file, model, optimizer, progress, group)
         if stop and not last:
             raise Interrupted
     return progress
 
 
-def _look(pending: list[Tensor], progress: Progress) -> None:
+def _look(pending: list[Tensor], progress: Progress, group: Group) -> None:
     """Checks the losses since the last look and puts the latest on the curve."""
-    losses = torch.stack(pending).tolist()
+    losses = group.mean(torch.stack(pending)).tolist()
     first = progress.step - len(losses)
     for index, loss in enumerate(losses):
         if not np.isfinite(loss):

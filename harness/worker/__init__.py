@@ -1,11 +1,13 @@
 """One trial in its own process: trains, evaluates, counts, and writes the record; in a second stage, measures time.
 
 Started by every launcher as `python -m harness worker FOLDER --stage train|measure`. Nothing but the folder is
-handed over. The exit code tells the launcher whether to look at the trial again, see `exit_codes`.
+handed over. The exit code tells the launcher whether to look at the trial again, see `exit_codes`. A trial of several
+processes has this one as its rank 0; the others, told apart by `--rank`, train with it and write nothing.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -18,12 +20,27 @@ from harness.worker.signals import StopRequest, end_with_parent
 __all__ = ["EXIT_DONE", "EXIT_FAILED", "EXIT_LOCKED", "EXIT_PREEMPTED", "Stage", "run"]
 
 
-def run(path: Path, stage: Stage, *, alone: bool = False, parent: int | None = None) -> int:
-    """Runs one stage of a trial; returns the exit code. `alone`: the launcher keeps the machine quiet meanwhile."""
+def run(
+    path: Path,
+    stage: Stage,
+    *,
+    alone: bool = False,
+    parent: int | None = None,
+    rank: int | None = None,
+    rendezvous: Path | None = None,
+) -> int:
+    """Runs one stage of a trial; returns the exit code.
+
+    `alone`: the launcher keeps the machine quiet meanwhile. `rank`: which of the trial's processes this is, where
+    all of them are started from outside and meet in the file `rendezvous`; None: the first, which starts the others.
+    """
     stop = StopRequest()  # before torch is imported: a signal in those seconds must not kill the worker
     if parent is not None:
-        end_with_parent(parent)
+        # another rank than the first may wait in a kernel, deaf to a request, and has nothing to save
+        end_with_parent(parent, signal.SIGKILL if rank else signal.SIGTERM)
     folder = TrialFolder(path)
+    if rank and rendezvous is not None:
+        return _follow(folder, stage, rank, rendezvous, stop)
     lease = folder.lease()
     with lease.held() as got:
         if not got:
@@ -36,7 +53,7 @@ def run(path: Path, stage: Stage, *, alone: bool = False, parent: int | None = N
             from harness.worker import stages
 
             if stage == "train":
-                return stages.train_stage(folder, reporter, stop)
+                return stages.train_stage(folder, reporter, stop, rendezvous)
             return stages.measure_stage(folder, reporter, alone)
         except LeaseLost as error:
             print(error, file=sys.stderr)
@@ -47,3 +64,15 @@ def run(path: Path, stage: Stage, *, alone: bool = False, parent: int | None = N
 
             reporter.end(*verdict(error))
             return EXIT_FAILED
+
+
+def _follow(folder: TrialFolder, stage: Stage, rank: int, rendezvous: Path, stop: StopRequest) -> int:
+    """Another rank than the first: no lock, no status, no files."""
+    try:
+        from harness.worker import stages
+
+        return stages.follow(folder, rank, rendezvous, stop) if stage == "train" else EXIT_DONE
+    except BaseException:  # the boundary of the process: rank 0 is told by then, and this is for the log
+        print(f"rank {rank}:", file=sys.stderr)
+        traceback.print_exc()
+        return EXIT_FAILED

@@ -6,7 +6,11 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
 
 
 class StopRequest:
@@ -14,9 +18,9 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.requested = False
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
+        for number in STOP_SIGNALS:
             signal.signal(number, self._note)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2})  # launchers start us with it held back
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # who started us may have kept them back until now
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
@@ -25,10 +29,20 @@ class StopRequest:
         return self.requested
 
 
-def end_with_parent(parent: int) -> None:
-    """Asks the kernel for a SIGTERM when the launcher dies, so that no worker outlives it unseen (Linux)."""
+@contextmanager
+def blocked_stop_signals() -> Iterator[None]:
+    """Keeps requests to stop back meanwhile; a process started here inherits that until it makes a `StopRequest`."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_with_parent(parent: int, number: int = signal.SIGTERM) -> None:
+    """Asks the kernel for a signal when the launcher dies, so that no worker outlives it unseen (Linux)."""
     set_parent_death_signal = 1  # PR_SET_PDEATHSIG
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(set_parent_death_signal, number)
     if os.getppid() != parent:  # it died before we asked
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)

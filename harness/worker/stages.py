@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
 from harness.store import TrialFolder
+from harness.worker import ranks
 from harness.worker.exit_codes import EXIT_DONE, EXIT_PREEMPTED
 from harness.worker.reporter import Reporter
 from harness.worker.signals import StopRequest
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from harness.record import Costs, Record
     from harness.sweep.schema import TrialConfig
     from harness.train.checkpoint import Progress
+    from harness.train.distributed import Group
 
 MAX_CURVE_POINTS = 500
 
@@ -67,23 +70,52 @@ def _build(trial: TrialConfig, launch: dict[str, Any]) -> tuple[VideoTransformer
     return model.to(trial.train.device), sources  # type: ignore[return-value]
 
 
-def train_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest) -> int:
-    """Trains, evaluates and writes the record without timings."""
+def _train(
+    folder: TrialFolder, group: Group, on_progress: Callable[[Progress], None], stop: StopRequest
+) -> tuple[VideoTransformer, dict[str, ClipSource], Progress]:
+    """What all ranks of a trial do alike: they build, and train together. Raises: Interrupted."""
+    from harness.train.loop import train
+
+    trial, launch = _config(folder)
+    model, sources = _build(trial, launch)
+    group.seed(trial.seed)
+    progress = train(
+        model, sources["train"], trial.train, trial.seed, folder.checkpoint_file,
+        launch["checkpoint_every_steps"], on_progress, stop, group,
+    )  # fmt: skip
+    return model, sources, progress
+
+
+def follow(folder: TrialFolder, rank: int, rendezvous: Path, stop: StopRequest) -> int:
+    """Trains as another rank than the first: nothing is written, evaluated or measured."""
+    from harness.train.loop import Interrupted
+
+    if folder.record() is not None:
+        return EXIT_DONE
+    trial, _ = _config(folder)
+    ranks.check_rank(rank, trial)
+    try:
+        with ranks.following(trial, rank, rendezvous) as group:
+            _train(folder, group, lambda progress: None, stop)
+    except Interrupted:
+        return EXIT_PREEMPTED
+    return EXIT_DONE
+
+
+def train_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, rendezvous: Path | None = None) -> int:
+    """Trains, evaluates and writes the record without timings. `rendezvous`: see `harness.worker.run`."""
     from harness.measure.planned import planned_costs
     from harness.train.evaluate import evaluate
-    from harness.train.loop import Interrupted, train
+    from harness.train.loop import Interrupted
 
     if folder.record() is not None:
         reporter.end("queued", "trained; to be measured")
         return EXIT_DONE
     trial, launch = _config(folder)
     reporter.status.num_steps = trial.train.num_steps
-    model, sources = _build(trial, launch)
     try:
-        progress = train(
-            model, sources["train"], trial.train, trial.seed, folder.checkpoint_file,
-            launch["checkpoint_every_steps"], reporter.on_progress, stop,
-        )  # fmt: skip
+        with ranks.leading(folder, trial, rendezvous, reporter.end) as group:
+            model, sources, progress = _train(folder, group, reporter.on_progress, stop)
     except Interrupted:
         reporter.end("preempted", f"stopped on request at step {reporter.status.step}")
         return EXIT_PREEMPTED

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from harness.errors import UserError
 from harness.launch import local
 from harness.launch.local import LocalPool, Running
 from harness.launch.todo import Task
@@ -15,16 +16,19 @@ from harness.store import TrialFolder
 from harness.sweep.launch_config import LaunchConfig
 
 
-def task(num_threads: int = 1, device: str = "cpu", stage: str = "train") -> Task:
-    return Task(SimpleNamespace(trial_id="x"), TrialFolder(Path("x")), stage, num_threads, device)  # type: ignore[arg-type]
+def task(num_threads: int = 1, device: str = "cpu", stage: str = "train", num_processes: int = 1) -> Task:
+    trial: Any = SimpleNamespace(trial_id="x")
+    return Task(trial, TrialFolder(Path("x")), stage, num_threads, device, num_processes)
 
 
-def pool(cores: int, running: list[Task], num_workers: int | None = None, gpus: list[int] | None = None) -> LocalPool:
+def pool(
+    cores: int, running: list[Task], num_workers: int | None = None, gpus: list[tuple[int, ...]] | None = None
+) -> LocalPool:
     made = LocalPool(LaunchConfig(), watcher=None, num_workers=num_workers)  # type: ignore[arg-type]
     made.cores = cores
     process: Any = None
     made.running = [
-        Running(item, process, gpu) for item, gpu in zip(running, gpus or [None] * len(running), strict=True)
+        Running(item, process, taken) for item, taken in zip(running, gpus or [()] * len(running), strict=True)
     ]
     return made
 
@@ -55,10 +59,21 @@ def test_timing_runs_alone() -> None:
 
 def test_one_trial_per_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "visible_gpus", lambda: [0, 1])
-    one_runs = pool(64, [task(device="cuda")], gpus=[0])
+    one_runs = pool(64, [task(device="cuda")], gpus=[(0,)])
     assert one_runs._free_gpus() == [1]
     assert one_runs._fits(task(device="cuda"), alone=False)
-    assert not pool(64, [task(device="cuda")] * 2, gpus=[0, 1])._fits(task(device="cuda"), alone=False)
+    assert not pool(64, [task(device="cuda")] * 2, gpus=[(0,), (1,)])._fits(task(device="cuda"), alone=False)
+
+
+def test_each_process_of_a_trial_gets_cores_and_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pool(5, [task(num_processes=3)])._fits(task(num_threads=2), alone=False)
+    assert not pool(4, [task(num_processes=3)])._fits(task(num_threads=2), alone=False)
+    monkeypatch.setattr(local, "visible_gpus", lambda: [0, 1, 2])
+    pair = task(device="cuda", num_processes=2)
+    assert pool(1, [task(device="cuda")], gpus=[(1,)])._fits(pair, alone=False)
+    assert not pool(1, [pair], gpus=[(0, 1)])._fits(pair, alone=False)
+    with pytest.raises(UserError, match="4 given, each with a GPU; torch sees 3"):
+        pool(1, []).run([task(device="cuda", num_processes=4)])
 
 
 def test_workers_are_given_gpus_that_the_launcher_may_use(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,20 @@ def test_long_sweeps_are_split_and_the_cap_holds_over_all_arrays(user: User) -> 
     assert len(user.cluster.queue()) == 110
 
 
+def test_the_cap_holds_over_submissions_too(user: User) -> None:
+    cap = ("--set", "launch.array_parallelism=2")
+    user.ok("sweep", user.write(TINY.replace("seeds: 1", "seeds: 4")), "--only", "seed=0", *cap)
+    [first] = {job["ArrayJobId"] for job in shown(user.cluster)}
+    user.ok("sweep", "mini.yaml", "--only", "seed=1", *cap)
+    waiting = [job for job in shown(user.cluster) if job["ArrayJobId"] != first]
+    assert all(f"afterany:{first}" in job["Dependency"] for job in waiting)
+    user.ok("cancel", "runs/mini")
+    user.ok("sweep", "mini.yaml", "--only", "seed=2", "--only", "variant.temporal_window=0", *cap)
+    user.ok("sweep", "mini.yaml", "--only", "seed=3", *cap)  # one is there already: room for one more
+    [array] = [job for job in shown(user.cluster) if "ArrayTaskThrottle" in job]
+    assert (array["ArrayTaskThrottle"], array["Dependency"]) == ("1", "(null)")
+
+
 def test_a_second_command_submits_nothing_twice_and_cancel_gives_all_back(user: User) -> None:
     first = user.ok("sweep", user.write())
     assert "2 trials submitted" in first
@@ -151,7 +165,12 @@ def test_a_submission_that_nobody_can_ask_about_is_found_out_later(user: User) -
 
 
 def test_the_environment_of_an_enclosing_job_is_not_handed_on(user: User) -> None:
-    inherited = {"SLURM_JOB_ID": "7", "SLURM_CPU_BIND": "mask_cpu:0x1", "SLURM_MEM_PER_CPU": "1", "SUBMITIT_EXECUTOR": "x"}
+    inherited = {
+        "SLURM_JOB_ID": "7",
+        "SLURM_CPU_BIND": "mask_cpu:0x1",
+        "SLURM_MEM_PER_CPU": "1",
+        "SUBMITIT_EXECUTOR": "x",
+    }
     user.environment |= inherited | {"CUDA_VISIBLE_DEVICES": "0", "MY_DATA": "kept"}
     user.program("sbatch", f'env > {user.folder}/seen; {REAL["sbatch"]} "$@"')
     user.ok("sweep", user.write())

@@ -62,6 +62,7 @@ CASES: dict[str, tuple[str | bytes, str, str]] = {
     "momentum of adamw": (HEAD + "train: {momentum: 0.5}\n", "4:19", "adamw has no momentum"),
     "betas of sgd": (HEAD + "train: {optimizer: sgd, betas: [0.8, 0.9]}\n", "4:32", "sgd has no betas"),
     "nesterov without momentum": (HEAD + "train: {optimizer: sgd, momentum: 0}\n", "4:35", "nesterov needs"),
+    "shares of a batch": (HEAD + "train: {batch_size: 10, num_processes: 4}\n", "4:40", "that can: 1, 2, 5, 10"),
     "window": (
         "question: q\ndata: moving_shapes\nvariant: {name: window, reach: 13}\n",
         "3:32",

@@ -11,7 +11,7 @@ from harness.launch.local import LocalPool
 from harness.launch.progress import PlainLines
 from harness.launch.slurm import submission
 from harness.launch.slurm.submission import Submission
-from harness.launch.todo import Task, state_of
+from harness.launch.todo import Task, state_of, task_of
 from harness.record import FINAL_STATUSES, OPEN_STATUSES
 from harness.store import Store, TrialFolder, exclusive_lock
 from harness.sweep.launch_config import LaunchConfig
@@ -37,7 +37,7 @@ def _run(store: Store, noted: Submission, index: int, restart: int) -> int:
         print("this submission was given up: its trials belong to another one", flush=True)
         return EXIT_DONE
     own = [store.trial(trial) for trial in noted.trials[index] if _is_ours(store.trial(trial), noted.job(index))]
-    tasks = [task for folder in own if (task := task_of(folder, noted.labels[folder.trial_id])) is not None]
+    tasks = [task for folder in own if (task := _task(folder, noted.labels[folder.trial_id])) is not None]
     if restart > noted.max_restarts:
         return _give_up(tasks, noted.max_restarts)
     pool = LocalPool(_launch(noted), PlainLines(tasks))
@@ -58,7 +58,7 @@ def _is_ours(folder: TrialFolder, job: str) -> bool:
     return named == job
 
 
-def task_of(folder: TrialFolder, label: str) -> Task | None:
+def _task(folder: TrialFolder, label: str) -> Task | None:
     """The stage that a trial's files ask for; None where nothing is left to do, or the files cannot be used."""
     try:
         status, message = state_of(folder)
@@ -71,8 +71,7 @@ def task_of(folder: TrialFolder, label: str) -> Task | None:
         print(f"{folder.trial_id}: {status} {message}".rstrip(), flush=True)
         return None
     trial = PlannedTrial(folder.trial_id, "", config["seed"], config, label.rpartition(", seed ")[0], identity)
-    stage = "measure" if folder.record_file.exists() else "train"
-    return Task(trial, folder, stage, config["train"]["num_threads"], config["train"]["device"])
+    return task_of(trial, folder)
 
 
 def _give_up(tasks: list[Task], max_restarts: int) -> int:

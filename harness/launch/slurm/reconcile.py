@@ -33,9 +33,9 @@ class Sorted:
     unknown: list[Task]
 
 
-def ask_queue(store: Store, tokens: Collection[str]) -> Queue:
-    """Which jobs of these submissions SLURM still has."""
-    known = {found.name: found for token in sorted(tokens) if (found := submission.find(store, token))}
+def ask_queue(store: Store) -> Queue:
+    """Which jobs of this run SLURM still has."""
+    known = {found.name: found for found in submission.every(store) if found.state != "abandoned"}
     lines, problem = client.queue(list(known))
     return Queue({known[line.name].job(line.index) for line in lines if line.name in known}, problem)
 
@@ -46,9 +46,9 @@ def token_of(job: str) -> str:
 
 
 def sort_tasks(store: Store, tasks: Sequence[Task]) -> tuple[Sorted, Queue]:
-    """Sorts open tasks by the files and, only for those that have a job, by what squeue says."""
+    """Sorts open tasks by the files and, for those that have a job, by what squeue says."""
     statuses = [task.folder.status() for task in tasks]
-    queue = ask_queue(store, {token_of(status.job) for status in statuses if status.job})
+    queue = ask_queue(store)
     found = Sorted([], [], [])
     for task, status in zip(tasks, statuses, strict=True):
         if status.status == "running" or status.job in queue.live:

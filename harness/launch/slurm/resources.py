@@ -48,8 +48,9 @@ def arrays(tasks: Sequence[Task], launch: LaunchConfig, max_size: int) -> list[J
 def _filled(asked: Resources, task: Task) -> Resources:
     """The same with what the trials need where nothing is said."""
     pack = asked.pack or 1
-    gpus = asked.gpus if asked.gpus is not None else pack * (task.device == "cuda")
-    return asked.model_copy(update={"pack": pack, "gpus": gpus, "cpus": asked.cpus or pack * task.num_threads})
+    gpus = pack * task.num_processes * (task.device == "cuda") if asked.gpus is None else asked.gpus
+    cpus = asked.cpus or pack * task.num_processes * task.num_threads
+    return asked.model_copy(update={"pack": pack, "gpus": gpus, "cpus": cpus})
 
 
 def _chunks(items: Sequence[Any], size: int) -> Iterator[list[Any]]:

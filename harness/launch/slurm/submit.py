@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,12 +59,21 @@ def submit(plan: Plan, store: Store, tasks: Sequence[Task], variant_dirs: Sequen
         )
     code = snapshot.take(store.path.resolve(), variant_dirs)
     prepare(Todo(found.free), plan, code.variant_dirs)
-    exclude = excludable(failing_nodes(store, queue.live))
+    exclude = [] if queue.problem else excludable(failing_nodes(store, queue.live))
     if exclude:
         say(f"not on {', '.join(exclude)}: every job there died ({store.path / 'jobs'} says when)")
     made = arrays(found.free, plan.launch, client.max_array_size())
-    _submit_all(plan, store, capped(made, plan.launch.array_parallelism), code.path, exclude, outcome, say)
+    cap, first = _room(store, plan.launch.array_parallelism, queue.live)
+    _submit_all(plan, store, capped(made, cap), code.path, exclude, first, outcome, say)
     return outcome
+
+
+def _room(store: Store, cap: int | None, live: Collection[str]) -> tuple[int | None, str]:
+    """(jobs that may run beside those of earlier submissions, what has to end first where there is no room)."""
+    if cap is None or len(live) < cap:
+        return (None if cap is None else cap - len(live)), ""
+    found = (submission.find(store, token) for token in sorted({reconcile.token_of(job) for job in live}))
+    return cap, ":".join(noted.job_id for noted in found if noted is not None and noted.job_id)
 
 
 def check_folder(run: Path) -> None:
@@ -79,11 +88,18 @@ def check_folder(run: Path) -> None:
 
 
 def _submit_all(
-    plan: Plan, store: Store, made: Sequence[JobArray], code: Path, exclude: Sequence[str], outcome: Outcome, say: Say
+    plan: Plan,
+    store: Store,
+    made: Sequence[JobArray],
+    code: Path,
+    exclude: Sequence[str],
+    first: str,
+    outcome: Outcome,
+    say: Say,
 ) -> None:
     for number, array in enumerate(made):
         noted = _note(plan, store, array, code)
-        before = None if array.after is None else outcome.job_ids[number - array.after]
+        before = first if array.after is None else outcome.job_ids[number - array.after]
         _hand_over(store, noted, array, plan.launch, exclude, before)
         outcome.job_ids.append(noted.job_id)
         trials = sum(len(job) for job in array.jobs)
@@ -112,12 +128,12 @@ def _note(plan: Plan, store: Store, array: JobArray, code: Path) -> Submission:
 
 
 def _hand_over(
-    store: Store, noted: Submission, array: JobArray, launch: LaunchConfig, exclude: Sequence[str], before: str | None
+    store: Store, noted: Submission, array: JobArray, launch: LaunchConfig, exclude: Sequence[str], before: str
 ) -> None:
     """Calls sbatch, and notes what came of it. Raises: UserError where SLURM did not take it, or nobody can tell."""
     folder = (store.path / "jobs" / noted.token).resolve()
     parameters = sbatch_parameters(array, launch, noted.name, folder, Path(noted.code), exclude)
-    if before is not None:
+    if before:
         parameters["dependency"] = f"afterany:{before}"
     try:
         noted.job_id = _sbatch(folder, parameters, len(noted.trials))

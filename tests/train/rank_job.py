@@ -1,0 +1,102 @@
+"""One rank of a group that trains a list of small trials: `python -m tests.train.rank_job RANK SIZE FOLDER`.
+
+The jobs are read from FOLDER/jobs.json; rank 0 writes what came out to FOLDER/SIZE.pt.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.data import data_identity
+from harness.sweep.schema import TrialConfig
+from harness.train.checkpoint import Progress
+from harness.train.distributed import Group, joined, open_store
+from harness.train.loop import Interrupted, NonFiniteLoss, train
+from harness.worker import stages
+from tests.e2e import ROOT, environment
+
+BASE: dict[str, Any] = {
+    "data": {"name": "moving_shapes", "task": "motion", "num_train": 50},
+    "model": {"embed_dim": 16, "depth": 2, "num_heads": 2, "num_frames": 4, "crop_size": 12},
+    "variant": {"name": "mixing"},
+    "readout": {"name": "mean_frames"},
+    "train": {"num_steps": 12, "batch_size": 8, "device": "cpu"},
+    "seed": 3,
+}
+
+
+def trial(changes: dict[str, Any]) -> TrialConfig:
+    """The base with changes by dotted name; a block itself may be given too."""
+    blocks: dict[str, Any] = json.loads(json.dumps(BASE))
+    for path, value in changes.items():
+        block, _, key = path.partition(".")
+        blocks[block] = {**blocks[block], key: value} if key else value
+    return TrialConfig(**blocks)
+
+
+def run(job: dict[str, Any], group: Group, checkpoint: Path) -> dict[str, Any]:
+    """Trains one job; `stop`: (rank, step) at which this rank alone asks to stop. Weights, losses, and what ended it."""
+    config = trial(job["changes"])
+    model, sources = stages._build(config, {"variant_dirs": [], "data_identity": data_identity(config.data)})
+    group.seed(config.seed)
+    model = model.double() if job.get("double") else model
+    steps = [0]
+
+    def stop() -> bool:
+        steps[0] += 1
+        return job.get("stop") == [group.rank, steps[0]]
+
+    progress, ended = Progress(), "done"
+    try:
+        progress = train(
+            model, sources["train"], config.train, config.seed, checkpoint, 1000, lambda _: None, stop, group
+        )
+    except (Interrupted, NonFiniteLoss) as error:
+        ended = f"{type(error).__name__} {error}".strip()
+    dead = [name for name, parameter in model.named_parameters() if parameter.grad is None]
+    weights = {name: value.detach().clone() for name, value in model.named_parameters()}
+    return {"weights": weights, "losses": progress.loss_curve, "ended": ended, "dead": dead}
+
+
+def run_all(group: Group, folder: Path) -> dict[str, Any]:
+    """Every job by name, but in a group those that are for `only` another size. Each rank has a checkpoint file of its own name, so that the files say who wrote."""
+    jobs = json.loads((folder / "jobs.json").read_text())
+    return {
+        name: run(job, group, folder / f"{group.size}.{job.get('file', name)}.{group.rank}")
+        for name, job in jobs.items()
+        if group.size in (1, job.get("only", group.size))
+    }
+
+
+def run_group(folder: Path, size: int) -> dict[str, Any]:
+    """Starts `size` processes for the jobs of the folder; what rank 0 found."""
+    command = [sys.executable, "-m", "tests.train.rank_job"]
+    ranks = [
+        subprocess.Popen([*command, str(rank), str(size), str(folder)], cwd=ROOT, env=environment())
+        for rank in range(size)
+    ]
+    try:
+        assert [rank.wait(timeout=120) for rank in ranks] == [0] * size
+    finally:
+        for rank in ranks:
+            rank.kill()
+    return torch.load(folder / f"{size}.pt")  # type: ignore[no-any-return]
+
+
+def main(rank: int, size: int, folder: Path) -> None:
+    with joined(open_store(folder / f"{size}.rendezvous", size), rank, size, "cpu") as group:
+        results = run_all(group, folder)
+        results["draws"] = group.gather(torch.rand(4).tolist())
+    if rank == 0:
+        torch.save(results, folder / f"{size}.pt")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

@@ -1,0 +1,181 @@
+"""The processes of one trial, started as a user or a launcher does: stopped, killed and failing at any of them.
+
+About 70 s on two cores, most of it the start of processes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import worker
+from harness.data import data_identity
+from harness.store import TrialFolder
+from harness.worker import ranks
+from tests.e2e import ROOT, command, environment
+from tests.train.rank_job import trial
+
+STEPS = 400
+DROPPED = {"model.dropout": 0.2, "model.drop_path": 0.2, "data.num_val": 20, "data.num_test": 20}
+
+#: put into a copy of a variant's file: in its fifth forward pass, rank 1 meets with something
+PLANTED = """
+import os
+
+class Planted(Block):
+    passes = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.passes += 1
+        if self.passes == 5 and os.environ["LOCAL_RANK"] == "1":
+            {fault}
+        return super().forward(x)
+"""
+
+
+def make(path: Path, variant_dirs: tuple[Path, ...] = (), **changes: Any) -> TrialFolder:
+    """A trial of two processes."""
+    train = {"train.num_steps": STEPS, "train.num_processes": 2}
+    config = trial(DROPPED | train | {name.replace("__", "."): value for name, value in changes.items()})
+    folder = TrialFolder(path)
+    launch = {
+        "variant_dirs": [str(item) for item in variant_dirs], "checkpoint_every_steps": 10,
+        "memory_limit_mib": None, "data_identity": data_identity(config.data),
+    }  # fmt: skip
+    folder.create({"trial": config.model_dump(), "launch": launch})
+    return folder
+
+
+def start(folder: TrialFolder, *extra: str) -> subprocess.Popen[bytes]:
+    """A worker whose output goes to the trial's log."""
+    with open(folder.log_file, "ab") as log:
+        return subprocess.Popen(
+            command("worker", folder.path, "--stage", "train", *extra), cwd=ROOT, env=environment(),
+            stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+
+def ranks_alive(folder: TrialFolder, leader: int) -> list[int]:
+    """Processes of the trial other than the one that leads."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            line = (entry / "cmdline").read_bytes().decode(errors="replace") if entry.name.isdigit() else ""
+        except OSError:
+            continue
+        if str(folder.path) in line and "--rank" in line and int(entry.name) != leader:
+            found.append(int(entry.name))
+    return found
+
+
+def wait_for(true: Callable[[], Any], seconds: float = 60) -> float:
+    """Waits until something is true; returns the seconds it took."""
+    begin = time.monotonic()
+    while not true():
+        assert time.monotonic() - begin < seconds, "waited in vain"
+        time.sleep(0.02)
+    return time.monotonic() - begin
+
+
+def wait_for_steps(folder: TrialFolder, process: subprocess.Popen[bytes], steps: int) -> None:
+    """Waits until this start of the trial has taken so many steps more than it found."""
+    wait_for(lambda: folder.written_status().pid == process.pid)
+    wait_for(lambda: folder.written_status().step >= steps and process.poll() is None)
+
+
+def result(folder: TrialFolder) -> tuple[Any, ...]:
+    record = folder.record()
+    assert record is not None
+    return record.scores, record.training.final_loss, folder.written_status().status
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> TrialFolder:
+    """Trained by two workers that were started separately, as on two nodes."""
+    folder = make(tmp_path_factory.mktemp("two nodes") / "trial")
+    meeting = str(folder.path.parent / "meeting")
+    workers = [start(folder, "--rank", rank, "--rendezvous", meeting) for rank in ("1", "0")]
+    assert [each.wait(timeout=120) for each in workers] == [worker.EXIT_DONE] * 2, folder.log_tail(20)
+    return folder
+
+
+def test_a_trial_survives_a_stop_a_killed_rank_and_a_killed_leader(tmp_path: Path, undisturbed: TrialFolder) -> None:
+    folder = make(tmp_path / "trial")
+
+    stopped = start(folder)
+    wait_for_steps(folder, stopped, 20)
+    stopped.send_signal(signal.SIGUSR2)
+    assert stopped.wait(timeout=60) == worker.EXIT_PREEMPTED
+    assert folder.status().status == "preempted"
+
+    bereft = start(folder)
+    wait_for_steps(folder, bereft, 60)
+    (other,) = ranks_alive(folder, bereft.pid)
+    os.kill(other, signal.SIGKILL)
+    assert bereft.wait(timeout=20) == worker.EXIT_FAILED
+    assert folder.status().status == "killed"
+    assert "rank 1 was ended by SIGKILL" in folder.status().message
+
+    killed = start(folder)
+    wait_for_steps(folder, killed, 100)
+    killed.kill()
+    killed.wait()
+    wait_for(lambda: not ranks_alive(folder, killed.pid), seconds=10)
+    assert folder.status().status == "lost"
+
+    assert start(folder).wait(timeout=120) == worker.EXIT_DONE
+    assert result(folder) == result(undisturbed)
+    assert not ranks_alive(folder, 0)
+    assert {path.name for path in folder.path.iterdir()} == {
+        "config.yaml", "status.json", "record.json", "log.txt", "checkpoint.safetensors", ".lock",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "message"),
+    [
+        ('raise MemoryError("planted")', "oom", "rank 1: MemoryError: planted"),
+        ("os._exit(3)", "failed", "rank 1 ended with exit code 3"),
+    ],
+)
+def test_a_failing_rank_ends_the_trial_with_its_own_verdict(
+    tmp_path: Path, fault: str, status: str, message: str
+) -> None:
+    text = (ROOT / "variants/joint.py").read_text(encoding="utf-8")
+    text = text.replace("return Block(", "return Planted(") + PLANTED.format(fault=fault)
+    (tmp_path / "planted.py").write_text(text, encoding="utf-8")
+    changes = {"variant": {"name": "planted"}, "readout": {"name": "class_token"}}
+    folder = make(tmp_path / "trial", (tmp_path,), **changes)
+    process = start(folder)
+    wait_for(lambda: folder.written_status().pid == process.pid)
+    assert process.wait(timeout=30) == worker.EXIT_FAILED
+    assert (folder.status().status, folder.status().message.split(";")[0]) == (status, message)
+    assert not ranks_alive(folder, 0)
+    assert not list(folder.path.glob(".rendezvous*"))
+
+
+def test_a_killed_rank_on_another_node_ends_the_trial(tmp_path: Path) -> None:
+    folder = make(tmp_path / "trial")
+    leader, other = (start(folder, "--rank", rank, "--rendezvous", str(tmp_path / "meeting")) for rank in "01")
+    wait_for_steps(folder, leader, 20)
+    other.kill()
+    other.wait()
+    assert leader.wait(timeout=20) == worker.EXIT_FAILED
+    assert (folder.status().status, folder.status().message) == ("failed", f"rank 0: {ranks.LOST_CONTACT}")
+
+
+def test_a_rank_that_the_trial_does_not_have_is_refused(tmp_path: Path) -> None:
+    folder = make(tmp_path / "trial")
+    process = start(folder, "--rank", "2", "--rendezvous", str(tmp_path / "meeting"))
+    assert process.wait(timeout=30) == worker.EXIT_FAILED
+    assert "--rank 2: the trial has train.num_processes 2, so ranks 0 to 1" in folder.log_tail(1)[0]
+    half = start(folder, "--rank", "0")
+    assert half.wait(timeout=30) == 2
+    assert "belong together" in folder.log_tail(1)[0]
