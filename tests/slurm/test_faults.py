@@ -13,7 +13,7 @@ import pytest
 from harness.launch.slurm import client, job
 from tests.e2e import command, statuses
 from tests.slurm.cluster import eventually
-from tests.slurm.user import LONG, TINY, User
+from tests.slurm.user import LONG, User
 
 #: a package of that name that behaves as if it were not installed
 MISSING = "raise ModuleNotFoundError(\"No module named 'torch'\")"

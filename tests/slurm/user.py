@@ -11,7 +11,6 @@ from pathlib import Path
 from unittest import mock
 
 from harness.cli import main
-
 from tests.e2e import MINI, ROOT, command, statuses
 from tests.slurm.cluster import Cluster, eventually
 
