@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from harness.nn.config import StrictConfig
 
 Positive = Annotated[int, Field(ge=1)]
-#: one word for sbatch: what would end the line or begin another option is no name of anything
-Name = Annotated[str, Field(pattern=r"^[^\s'\"\\]+$")]
-Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]*[MGT]$")]
-Duration = Annotated[str, Field(pattern=r"^([0-9]{1,3}-)?[0-9]{1,3}:[0-5][0-9]:[0-5][0-9]$")]
+
+
+def _form(pattern: str, what: str) -> AfterValidator:
+    """Text of one form; the message of a fault says which."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"{text!r} is no {what}")
+        return text
+
+    return AfterValidator(check)
+
+
+Name = Annotated[str, _form(r"[^\s'\"\\]+", "name; one word without quotes")]
+Memory = Annotated[str, _form(r"[1-9][0-9]*[MGT]", "amount of memory; a whole number with M, G or T, such as 16G")]
+Duration = Annotated[
+    str, _form(r"([0-9]{1,3}-)?[0-9]{1,3}:[0-5][0-9]:[0-5][0-9]", "duration; [DAYS-]HH:MM:SS, such as 04:00:00")
+]
 
 
 class Resources(StrictConfig):

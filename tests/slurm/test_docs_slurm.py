@@ -40,4 +40,6 @@ def test_the_example_of_a_launch_block_is_valid_and_shows_every_resource() -> No
     launch = yaml.load(block.replace("04:00:00", '"04:00:00"').replace("1-00:00:00", '"1-00:00:00"'), yaml.SafeLoader)
     config = LaunchConfig(**launch["launch"])
     assert config.overrides[1].where == {"model.num_frames": 32, "seed": 0}
-    assert {"partition", "account", "gpus", "cpus", "mem", "time", "array_parallelism", "setup"} <= launch["launch"].keys()
+    assert {"partition", "account", "gpus", "cpus", "mem", "time", "array_parallelism", "setup"} <= launch[
+        "launch"
+    ].keys()
