@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA_VERSION = 1
 
@@ -120,7 +120,6 @@ class Memory(Part):
     train_step_peak_bytes: int
     process_peak_bytes: int | None = Field(description="high-water mark of the measuring process, libraries included")
     reserved_peak_bytes: int | None = Field(None, description="what CUDA's caching allocator took from the device")
-    predicted: PredictedMemory | None = Field(None, description="the same, predicted without running")
 
 
 class Timings(Part):
@@ -145,8 +144,19 @@ class Costs(Part):
     environment: dict[str, Any] | None = Field(None, description="where memory and time were measured")
     num_frames: int | None = Field(None, description="frames of a clip")
     num_tokens: int | None = Field(None, description="patches or tubelets of a clip that enter the encoder")
+    predicted_memory: PredictedMemory | None = Field(None, description="peak memory, predicted without running")
     memory: Memory | None = None
     timings: Timings | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lift_prediction(cls, content: Any) -> Any:
+        """Records of the first days kept the prediction inside the measured memory: they stay readable."""
+        memory = content.get("memory") if isinstance(content, dict) else None
+        if not isinstance(memory, dict) or "predicted" not in memory:
+            return content
+        rest = {name: value for name, value in memory.items() if name != "predicted"}
+        return {"predicted_memory": memory["predicted"], **content, "memory": rest}
 
     @property
     def macs_per_frame(self) -> float | None:

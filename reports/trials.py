@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reports.common.quantities import dirty_faults
 from reports.records import Run
 
 if TYPE_CHECKING:
@@ -45,8 +46,11 @@ def _line(run: Run, label: str, seed: int, trial_id: str) -> dict[str, Any]:
         line["inference_peak_bytes"] = costs.memory.inference_peak_bytes
     if costs.timings:
         line |= {
-            f"{name}_ms": getattr(costs.timings, name).median_ms for name in ("latency", "inference", "train_step")
+            f"{name}_{end}": getattr(getattr(costs.timings, name), field)
+            for name in ("latency", "inference", "train_step")
+            for end, field in (("ms", "median_ms"), ("unstable", "unstable"))
         }
+        line["timing_dirty"] = "; ".join(dirty_faults(record))
     return line | _flat(record.config)
 
 

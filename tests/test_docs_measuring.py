@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from harness import units
 from harness.cli import main
+from harness.cli.target import plan_target
+from harness.measure.planned import planned_costs
 from harness.record import Costs, Part
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,4 +47,24 @@ def test_the_enumeration_reaches_nested_parts() -> None:
 @pytest.mark.parametrize("line", re.findall(r"^python -m harness (.*)$", PAGE, re.MULTILINE))
 def test_its_commands_run(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    assert main(shlex.split(line, comments=True)) == 0
+    arguments = shlex.split(line, comments=True)
+    if "model.size=B" in arguments:  # 23 rows at full depth take half a minute
+        arguments += ["--set", "model.depth=1"]
+    assert main(arguments) == 0
+
+
+@pytest.mark.parametrize("label", ["mixing", "pooled"])
+def test_the_printed_table_is_what_the_command_gives(label: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    (line,) = re.findall(r"^python -m harness cost (sweeps/schemes.yaml .*--memory)$", PAGE, re.MULTILINE)
+    settings = [word for word in shlex.split(line) if "=" in word]
+    trial = next(t for t in plan_target("sweeps/schemes.yaml", settings, []).trials if t.label == label)
+    costs = planned_costs(trial.config, memory=True)
+    memory = costs.predicted_memory
+    assert memory is not None
+    (printed,) = re.findall(rf"^{label}  .*$", PAGE, re.MULTILINE)
+    cells = re.split(r" {2,}", printed)
+    assert cells[1:3] == [units.count(costs.num_parameters), units.macs(costs.macs.macs_per_view)]
+    peaks = (memory.inference_peak_bytes, memory.train_step_peak_bytes)
+    assert cells[5:7] == [units.num_bytes(size) for size in peaks]
+    assert f"predicted peak with {memory.batch_size} clips" in PAGE

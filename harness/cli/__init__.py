@@ -21,7 +21,7 @@ _PLACE_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQ
 VERBS = {
     "sweep": "plan a sweep, run what is missing, write the report",
     "cost": "parameters and multiply-accumulates of a sweep's rows, a variant or any module, as ledgers if wanted",
-    "bench": "compare the rows of a sweep in time, with intervals",
+    "bench": "compare the rows of a sweep, or variants, in time, with intervals",
     "frontier": "the most frames, pixels, clips or neighbour frames that each row affords within a budget",
     "selftest": "compare a configuration with itself: how often does the timing protocol find a difference?",
     "scaling": "how a cost grows with frames, crop or window: exponents, and where rows change order",
@@ -80,7 +80,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("stopped", file=sys.stderr)
         return EXIT_INTERRUPTED
     except OSError as error:
-        if error.errno not in _PLACE_ERRORS or not error.filename:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)  # libraries do not say which file it was
+        if error.errno not in _PLACE_ERRORS or not (error.filename or full):
             raise
-        print(f"{error.filename}: {error.strerror}. Choose another place, or make this one usable.", file=sys.stderr)
+        print(
+            f"{error.filename or parsed.verb}: {error.strerror}. Choose another place, or make this one usable.",
+            file=sys.stderr,
+        )
         return EXIT_USER_ERROR

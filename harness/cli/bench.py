@@ -1,4 +1,4 @@
-"""`bench`: compares the rows of a sweep file, or variants, in time."""
+"""`bench`: compares the rows of a sweep file, or variants, in time and, where a meter is, in energy."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from harness import units
 from harness.cli import arguments
 from harness.cli.rows import add_rows, read_rows
+from harness.cli.target import add_targets
 
 if TYPE_CHECKING:
     from harness.launch.bench import BenchResult, BestBatchResult, RowResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    arguments.add_sweep(parser)
+    add_targets(parser)
     add_rows(parser)
     parser.add_argument("--mode", choices=["inference", "train_step"], default="inference")
     parser.add_argument(
@@ -69,9 +70,12 @@ def _print(result: BenchResult) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("row", "median", "IQR", "p95", "first call", "ratio", "95 %", "", box=None, pad_edge=False)
+    with_energy = any(row.energy_j_per_clip is not None for row in result.rows)
+    columns = ["row", "median", "IQR", "p95", "first call", "second call"]
+    columns += ["compile"] * (result.options.compile is not None) + ["energy per clip"] * with_energy
+    table = Table(*columns, "ratio", "95 %", "", box=None, pad_edge=False)
     for row in result.rows:
-        table.add_row(*cells(row, result.baseline))
+        table.add_row(*cells(row, result, with_energy))
     console = Console() if Console().is_terminal else Console(width=200)
     console.print(table, markup=False)
     for row in result.rows:
@@ -79,12 +83,15 @@ def _print(result: BenchResult) -> None:
             print(f"{row.label}: {mark}")
 
 
-def cells(row: RowResult, baseline: str) -> list[str]:
+def cells(row: RowResult, result: BenchResult, with_energy: bool) -> list[str]:
     """One line of the table."""
+    values = [row.median_ms, row.iqr_ms, row.p95_ms, row.first_call_ms, row.second_call_ms]
+    values += [row.compile_ms] * (result.options.compile is not None)
+    times = [units.milliseconds(value) for value in values]
+    times += ["-" if row.energy_j_per_clip is None else f"{row.energy_j_per_clip:.3g} J"] * with_energy
     if row.median_ms is None:
-        return [row.label, row.status, "-", "-", "-", "-", "-", row.message]
-    times = [units.milliseconds(value) for value in (row.median_ms, row.iqr_ms, row.p95_ms, row.first_call_ms)]
-    if row.label == baseline or row.ratio is None:
+        return [row.label, row.status, *["-"] * (len(times) + 1), row.message]
+    if row.label == result.baseline or row.ratio is None:
         return [row.label, *times, "1", "", "baseline"]
     interval = "-" if row.ratio_low is None else f"{row.ratio_low:.3f} to {row.ratio_high:.3f}"
     return [row.label, *times, f"{row.ratio:.3f}", interval, "" if row.significant else "not significant"]

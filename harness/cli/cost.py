@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--by", choices=["op", "module"], help="the ledger of each row instead of its sum")
     parser.add_argument("--backward", action="store_true", help="count the backward pass too")
+    parser.add_argument("--memory", action="store_true", help="predict peak memory at measure.batch_size too")
     parser.add_argument("--format", choices=["text", "json", "csv"], default="text", help="default: text")
 
 
@@ -35,7 +36,9 @@ def run(parsed: argparse.Namespace) -> int:
         raise UserError(f"--input {parsed.inputs[0]}: {parsed.target} has clips of its own. Only modules take inputs.")
     from harness.cli.cost_rows import cost_rows, flat
 
-    rows, not_built = cost_rows(parsed.target, parsed.overrides, parsed.variants, backward=parsed.backward)
+    rows, not_built = cost_rows(
+        parsed.target, parsed.overrides, parsed.variants, backward=parsed.backward, memory=parsed.memory
+    )
     if parsed.format != "text":
         _emit([(flat(row), row.ledger) for row in rows], parsed)
         return 0
@@ -55,6 +58,10 @@ def _module(parsed: argparse.Namespace) -> int:
         raise UserError(f"{parsed.target}: a module needs its inputs, e.g. --input 1x3x224x224")
     if parsed.overrides:
         raise UserError(f"--set {parsed.overrides[0]}: a module has no fields to set; make a function that builds it")
+    if parsed.memory:
+        raise UserError(
+            f"--memory: {parsed.target} has no training step to predict. Sweep files and variants have one."
+        )
     cost = module_cost(parsed.target, [parse_input(text) for text in parsed.inputs], backward=parsed.backward)
     if parsed.format != "text":
         _emit([(_module_fields(parsed, cost), cost.ledger)], parsed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,23 +27,34 @@ class CostRow:
 
 
 def cost_rows(
-    target: str, overrides: list[str], variant_dirs: list[Path], *, backward: bool = False
+    target: str, overrides: list[str], variant_dirs: list[Path], *, backward: bool = False, memory: bool = False
 ) -> tuple[list[CostRow], list[Published]]:
     """Every row of a target with its costs; of the published table beside a file, the rows that it does not build."""
     from harness.measure.planned import planned_ledger
-    from harness.measure.published import by_label, read_published
+    from harness.measure.published import by_label
 
     plan = plan_target(target, overrides, variant_dirs)
-    # with --set the rows are other models than the published ones
     table = Path(target).with_suffix(".csv")
-    published = read_published(table) if is_file(target) and table.exists() and not overrides else []
+    # with --set the rows are other models than the published ones
+    published = _published(table) if is_file(target) and table.exists() and not overrides else []
     known = by_label(published, [row.label for row in plan.rows], table)
     configs = {trial.row_id: trial.config for trial in plan.trials}
-    rows = [
-        CostRow(row.label, *planned_ledger(configs[row.row_id], variant_dirs, backward=backward), known.get(row.label))
-        for row in plan.rows
-    ]
+    rows = []
+    for row in plan.rows:
+        costs, ledger = planned_ledger(configs[row.row_id], variant_dirs, backward=backward, memory=memory)
+        rows.append(CostRow(row.label, costs, ledger, known.get(row.label)))
     return rows, [row for row in published if row.not_built]
+
+
+def _published(table: Path) -> list[Published]:
+    """The table beside a sweep file; a CSV file with other columns is none of ours, which is said and no fault."""
+    from harness.measure.published import is_published_table, read_published
+
+    if is_published_table(table):
+        return read_published(table)
+    message = f"{table}: not a table of published costs (see docs/measuring.md): left out"
+    print(message, file=sys.stderr)
+    return []
 
 
 def ledger_lines(ledger: Ledger, by: str) -> list[dict[str, Any]]:
@@ -82,6 +94,15 @@ def macs_fields(macs: MacsCount) -> dict[str, Any]:
     }
 
 
+def memory_fields(costs: Costs) -> dict[str, int | None]:
+    """Predicted peaks and their parts in bytes, and the batch that they are of; None where they were not asked for."""
+    from harness.record import PredictedMemory
+
+    found = costs.predicted_memory
+    names = PredictedMemory.model_fields
+    return {f"predicted_{name}": None if found is None else getattr(found, name) for name in names}
+
+
 def differences(row: CostRow) -> Mapping[str, Difference | None]:
     """'macs' and 'parameters' -> ours beside theirs, or None."""
     from harness.measure.published import macs_difference, parameter_difference
@@ -106,6 +127,7 @@ def flat(row: CostRow) -> dict[str, Any]:
         "macs_per_video": costs.macs_per_video,
         "macs_per_frame": costs.macs_per_frame,
         "macs_per_token": costs.macs_per_token,
+        **memory_fields(costs),
         "published_gmacs_per_view": macs and macs.theirs,
         "published_counts_attention": row.published and row.published.counts_attention,
         "macs_difference": macs and round(macs.relative, 5),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.measure.ledger import Ledger
     from harness.measure.module_cost import ModuleCost
     from harness.measure.published import Difference, Published
-    from harness.record import MacsCount
+    from harness.record import Costs, MacsCount
 
 
 def print_rows(rows: list[CostRow], not_built: list[Published]) -> None:
@@ -23,7 +23,7 @@ def print_rows(rows: list[CostRow], not_built: list[Published]) -> None:
     compared = any(row.published for row in rows)
     columns = ["row", "parameters", "MACs per view", "attention"]
     masked, backward = any(_is_masked(row) for row in rows), any(row.costs.macs.backward for row in rows)
-    columns += ["useful"] * masked + ["backward"] * backward
+    columns += ["useful"] * masked + ["backward"] * backward + _memory_columns(rows)
     columns += [] if compared else ["per frame", "per token"]
     columns += ["views", "MACs per video", "status"]
     columns += ["published M", "diff", "published GMACs", "diff", ""] if compared else []
@@ -49,6 +49,7 @@ def _cells(row: CostRow, masked: bool, backward: bool, compared: bool) -> list[s
     costs, macs = row.costs, row.costs.macs
     cells = [row.label, units.count(costs.num_parameters), _lower(macs) + units.macs(macs.macs_per_view), _share(macs)]
     cells += [units.macs(macs.useful_macs)] * masked + [_backward(macs)] * backward
+    cells += _memory_cells(costs)
     cells += [] if compared else [units.macs(costs.macs_per_frame), units.macs(costs.macs_per_token)]
     cells += [str(costs.num_views), _lower(macs) + units.macs(costs.macs_per_video), macs.status.replace("_", " ")]
     if compared:
@@ -57,6 +58,15 @@ def _cells(row: CostRow, masked: bool, backward: bool, compared: bool) -> list[s
             cells += [f"{difference.theirs:.4g}", f"{100 * difference.relative:+.1f} %"] if difference else ["-", "-"]
         cells.append(_remark(row, found))
     return cells
+
+
+def _memory_columns(rows: list[CostRow]) -> list[str]:
+    return ["memory, inference", "memory, train step"] if any(row.costs.predicted_memory for row in rows) else []
+
+
+def _memory_cells(costs: Costs) -> list[str]:
+    found = costs.predicted_memory
+    return [units.num_bytes(found.inference_peak_bytes), units.num_bytes(found.train_step_peak_bytes)] if found else []
 
 
 def _lower(macs: MacsCount) -> str:
@@ -123,6 +133,9 @@ def _notes(rows: list[CostRow], not_built: list[Published]) -> Iterator[str]:
     """What the table has no room for: uncounted operators, causes, models that are not built."""
     for row in rows:
         yield from _uncounted(row.label, row.costs.macs)
+    sizes = sorted({row.costs.predicted_memory.batch_size for row in rows if row.costs.predicted_memory})
+    if sizes:
+        yield f"memory: predicted peak with {' or '.join(map(str, sizes))} clips, parameters included; nothing was run"
     caused = [row for row in rows if row.published and row.published.cause]
     if caused:
         yield "\nCauses:"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.cli import arguments
 from harness.cli.rows import add_rows, read_rows
+from harness.cli.target import add_targets
 from harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    arguments.add_sweep(parser)
+    add_targets(parser)
     add_rows(parser)
     parser.add_argument(
         "--over", choices=["num_frames", "crop_size", "batch_size", "temporal_window"], required=True, help="what grows"

@@ -33,7 +33,7 @@ def roofline(name: str, configs: Mapping[str, dict[str, Any]], result: BenchResu
     peak = MachinePeak(**found.values)
     print(
         f"peak here, {peak.dtype}, {peak.num_threads} threads: {peak.flops_per_s / 1e9:.4g} GFLOP/s, "
-        f"{peak.bytes_per_s / 1e9:.3g} GB/s"
+        f"{peak.bytes_per_s / 1e9:.3g} GB/s; memory is the limit below {peak.ridge_flops_per_byte:.3g} FLOP per byte"
     )
     points = []
     for row in result.rows:

@@ -1,10 +1,11 @@
-"""Rows of a sweep file for commands that measure them without training: configurations by label."""
+"""Rows of a sweep file, or variants, for commands that measure without training: configurations by label."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
+from harness.cli.target import plan_targets
 from harness.errors import UserError, did_you_mean
 
 Configs = dict[str, dict[str, Any]]
@@ -22,22 +23,22 @@ def add_rows(parser: argparse.ArgumentParser) -> None:
 
 
 def read_rows(parsed: argparse.Namespace) -> tuple[str, Configs, str]:
-    """(name of the sweep, configuration of the first seed by label, label of the baseline or of the first row).
+    """(name of the sweep or the variants, configuration of the first seed by label, label of the baseline).
+
+    The baseline is that of the sweep, or the first row.
 
     Raises:
-        UserError: the file is at fault, or a row is not in it.
+        UserError: a target is at fault, or a row is not in it.
     """
-    from harness.data import data_identity
-    from harness.sweep.plan import plan_sweep
-
-    plan = plan_sweep(parsed.file, parsed.overrides, data_identity=data_identity, variant_dirs=parsed.variants)
-    labels = {row.row_id: row.label for row in plan.rows}
+    plans = plan_targets(parsed.targets, parsed.overrides, parsed.variants)
+    labels = {row.row_id: row.label for plan in plans for row in plan.rows}
     configs: Configs = {}
-    for trial in plan.trials:
+    for trial in (trial for plan in plans for trial in plan.trials):
         configs.setdefault(labels[trial.row_id], trial.config)
-    chosen = _chosen(parsed.rows, list(configs), plan.name)
-    baseline = labels.get(plan.baseline_row or "", chosen[0])
-    return plan.name, {label: configs[label] for label in chosen}, baseline if baseline in chosen else chosen[0]
+    name = "_".join(plan.name for plan in plans)
+    chosen = _chosen(parsed.rows, list(configs), name)
+    baseline = labels.get(plans[0].baseline_row or "", chosen[0])
+    return name, {label: configs[label] for label in chosen}, baseline if baseline in chosen else chosen[0]
 
 
 def _chosen(given: list[str], labels: list[str], name: str) -> list[str]:

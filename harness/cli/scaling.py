@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from harness.stats.scaling import Crossing, Series
 
 OVER = ("num_frames", "crop_size", "temporal_window")
-TEXT = {"macs": units.macs, "memory": units.num_bytes, "latency": units.milliseconds}
+TEXT = {
+    "macs": units.macs, "memory": units.num_bytes, "memory-measured": units.num_bytes, "latency": units.milliseconds,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--measure", choices=TEXT, default="macs",
-        help="macs of a view (counted), peak memory of a training step, or latency of one clip (here); default: macs",
+        help="macs of a view (counted), peak memory of a training step (predicted, or measured here in processes of "
+        "their own), or latency of one clip (measured here); default: macs",
     )  # fmt: skip
     parser.add_argument("--format", choices=["text", "json", "csv"], default="text", help="default: text")
     parser.add_argument("--to", type=Path, metavar="DIR", help="also draw it there: scaling_*.png, .svg and .json")

@@ -1,14 +1,22 @@
-"""`selftest`: enters one configuration twice and counts how often the timing protocol finds a difference."""
+"""`selftest`: enters one configuration twice and counts how often the timing protocol finds a difference.
+
+With `--pair`, it repeats one comparison of two variants instead and tells how far its ratios lie apart.
+"""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any
 
 from harness import units
 from harness.cli import arguments
 
+if TYPE_CHECKING:
+    from harness.launch.bench import BenchOptions, RowResult
+
 ALPHA = 0.05
+SPREAD = 0.03  # between the ratios of repeated comparisons
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,37 +29,82 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--blocks", type=arguments.positive_int, default=10, metavar="N", help="ABBA blocks per process"
     )
+    parser.add_argument(
+        "--pair",
+        nargs=2,
+        metavar=("A", "B"),
+        help="repeat the comparison of two variants: how far do its ratios differ?",
+    )
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from harness.launch.bench import BenchOptions, compare
+    found: list[RowResult] = []
+    configs, start = _configs(parsed), time.monotonic()
+    for number in range(parsed.runs):
+        found.append(_compare(configs, _options(parsed, number)))
+        if found[-1].ratio is None:
+            print(f"run {number + 1}: {found[-1].status}: {found[-1].message}")
+            return 1
+        spent = time.monotonic() - start
+        left = spent / len(found) * (parsed.runs - len(found))
+        print(f"run {number + 1} of {parsed.runs}: {_line(found[-1])}  ({units.duration(left)} to go)", flush=True)
+    dirty = sum(any(mark.startswith("dirty") for mark in row.marks) for row in found)
+    quiet = (
+        f"{dirty} of {len(found)} on a machine that was not quiet, {(time.monotonic() - start) / len(found):.1f} s each"
+    )
+    return _repeatability(found, quiet) if parsed.pair else _false_positives(found, quiet)
+
+
+def _configs(parsed: argparse.Namespace) -> dict[str, Any]:
+    if not parsed.pair:
+        return {"A": _config(), "A again": _config()}
+    from harness.cli.target import plan_targets
+
+    plans = plan_targets(parsed.pair, [], [])
+    return {plan.name: plan.trials[0].config for plan in plans}
+
+
+def _options(parsed: argparse.Namespace, number: int) -> BenchOptions:
+    """As `bench` has them; the comparison of equals, which is made a hundred times, with shorter visits."""
+    from harness.launch.bench import BenchOptions
+
+    given: dict[str, Any] = {} if parsed.pair else {"visit_seconds": 0.02, "batch_size": 1}
+    seed = number * parsed.repeats
+    return BenchOptions(num_processes=parsed.repeats, num_blocks=parsed.blocks, seed=seed, **given)
+
+
+def _compare(configs: dict[str, Any], options: BenchOptions) -> RowResult:
+    from harness.launch.bench import compare
+
+    return compare(configs, next(iter(configs)), options).rows[-1]
+
+
+def _line(row: RowResult) -> str:
+    interval = "-" if row.ratio_low is None else f"{row.ratio_low:.4f} to {row.ratio_high:.4f}"
+    return f"ratio {row.ratio:.4f}, {interval}{'  DIFFERENT' if row.significant else ''}"
+
+
+def _false_positives(found: list[RowResult], quiet: str) -> int:
     from harness.stats.intervals import wilson_interval
 
-    config, found = _config(), []
-    for number in range(parsed.runs):
-        options = BenchOptions(
-            num_processes=parsed.repeats, num_blocks=parsed.blocks, visit_seconds=0.02, batch_size=1,
-            seed=number * parsed.repeats,
-        )  # fmt: skip
-        _, twin = compare({"A": config, "A again": config}, "A", options).rows
-        found.append(twin)
-        if twin.ratio is None:
-            print(f"run {number + 1}: {twin.status}: {twin.message}")
-            return 1
-        interval = "-" if twin.ratio_low is None else f"{twin.ratio_low:.4f} to {twin.ratio_high:.4f}"
-        print(
-            f"run {number + 1}: ratio {twin.ratio:.4f}, {interval}{'  DIFFERENT' if twin.significant else ''}",
-            flush=True,
-        )
     false = sum(row.significant for row in found)
     low, high = wilson_interval(false, len(found))
-    dirty = sum(bool(row.marks) for row in found)
     print(
         f"A/A: {false} of {len(found)} comparisons of a configuration with itself came out different: "
         f"{units.percent(false / len(found))} (95 %: {units.percent(low)} to {units.percent(high)}), "
-        f"alpha {units.percent(ALPHA, 0)}; {dirty} of them on a machine that was not quiet"
+        f"alpha {units.percent(ALPHA, 0)}; {quiet}"
     )
     return 0 if low <= 2 * ALPHA else 1
+
+
+def _repeatability(found: list[RowResult], quiet: str) -> int:
+    ratios = sorted(row.ratio for row in found if row.ratio is not None)
+    spread = ratios[-1] / ratios[0] - 1
+    print(
+        f"{found[0].label}: {len(ratios)} comparisons, ratios {ratios[0]:.4f} to {ratios[-1]:.4f}: they differ by "
+        f"{units.percent(spread)} at most (wanted: {units.percent(SPREAD, 0)}); {quiet}"
+    )
+    return 0 if spread <= SPREAD else 1
 
 
 def _config() -> dict[str, Any]:

@@ -75,7 +75,7 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _run(parsed: argparse.Namespace, plan: Plan, store: Store, chosen: list[PlannedTrial]) -> int:
     """Under the run's lock: looks again, runs, reports."""
-    from harness.launch.todo import code_of_trials, find_todo, prepare, repeat
+    from harness.launch.todo import code_of_trials, find_todo, prepare, repeat, settle
     from harness.store import exclusive_lock
 
     arguments.make_folder(store.path)
@@ -95,16 +95,21 @@ def _run(parsed: argparse.Namespace, plan: Plan, store: Store, chosen: list[Plan
             return submit_sweep(parsed, plan, store, todo)
         prepare(todo, plan, parsed.variants)
         finished = _launch(parsed, plan, todo)
+        todo = find_todo(plan, store, chosen)
+        settle(store, todo.unsettled)
     if not parsed.no_report:
         _report(store.path)
-    return _closing(plan, store, chosen, finished)
+    return _closing(store, todo, chosen, finished)
 
 
 def _replace_plan(parsed: argparse.Namespace, plan: Plan, store: Store) -> None:
     """Writes the plan, unless the one that is there came from another question and has trials that this one has not."""
     new = plan.to_file(_command(parsed))
     if store.plan_file.exists() and not parsed.replace_plan:
-        old = store.plan()
+        try:
+            old = store.plan()
+        except UserError:  # damaged: our plan takes its place, and the trials lie in folders of their own
+            old = new
         same_question = old.command == new.command or not old.command
         asked = {trial for row in new.rows for trial in row.trials.values()}
         dropped = {trial for row in old.rows for trial in row.trials.values()} - asked
@@ -144,11 +149,8 @@ def _report(run: Path) -> None:
     print(f"report: {run / 'report' / 'index.html'}")
 
 
-def _closing(plan: Plan, store: Store, chosen: list[PlannedTrial], finished: bool) -> int:
+def _closing(store: Store, todo: Todo, chosen: list[PlannedTrial], finished: bool) -> int:
     """Says what did not come out; returns the exit code."""
-    from harness.launch.todo import find_todo
-
-    todo = find_todo(plan, store, chosen)
     for trial_id, message in todo.failed.items():
         trial = next(trial for trial in chosen if trial.trial_id == trial_id)
         print(f"{trial_id}  {trial.label}, seed {trial.seed}: {message}")

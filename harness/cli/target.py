@@ -1,4 +1,4 @@
-"""What `cost` and `scaling` are asked about: a sweep file, or the name of a variant at its defaults."""
+"""What a command is asked about: a sweep file, or names of variants at their defaults."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli import arguments
+from harness.errors import UserError
 
 if TYPE_CHECKING:
     from harness.sweep.plan import Plan
@@ -44,6 +45,30 @@ def plan_target(target: str, overrides: list[str], variant_dirs: list[Path]) -> 
         file = Path(folder) / f"{target}.yaml"
         file.write_text(SWEEP_OF_A_VARIANT.format(name=target), encoding="utf-8")
         return plan_sweep(file, overrides, data_identity=data_identity, variant_dirs=variant_dirs)
+
+
+def add_targets(parser: argparse.ArgumentParser) -> None:
+    """One sweep file or several variants, and what changes how they are read."""
+    parser.add_argument(
+        "targets",
+        nargs="+",
+        metavar="TARGET",
+        help="a sweep file (.yaml), or names of variants: the first is the baseline",
+    )
+    arguments.add_overrides(parser)
+    arguments.add_variants(parser)
+
+
+def plan_targets(targets: list[str], overrides: list[str], variant_dirs: list[Path]) -> list[Plan]:
+    """The plan of a sweep file, or one plan for each variant.
+
+    Raises:
+        UserError: a file beside something else, or as `plan_target`.
+    """
+    files = [target for target in targets if is_file(target)]
+    if files and len(targets) > 1:
+        raise UserError(f"{' '.join(targets)}: give one sweep file alone, or names of variants, e.g. mixing joint")
+    return [plan_target(target, overrides, variant_dirs) for target in dict.fromkeys(targets)]
 
 
 def is_file(target: str) -> bool:

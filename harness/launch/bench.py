@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from pydantic import Field
 
+from harness.errors import UserError
 from harness.measure.fresh import ask
 from harness.measure.interleave import Visit
 from harness.measure.probe import Answer, Mode, Request
 from harness.measure.search import best_batch
+from harness.measure.timing import UNSTABLE_SPREAD
 from harness.record import Part
 from harness.stats.ratios import Ratio, ratio_of
 
@@ -33,13 +36,15 @@ class BenchOptions(Part):
     timeout_s: float = 600.0
     variant_dirs: list[str] = Field(default_factory=list)
 
-    def request(self, configs: Mapping[str, Mapping[str, Any]], repeat: int) -> Request:
+    def request(self, configs: Mapping[str, Mapping[str, Any]], repeat: int, compile_cache: str) -> Request:
         """What one process is asked."""
         shared = self.model_dump(
             include={"mode", "batch_size", "num_blocks", "visit_seconds", "compile", "variant_dirs"}
         )
         plain = {label: dict(config) for label, config in configs.items()}
-        return Request(kind="compare", configs=plain, seed=self.seed + repeat, **shared)
+        return Request(
+            kind="compare", configs=plain, seed=self.seed + repeat, compile_cache=compile_cache, **shared
+        )  # fmt: skip
 
 
 class ProcessRun(Part):
@@ -59,7 +64,13 @@ class RowResult(Part):
     median_ms: float | None = None
     iqr_ms: float | None = None
     p95_ms: float | None = None
-    first_call_ms: float | None = Field(None, description="median over processes; compilation included")
+    first_call_ms: float | None = Field(None, description="median over processes; with compile, code may be cached")
+    second_call_ms: float | None = Field(None, description="the call after it, median over processes")
+    compile_ms: float | None = Field(
+        None, description="first less second call in the row's first process, the compiler's cache empty; None: eager"
+    )
+    energy_j_per_clip: float | None = Field(None, description="median over processes; None: no meter here")
+    energy_source: str | None = None
     ratio: float | None = Field(None, description="time over that of the baseline")
     ratio_low: float | None = Field(None, description="95 % interval; None for a single process")
     ratio_high: float | None = None
@@ -90,18 +101,43 @@ class BenchResult(Part):
 def compare(
     configs: Mapping[str, Mapping[str, Any]], baseline: str, options: BenchOptions, say: Say = lambda line: None
 ) -> BenchResult:
-    """Compares all rows with the baseline. A set of rows whose process fails is a result, not the end."""
+    """Compares all rows with the baseline. A set of rows whose process fails is a result, not the end.
+
+    Raises:
+        UserError: rows of different devices or threads, which one process cannot hold.
+    """
+    _check_conditions(configs, baseline)
     sets = list(row_sets([label for label in configs if label != baseline], baseline))
-    runs = []
-    for repeat in range(options.num_processes):  # repeats outermost: a slow spell of the machine meets every set
-        for rows in sets:
-            answer = ask(options.request({row: configs[row] for row in rows}, repeat), timeout_s=options.timeout_s)
-            runs.append(ProcessRun(repeat=repeat, rows=rows, answer=answer))
-            say(
-                f"process {len(runs)} of {options.num_processes * len(sets)}: {answer.status} {answer.message}".rstrip()
-            )
-    results = [row_result(label, baseline, runs) for label in configs]
+    number = options.num_processes * len(sets)
+    runs: list[ProcessRun] = []
+    with tempfile.TemporaryDirectory() as compile_cache:  # empty: the first process of a row compiles all of it
+        for repeat in range(options.num_processes):  # repeats outermost: a slow spell of the machine meets every set
+            for rows in sets:
+                request = options.request({row: configs[row] for row in rows}, repeat, compile_cache)
+                answer = ask(request, timeout_s=options.timeout_s)
+                runs.append(ProcessRun(repeat=repeat, rows=rows, answer=answer))
+                say(f"process {len(runs)} of {number}: {answer.status} {answer.message}".rstrip())
+    results = [row_result(label, baseline, runs, compiled=options.compile is not None) for label in configs]
+    for row in results:
+        row.marks += _precision_mark(configs, row.label, baseline)
     return BenchResult(baseline=baseline, options=options, rows=results, runs=runs)
+
+
+def _check_conditions(configs: Mapping[str, Mapping[str, Any]], baseline: str) -> None:
+    for field in ("device", "num_threads"):
+        ours = configs[baseline]["train"][field]
+        others = {label: c["train"][field] for label, c in configs.items() if c["train"][field] != ours}
+        if others:
+            given = "; ".join(f"{label}: {value}" for label, value in others.items())
+            raise UserError(
+                f"train.{field}: {baseline} has {ours}, but {given}. Rows of different {field} do not share a "
+                "comparison: choose with --rows, or make them equal with --set."
+            )
+
+
+def _precision_mark(configs: Mapping[str, Mapping[str, Any]], label: str, baseline: str) -> list[str]:
+    ours, theirs = (configs[row]["train"]["precision"] for row in (label, baseline))
+    return [] if ours == theirs else [f"{ours} against {theirs} of {baseline}"]
 
 
 def find_best_batch(label: str, config: Mapping[str, Any], options: BenchOptions) -> BestBatchResult:
@@ -125,7 +161,7 @@ def row_sets(others: Sequence[str], baseline: str) -> Iterator[list[str]]:
         yield [baseline, *others[first : first + step]]
 
 
-def row_result(label: str, baseline: str, runs: Sequence[ProcessRun]) -> RowResult:
+def row_result(label: str, baseline: str, runs: Sequence[ProcessRun], *, compiled: bool = False) -> RowResult:
     """Statistics of one row over the processes that held it."""
     held = [run for run in runs if label in run.rows]
     good = [run for run in held if run.answer.status == "done"]
@@ -141,13 +177,31 @@ def row_result(label: str, baseline: str, runs: Sequence[ProcessRun]) -> RowResu
         median_ms=float(middle),
         iqr_ms=float(high - low),
         p95_ms=float(p95),
-        first_call_ms=float(np.median([run.answer.values["first_call_ms"][label] for run in good])),
+        **_first_calls(label, held, compiled),
+        **_energy(label, good),
         ratio=ratio and ratio.ratio,
         ratio_low=ratio and ratio.low,
         ratio_high=ratio and ratio.high,
         significant=ratio is not None and ratio.is_significant,
-        marks=_marks(held, good),
+        marks=_marks(held, good, float(high - low) / float(middle)),
     )
+
+
+def _first_calls(label: str, held: Sequence[ProcessRun], compiled: bool) -> dict[str, float | None]:
+    """Only the first process that held the row met an empty cache: the later ones found its code there."""
+    pairs = {run.repeat: run.answer.values["first_calls_ms"][label] for run in held if run.answer.status == "done"}
+    first, second = np.median(list(pairs.values()), axis=0)
+    cold = pairs.get(held[0].repeat) if compiled else None
+    return {"first_call_ms": first, "second_call_ms": second, "compile_ms": cold and cold[0] - cold[1]}
+
+
+def _energy(label: str, good: Sequence[ProcessRun]) -> dict[str, Any]:
+    found = [run.answer.values["energy"][label] for run in good]
+    joules = [value for value, _ in found if value is not None]
+    return {
+        "energy_j_per_clip": float(np.median(joules)) if joules else None,
+        "energy_source": next((source for _, source in found if source is not None), None),
+    }
 
 
 def _ratio(runs: Sequence[ProcessRun], label: str, baseline: str) -> Ratio:
@@ -166,9 +220,11 @@ def _blocks(run: ProcessRun) -> list[dict[str, list[float]]]:
     return list(blocks.values())
 
 
-def _marks(held: Sequence[ProcessRun], good: Sequence[ProcessRun]) -> list[str]:
+def _marks(held: Sequence[ProcessRun], good: Sequence[ProcessRun], spread: float) -> list[str]:
     dirty = [fault for run in good for fault in run.answer.values["preflight"]["dirty"]]
     marks = [f"dirty in {len(dirty)} of {len(good)} processes: {dirty[0]}"] if dirty else []
+    if spread > UNSTABLE_SPREAD:
+        marks.append(f"unstable: the interquartile range is {spread:.0%} of the median; the ratio is of paired blocks")
     lost = [run for run in held if run not in good]
     if lost:
         marks.append(f"{len(lost)} of {len(held)} processes gave no answer: {lost[0].answer.status}")

@@ -39,7 +39,8 @@ class Clock:
         self.begun[task.trial.trial_id, task.stage] = time.monotonic()
 
     def ended(self, task: Task) -> None:
-        self.spent[task.stage].append(time.monotonic() - self.begun[task.trial.trial_id, task.stage])
+        now = time.monotonic()  # a worker that could not be started took no time
+        self.spent[task.stage].append(now - self.begun.get((task.trial.trial_id, task.stage), now))
 
     def seconds_left(self, num_side_by_side: int) -> float | None:
         """Seconds until all stages are through; None before the first trial ended."""

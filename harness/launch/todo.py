@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -32,12 +33,14 @@ class Task:
 class Todo:
     """The trials of a plan by what is to be done with them; `failed` ended badly before and need `retry`.
 
-    `stale` are those of `done` whose record was made by other code than ours.
+    `stale` are those of `done` whose record was made by other code than ours, `unsettled` those whose status does not
+    say so: their worker was killed after it had written the record.
     """
 
     tasks: list[Task] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
+    unsettled: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
     def summary(self) -> str:
@@ -59,25 +62,25 @@ def state_of(folder: TrialFolder) -> tuple[str, str]:
     return _state(folder)[:2]
 
 
-def _state(folder: TrialFolder) -> tuple[str, str, str | None]:
-    """(status, message, identity of the code that made its record).
+def _state(folder: TrialFolder) -> tuple[str, str, str | None, bool]:
+    """(status, message, identity of the code that made its record, whether `status.json` says the same of it).
 
     A status that speaks of the very record that is there saves reading it: a run may have thousands.
     """
     status = folder.status()
     if status.status == "done" and status.record_stamp and status.record_stamp == folder.record_stamp():
-        return "done", "", status.code
+        return "done", "", status.code, True
     record = folder.record()
     code = None if record is None else record.code
     if record is not None and record.costs.timings is not None:
-        return "done", "", code
+        return "done", "", code, False
     if record is not None and status.status in ("done", "pending", "queued"):
-        return "queued", "trained; to be measured", code
+        return "queued", "trained; to be measured", code, False
     if status.status == "queued" and status.job:
-        return "queued", f"job {status.job}", code
+        return "queued", f"job {status.job}", code, True
     if status.status in ("done", "pending", "queued"):  # a status without the record it speaks of, or half-way
-        return "pending", "", code
-    return status.status, status.message, code
+        return "pending", "", code, False
+    return status.status, status.message, code, True
 
 
 def find_todo(
@@ -93,9 +96,11 @@ def find_todo(
     todo = Todo()
     for trial in plan.trials if only is None else only:
         folder = store.trial(trial.trial_id)
-        status, message, code = _state(folder)
+        status, message, code, settled = _state(folder)
         if status == "done":
             todo.done.append(trial.trial_id)
+            if not settled:
+                todo.unsettled.append(trial.trial_id)
             if code_of is not None and code != code_of(trial):
                 todo.stale.append(trial.trial_id)
         elif status in FINAL_STATUSES:
@@ -126,6 +131,22 @@ def repeat(store: Store, trial_ids: Iterable[str]) -> None:
         if not folder.is_held():
             folder.set_record_aside()
             folder.requeue(from_scratch=True)
+
+
+def settle(store: Store, trial_ids: Iterable[str]) -> None:
+    """Lets the status of finished trials say so, and removes what their killed workers left half written."""
+    for trial_id in trial_ids:
+        folder = store.trial(trial_id)
+        record = folder.record()
+        if record is None or folder.is_held():
+            continue
+        status = folder.written_status()
+        status.status, status.message, status.code = "done", "", record.code or ""
+        status.record_stamp = folder.record_stamp()
+        with suppress(OSError):  # full or read-only: the record is the truth, the next command tidies up
+            for stale in folder.stale_files():
+                stale.unlink(missing_ok=True)
+            folder.write_status(status)
 
 
 def prepare(todo: Todo, plan: Plan, variant_dirs: Sequence[Path]) -> None:

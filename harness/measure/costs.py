@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -12,7 +11,6 @@ from torch import nn
 from harness.data import Batch
 from harness.measure.energy import joules_per_clip
 from harness.measure.memory import CPU_METHOD, CUDA_METHOD, peak_bytes, process_peak_bytes
-from harness.measure.memory_model import predict_memory
 from harness.measure.preflight import preflight
 from harness.measure.timing import time_call
 from harness.record import Memory, Timings
@@ -49,9 +47,7 @@ def train_step_call(model: nn.Module, trial: TrialConfig, batch: Batch) -> Calla
     return lambda: training_step(model, optimizer, batch, trial.train)
 
 
-def measure_memory(
-    model: nn.Module, trial: TrialConfig, labels: Mapping[str, int], variant_dirs: Sequence[Path] = ()
-) -> Memory:
+def measure_memory(model: nn.Module, trial: TrialConfig, labels: Mapping[str, int]) -> Memory:
     """Peak bytes of inference and of a training step (after one that allocates gradients and optimizer state)."""
     device, batch_size = trial.train.device, trial.measure.batch_size
     batch = random_batch(trial, labels, batch_size, device)
@@ -67,14 +63,13 @@ def measure_memory(
         train_step_peak_bytes=step,
         process_peak_bytes=process_peak_bytes(),
         reserved_peak_bytes=int(torch.cuda.max_memory_reserved()) if device == "cuda" else None,
-        predicted=predict_memory(trial, labels, variant_dirs=variant_dirs),
     )
 
 
 def measure_timings(model: nn.Module, trial: TrialConfig, labels: Mapping[str, int], alone: bool) -> Timings:
     """Latency of one clip, inference and training step of a batch, in milliseconds with all samples."""
     device, measure = trial.train.device, trial.measure
-    state = preflight(trial.train.num_threads)
+    state = preflight(trial.train.num_threads, trial.train.device)
     limits: dict[str, Any] = {"min_samples": measure.min_samples, "max_seconds": measure.max_seconds, "device": device}
     one = random_batch(trial, labels, 1, device)
     many = random_batch(trial, labels, measure.batch_size, device)

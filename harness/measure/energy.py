@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from harness.measure.gpu_state import nvml_of_current_gpu
+
 RAPL = Path("/sys/class/powercap")
 WINDOW_SECONDS = 3.0  # the meters are updated every few milliseconds to tenths of a second
 
@@ -52,13 +54,8 @@ class NvmlMeter:
     name = "nvml"
 
     def __init__(self) -> None:
-        import pynvml
-        import torch
-
-        pynvml.nvmlInit()
-        uuid = str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid)
-        self.handle = pynvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")
-        self._read: Callable[[Any], int] = pynvml.nvmlDeviceGetTotalEnergyConsumption
+        nvml, self.handle = nvml_of_current_gpu()
+        self._read: Callable[[Any], int] = nvml.nvmlDeviceGetTotalEnergyConsumption
         self.joules()
 
     def joules(self) -> float:

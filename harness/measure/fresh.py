@@ -38,6 +38,8 @@ def _environment(request: Request) -> dict[str, str]:
     config = next(iter(request.configs.values()))
     threads = str(config["train"]["num_threads"])
     found = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    if request.compile_cache is not None:
+        found["TORCHINDUCTOR_CACHE_DIR"] = request.compile_cache
     return found | ({"MALLOC_MMAP_THRESHOLD_": MMAP_THRESHOLD} if request.kind == "memory" else {})
 
 

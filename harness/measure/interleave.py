@@ -15,6 +15,10 @@ WARMUP_CALLS = 3
 MAX_CALLS_PER_VISIT = 50
 
 
+#: the first call of a row (loads, and under torch.compile compiles) and the one after it, in milliseconds
+FirstCalls = dict[str, tuple[float, float]]
+
+
 class Visit(Part):
     """The samples of one row at one of its turns, in the order they were taken."""
 
@@ -26,8 +30,8 @@ class Visit(Part):
 def interleave(
     makers: Mapping[str, Callable[[], Callable[[], Any]]], *, num_blocks: int, visit_seconds: float, seed: int,
     device: str = "cpu",
-) -> tuple[list[Visit], dict[str, float]]:  # fmt: skip
-    """Visits of all rows, and the milliseconds of each row's very first call.
+) -> tuple[list[Visit], FirstCalls]:  # fmt: skip
+    """Visits of all rows, and each row's first two calls.
 
     A block visits the rows in a random order and then in the reverse of it (ABBA for two), which cancels a steady
     drift. The rows are also made in random order, since what is made first may lie better in memory.
@@ -35,7 +39,7 @@ def interleave(
     generator = np.random.default_rng(seed)
     rows = list(makers)
     calls = {rows[index]: makers[rows[index]]() for index in generator.permutation(len(rows))}
-    first = {row: sample_calls(call, device, 1)[0] for row, call in calls.items()}
+    first = {row: (sample_calls(call, device, 1)[0], sample_calls(call, device, 1)[0]) for row, call in calls.items()}
     per_visit = {row: _calls_per_visit(call, visit_seconds, device) for row, call in calls.items()}
     visits = []
     for block in range(num_blocks):

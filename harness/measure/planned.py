@@ -12,21 +12,25 @@ from harness.data import open_split
 from harness.measure.ledger import Ledger
 from harness.measure.macs import count_traced
 from harness.model.trunk import VideoTransformer
-from harness.record import Costs
+from harness.record import Costs, PredictedMemory
 from harness.sweep.schema import TrialConfig
 
 
-def planned_costs(config: Mapping[str, Any], variant_dirs: Sequence[Path] = (), *, backward: bool = False) -> Costs:
+def planned_costs(
+    config: Mapping[str, Any], variant_dirs: Sequence[Path] = (), *, backward: bool = False, memory: bool = False
+) -> Costs:
     """Costs of a planned trial's configuration, counted on the meta device; `num_views` are the data's test views.
+
+    With `memory`, peak memory at `measure.batch_size` is predicted too.
 
     Raises:
         UserError: the data cannot be opened, which say how many classes and views there are.
     """
-    return planned_ledger(config, variant_dirs, backward=backward)[0]
+    return planned_ledger(config, variant_dirs, backward=backward, memory=memory)[0]
 
 
 def planned_ledger(
-    config: Mapping[str, Any], variant_dirs: Sequence[Path] = (), *, backward: bool = False
+    config: Mapping[str, Any], variant_dirs: Sequence[Path] = (), *, backward: bool = False, memory: bool = False
 ) -> tuple[Costs, Ledger]:
     """Like `planned_costs`, with the ledger of the forward pass by module and operator."""
     trial = TrialConfig(**config)
@@ -44,5 +48,12 @@ def planned_ledger(
         macs_per_video=macs.macs_per_view * source.num_views,
         num_frames=trial.model.num_frames,
         num_tokens=trunk.num_frames * trunk.num_patches,
+        predicted_memory=_predicted(trial, source.labels, variant_dirs) if memory else None,
     )
     return costs, ledger
+
+
+def _predicted(trial: TrialConfig, labels: Mapping[str, int], variant_dirs: Sequence[Path]) -> PredictedMemory:
+    from harness.measure.memory_model import predict_memory  # fake tensors take half a second to import
+
+    return predict_memory(trial, labels, variant_dirs=variant_dirs)

@@ -7,13 +7,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+from harness.measure.gpu_state import gpu_faults, gpu_state, nvml_of_current_gpu
+
 BUSY_SHARE = 0.10  # of a core, by one foreign process
 WATCH_SECONDS = 0.2
 CGROUP = Path("/sys/fs/cgroup")
 
 
-def preflight(num_threads: int, *, watch_seconds: float = WATCH_SECONDS) -> dict[str, Any]:
+def preflight(num_threads: int, device: str = "cpu", *, watch_seconds: float = WATCH_SECONDS) -> dict[str, Any]:
     """State of the machine as plain values; `dirty` names in words what makes a timing on it doubtful."""
+    gpu = _gpu() if device == "cuda" else {}
     throttled = throttled_periods()
     foreign = busy_processes(watch_seconds)
     throttled_after = throttled_periods()
@@ -29,7 +32,17 @@ def preflight(num_threads: int, *, watch_seconds: float = WATCH_SECONDS) -> dict
         "clock_min_mhz": slowest,
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
     }
-    return found | {"dirty": _faults(found, num_threads)}
+    faults = _faults(found, num_threads) + (gpu_faults(gpu) if gpu else [])
+    return found | gpu | {"dirty": faults}
+
+
+def _gpu() -> dict[str, Any]:
+    """State of the current GPU; empty, and the log says why, where NVML cannot be asked."""
+    try:
+        return gpu_state(*nvml_of_current_gpu())
+    except Exception as error:  # pynvml is absent, or its many errors: nothing is known either way
+        print(f"nothing is known of the GPU's state: {type(error).__name__}: {error}", flush=True)
+        return {}
 
 
 def _faults(found: dict[str, Any], num_threads: int) -> list[str]:

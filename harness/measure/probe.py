@@ -7,6 +7,7 @@ memory answers `oom` with the bytes it asked for, and whoever started it goes on
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -35,6 +36,7 @@ class Request(Part):
     visit_seconds: float = Field(0.05, description="compare: time spent on a row each time it is its turn")
     seed: int = Field(0, description="compare: order of the rows")
     compile: str | None = Field(None, description="torch.compile backend; None: eager")
+    compile_cache: str | None = Field(None, description="folder of the compiler's cache; None: the user's own")
     memory_limit_mib: int | None = None
     variant_dirs: list[str] = Field(default_factory=list)
 
@@ -118,18 +120,33 @@ def _time(request: Request) -> dict[str, Any]:
     from harness.measure.timing import time_call
 
     trial = _single(request)
-    state = preflight(trial.train.num_threads)
+    state = preflight(trial.train.num_threads, trial.train.device)
     call, batch_size = _call(trial, request)
     limits: dict[str, Any] = {"min_samples": request.min_samples, "max_seconds": request.max_seconds}
     timing = time_call(call, batch_size=batch_size, device=trial.train.device, **limits)
+    _check_finite(call())
     return {**timing.model_dump(), "preflight": state}
+
+
+def _check_finite(result: object) -> None:
+    """Raises: NonFiniteLoss for a loss or logits that are not numbers: what was measured is then no model's cost."""
+    from torch import Tensor, isfinite
+    from torch.utils._pytree import tree_iter
+
+    from harness.train.loop import NonFiniteLoss
+
+    if not all(bool(isfinite(item).all()) for item in tree_iter(result) if isinstance(item, Tensor)):
+        raise NonFiniteLoss("the loss or the logits are not finite")
 
 
 def _memory(request: Request) -> dict[str, Any]:
     from harness.measure.process_memory import measured_peak
 
     trial = _single(request)
-    return measured_peak(lambda: _call(trial, request)[0], trial.train.device)
+    make = cache(partial(_call, trial, request))
+    found = measured_peak(lambda: make()[0], trial.train.device)
+    _check_finite(make()[0]())
+    return found
 
 
 def _predict(request: Request) -> dict[str, Any]:
@@ -145,22 +162,35 @@ def _predict(request: Request) -> dict[str, Any]:
 
 
 def _compare(request: Request) -> dict[str, Any]:
+    from harness.measure.energy import joules_per_clip
     from harness.measure.interleave import interleave
     from harness.measure.preflight import preflight
 
     trials = {label: _trial(config, request) for label, config in request.configs.items()}
     first = next(iter(trials.values()))
-    state = preflight(first.train.num_threads)
-    makers = {label: _maker(trial, request) for label, trial in trials.items()}
+    state = preflight(first.train.num_threads, first.train.device)
+    if request.compile is not None:
+        _load_compiler(request.compile, first.train.device)
+    made = {label: cache(partial(_call, trial, request)) for label, trial in trials.items()}
     visits, first_calls = interleave(
-        makers, num_blocks=request.num_blocks, visit_seconds=request.visit_seconds, seed=request.seed,
+        {label: lambda make=make: make()[0] for label, make in made.items()},  # type: ignore[misc]
+        num_blocks=request.num_blocks, visit_seconds=request.visit_seconds, seed=request.seed,
         device=first.train.device,
     )  # fmt: skip
-    return {"visits": [visit.model_dump() for visit in visits], "first_call_ms": first_calls, "preflight": state}
+    return {
+        "visits": [visit.model_dump() for visit in visits],
+        "first_calls_ms": first_calls,
+        "energy": {label: joules_per_clip(*make(), first.train.device) for label, make in made.items()},
+        "preflight": state,
+    }
 
 
-def _maker(trial: TrialConfig, request: Request) -> Callable[[], Callable[[], object]]:
-    return lambda: _call(trial, request)[0]
+def _load_compiler(backend: str, device: str) -> None:
+    """Loads and tries the compiler on a layer, so that the row that happens to be first does not pay for it."""
+    import torch
+
+    layer = torch.nn.Linear(4, 4, device=device)
+    torch.compile(layer, backend=backend)(torch.ones(2, 4, device=device)).sum().backward()
 
 
 def _peak(request: Request) -> dict[str, Any]:

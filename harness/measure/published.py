@@ -89,6 +89,13 @@ def parameter_difference(row: Published, costs: Costs) -> Difference | None:
     return Difference(costs.num_parameters / 1e6, row.parameters_m, row.cause_parameters_m or 0.0)
 
 
+def is_published_table(path: Path) -> bool:
+    """Does the file's first line look like that of a table of published costs: are most of its columns ours?"""
+    with path.open(encoding="utf-8", newline="") as file:
+        header = set(next(csv.reader(file), []))
+    return 2 * len(header & set(Published.model_fields)) > len(Published.model_fields)
+
+
 def read_published(path: Path) -> list[Published]:
     """The rows of a table of published costs.
 

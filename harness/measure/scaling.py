@@ -1,4 +1,6 @@
-"""A cost of one configuration at several sizes: multiply-accumulates, peak memory or latency against T, S or t_w."""
+"""A cost of one configuration at several sizes: multiply-accumulates, peak memory or latency against T, S or t_w.
+
+Peak memory is that of a training step: predicted, or measured in a process of its own."""
 
 from __future__ import annotations
 
@@ -12,15 +14,18 @@ from pydantic import ValidationError
 
 from harness.data import open_split
 from harness.errors import Fault, UserError
-from harness.measure.costs import measure_memory, random_batch
+from harness.measure.costs import random_batch
+from harness.measure.fresh import ask
+from harness.measure.memory_model import predict_memory
 from harness.measure.planned import planned_costs
+from harness.measure.probe import Request
 from harness.measure.timing import time_call
 from harness.model.trunk import VideoTransformer, make_variant
 from harness.record import Timing
 from harness.sweep.geometry import model_problems, readout_problems, variant_problems
 from harness.sweep.schema import TrialConfig
 
-Measure = Literal["macs", "memory", "latency"]
+Measure = Literal["macs", "memory", "memory-measured", "latency"]
 #: what is varied -> block and field of the configuration
 AXES = {
     "num_frames": ("model", "num_frames"),
@@ -28,7 +33,12 @@ AXES = {
     "temporal_window": ("variant", "temporal_window"),
 }
 #: what is measured, with its unit
-QUANTITIES = {"macs": "macs_per_view", "memory": "train_step_peak_bytes", "latency": "latency_ms"}
+QUANTITIES = {
+    "macs": "macs_per_view",
+    "memory": "predicted_train_step_peak_bytes",
+    "memory-measured": "train_step_peak_bytes",
+    "latency": "latency_ms",
+}
 
 
 @dataclass(frozen=True)
@@ -66,19 +76,39 @@ def at_size(config: Mapping[str, Any], axis: str, size: int, variant_dirs: Seque
 
 
 def measure_point(config: Mapping[str, Any], size: int, measure: Measure, variant_dirs: Sequence[Path] = ()) -> Point:
-    """The cost of a configuration that stands at `size`, as in `QUANTITIES`. Memory and time are this machine's."""
+    """The cost of a configuration that stands at `size`, as in `QUANTITIES`; what is measured is this machine's."""
     if measure == "macs":
         macs = planned_costs(config, variant_dirs).macs
         return Point(size, macs.macs_per_view, "" if macs.status == "exact" else macs.status.replace("_", " "))
     trial = TrialConfig(**config)
     labels = open_split(trial.data, trial.model, "test", trial.seed).labels
+    if measure == "memory":
+        return Point(size, predict_memory(trial, labels, variant_dirs=variant_dirs).train_step_peak_bytes)
+    if measure == "memory-measured":
+        return _measured_memory(trial, size, variant_dirs)
     torch.set_num_threads(trial.train.num_threads)
     torch.manual_seed(trial.seed)
     model = VideoTransformer.of(trial, labels, variant_dirs).to(trial.train.device)
-    if measure == "memory":
-        return Point(size, measure_memory(model, trial, labels).train_step_peak_bytes)
     timing = _latency(model, trial, labels)
     return Point(size, timing.median_ms, "unstable" if timing.unstable else "", tuple(timing.samples_ms))
+
+
+def _measured_memory(trial: TrialConfig, size: int, variant_dirs: Sequence[Path]) -> Point:
+    """Peak of a training step in a process of its own.
+
+    Raises:
+        UserError: it ended without an answer, such as out of memory.
+    """
+    folders = [str(folder.resolve()) for folder in variant_dirs]
+    request = Request(kind="memory", configs={"row": trial.model_dump()}, mode="train_step", variant_dirs=folders)
+    found = ask(request)
+    if found.status != "done":
+        asked = f", asked for {found.requested_bytes} bytes" if found.requested_bytes else ""
+        message = f"the training step ended with {found.status}: {found.message}{asked}"
+        raise UserError(
+            [Fault(f"--values {size}", "memory-measured", f"{message}. Give smaller values, or predict it")]
+        )
+    return Point(size, found.values["peak_bytes"])
 
 
 def _latency(model: VideoTransformer, trial: TrialConfig, labels: Mapping[str, int]) -> Timing:

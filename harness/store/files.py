@@ -27,7 +27,9 @@ def written_aside(path: Path) -> Iterator[Path]:
         with open(aside, "rb") as file:
             os.fsync(file.fileno())
         os.replace(aside, path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(path)  # a failed write does not say of which file
         aside.unlink(missing_ok=True)
         raise
 
@@ -61,9 +63,18 @@ def exclusive_lock(path: Path, patience_s: float = 0.0) -> Iterator[bool]:
         yield got
 
 
-def _try_lock(descriptor: int) -> bool:
+def is_locked(path: Path) -> bool:
+    """Whether another process has the lock of that file. Looks without writing, and without being seen by lookers."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with open(path, "rb") as file:
+            return not _try_lock(file.fileno(), fcntl.LOCK_SH)
+    except FileNotFoundError:
+        return False
+
+
+def _try_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

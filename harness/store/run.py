@@ -32,10 +32,12 @@ class Store:
         return [TrialFolder(path) for path in sorted(self.trials_folder.iterdir()) if path.is_dir()]
 
     def write_plan(self, plan: PlanFile) -> None:
-        """Replaces `plan.json`."""
+        """Replaces `plan.json`; for the one who has the run's lock."""
         self.path.mkdir(parents=True, exist_ok=True)
+        for stale in self.path.glob(".*.tmp"):  # of a command that was killed while it wrote
+            stale.unlink(missing_ok=True)
         text = plan.model_dump_json(indent=1)
-        if not self.plan_file.exists() or self.plan_file.read_text(encoding="utf-8") != text:
+        if not self.plan_file.exists() or self.plan_file.read_bytes() != text.encode():
             write_atomically(self.plan_file, text)
 
     def plan(self) -> PlanFile:

@@ -7,6 +7,7 @@ import json
 import time
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import yaml
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 
 from harness.errors import UserError
 from harness.record import SCHEMA_VERSION, STATUSES, Record
-from harness.store.files import exclusive_lock, write_atomically
+from harness.store.files import is_locked, write_atomically
 from harness.store.lease import Lease, last_beat
 
 # libyaml where PyYAML was built with it: ten times faster, and a sweep may have thousands of trials
@@ -42,6 +43,17 @@ class TrialStatus:
     updated_at: float = field(default_factory=time.time)
 
 
+_NUMBER = (int, float)
+_KINDS_OF = {
+    "str": str,
+    "int": int,
+    "float": _NUMBER,
+    "float | None": (*_NUMBER, NoneType),
+    "int | None": (int, NoneType),
+}
+_KINDS: list[tuple[str, Any]] = [(item.name, _KINDS_OF[str(item.type)]) for item in fields(TrialStatus)]
+
+
 class TrialFolder:
     """One trial's folder.
 
@@ -65,7 +77,7 @@ class TrialFolder:
         """Makes the folder with its resolved configuration; what is there already stays."""
         self.path.mkdir(parents=True, exist_ok=True)
         text = yaml.dump(config, Dumper=SafeDumper, sort_keys=False, allow_unicode=True)
-        if not self.config_file.exists() or self.config_file.read_text(encoding="utf-8") != text:
+        if not self.config_file.exists() or self.config_file.read_bytes() != text.encode():
             write_atomically(self.config_file, text)
 
     def config(self) -> dict[str, Any]:
@@ -84,9 +96,10 @@ class TrialFolder:
             content = json.loads(self.status_file.read_text(encoding="utf-8"))
             known = {item.name for item in fields(TrialStatus)}
             status = TrialStatus(**{key: value for key, value in content.items() if key in known})
-        except (OSError, ValueError, AttributeError, TypeError):
+        except (OSError, ValueError, AttributeError, TypeError, RecursionError):
             return TrialStatus()
-        return status if status.status in STATUSES else TrialStatus()
+        sound = status.status in STATUSES and all(isinstance(vars(status)[name], kinds) for name, kinds in _KINDS)
+        return status if sound else TrialStatus()
 
     def status(self) -> TrialStatus:
         """Where the trial stands: like `written_status`, but a running trial whose worker is gone is lost."""
@@ -108,10 +121,8 @@ class TrialFolder:
 
     def is_held(self) -> bool:
         """True while a worker of this trial lives, here or (by its heartbeat) on another machine."""
-        if self.lock_file.exists():
-            with exclusive_lock(self.lock_file) as got:
-                if not got:
-                    return True
+        if is_locked(self.lock_file):
+            return True
         beat = last_beat(self.beat_file)
         return beat is not None and beat.is_elsewhere and beat.is_fresh
 
@@ -121,16 +132,23 @@ class TrialFolder:
             text = self.record_file.read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise UserError(f"{self.record_file}: cannot be read ({error.strerror}).") from error
+        except UnicodeDecodeError as error:
+            raise self._damaged(error) from error
         try:
             version = json.loads(text).get("schema_version")
             if version != SCHEMA_VERSION:
                 raise UserError(f"{self.record_file}: schema version {version}, this code reads {SCHEMA_VERSION}.")
             return Record.model_validate_json(text)
-        except (ValidationError, ValueError, AttributeError) as error:
-            raise UserError(
-                f"{self.record_file}: damaged ({str(error).splitlines()[0]}). "
-                f"Delete the file and run the sweep again: only this trial is repeated."
-            ) from error
+        except (ValidationError, ValueError, AttributeError, RecursionError) as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> UserError:
+        return UserError(
+            f"{self.record_file}: damaged ({str(error).splitlines()[0]}). "
+            f"Delete the file and run the sweep again: only this trial is repeated."
+        )
 
     def write_record(self, record: Record) -> None:
         """Replaces `record.json`."""
@@ -155,8 +173,10 @@ class TrialFolder:
 
     def note_attempt(self, **what: Any) -> None:
         """Adds a line to `attempts.jsonl`."""
-        with open(self.attempts_file, "a", encoding="utf-8") as file:
-            file.write(json.dumps(what) + "\n")
+        with open(self.attempts_file, "a+b") as file:
+            if file.tell() and (file.seek(-1, 2), file.read(1))[1] != b"\n":
+                file.write(b"\n")  # a worker died, or the disk was full, in the midst of its line
+            file.write(json.dumps(what).encode() + b"\n")
 
     def attempts(self) -> list[dict[str, Any]]:
         """All workers that ever began, oldest first; `ended` is the status that one ended with, None if it was killed.
@@ -167,7 +187,9 @@ class TrialFolder:
         for line in _lines(self.attempts_file):
             try:
                 content = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
+                continue
+            if not isinstance(content, dict):
                 continue
             if "ended" in content and found:
                 found[-1] |= content

@@ -54,7 +54,7 @@ def run(
 
             if stage == "train":
                 return stages.train_stage(folder, reporter, stop, rendezvous)
-            return stages.measure_stage(folder, reporter, alone)
+            return stages.measure_stage(folder, reporter, stop, alone)
         except LeaseLost as error:
             print(error, file=sys.stderr)
             return EXIT_LOCKED

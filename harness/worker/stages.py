@@ -120,7 +120,7 @@ def train_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, rend
         reporter.end("preempted", f"stopped on request at step {reporter.status.step}")
         return EXIT_PREEMPTED
     scores = {split: evaluate(model, sources[split], trial.train) for split in ("val", "test")}
-    costs = planned_costs(trial.model_dump(), _variant_dirs(launch), backward=True)
+    costs = planned_costs(trial.model_dump(), _variant_dirs(launch), backward=True, memory=True)
     record = _record(folder.trial_id, trial, launch, progress, scores, costs)
     reporter.ensure_ours()
     folder.write_record(record)
@@ -160,8 +160,11 @@ def _record(
     )
 
 
-def measure_stage(folder: TrialFolder, reporter: Reporter, alone: bool) -> int:
-    """Adds memory and timings to the record of a trained trial."""
+def measure_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, alone: bool) -> int:
+    """Adds memory and timings to the record of a trained trial.
+
+    Asked to stop, it adds nothing: its launcher may be dead, and the next one at work beside it already.
+    """
     from harness.measure.costs import measure_memory, measure_timings
     from harness.measure.environment import environment
 
@@ -171,8 +174,11 @@ def measure_stage(folder: TrialFolder, reporter: Reporter, alone: bool) -> int:
     trial, launch = _config(folder)
     model, sources = _build(trial, launch)
     record.costs.environment = environment(trial.train.device)
-    record.costs.memory = measure_memory(model, trial, sources["train"].labels, _variant_dirs(launch))
+    record.costs.memory = measure_memory(model, trial, sources["train"].labels)
     record.costs.timings = measure_timings(model, trial, sources["train"].labels, alone=alone)
+    if stop():
+        reporter.end("preempted", "stopped on request; to be measured")
+        return EXIT_PREEMPTED
     reporter.ensure_ours()
     folder.write_record(record)
     reporter.status.code = record.code or ""

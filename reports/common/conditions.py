@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.record import Record
+from reports.common.quantities import dirty_faults
 from reports.records import Run
 
 Reader = Callable[[Record], Any]
@@ -138,6 +139,13 @@ def warnings(run: Run) -> list[str]:
         found.append(
             f"Trials ran under different conditions ({', '.join(names)}): "
             "times and memory of the minority are marked and must not be compared with the others."
+        )
+    timed = [record for record in run.records.values() if record.costs.timings]
+    dirty = [record for record in timed if dirty_faults(record)]
+    if dirty:
+        found.append(
+            f"{len(dirty)} of {len(timed)} trials were timed on a machine that was not fit for it: their times are "
+            "marked dirty, with the reason."
         )
     commits = {(_code(record), record.environment.get("code_hash")) for record in run.records.values()}
     if len(commits) > 1:

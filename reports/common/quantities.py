@@ -48,6 +48,12 @@ def _timing(name: str, value: Callable[[Timing], float]) -> Callable[[Record], f
     return lambda record: None if record.costs.timings is None else value(getattr(record.costs.timings, name))
 
 
+def dirty_faults(record: Record) -> list[str]:
+    """What the preflight found wrong with the machine just before the trial was timed."""
+    timings = record.costs.timings
+    return [] if timings is None or timings.preflight is None else list(timings.preflight.get("dirty", []))
+
+
 def _timing_marks(name: str) -> Callable[[Record], tuple[str, ...]]:
     def marks(record: Record) -> tuple[str, ...]:
         timings: Timings | None = record.costs.timings
@@ -55,7 +61,8 @@ def _timing_marks(name: str) -> Callable[[Record], tuple[str, ...]]:
             return ()
         timing: Timing = getattr(timings, name)
         unstable = ("unstable timing: spread above 5 % of the median, or a drift",) if timing.unstable else ()
-        return unstable + (() if timings.alone else ("other trials ran during the timing",))
+        alone = () if timings.alone else ("other trials ran during the timing",)
+        return (*unstable, *alone, *(f"dirty timing: {fault}" for fault in dirty_faults(record)))
 
     return marks
 

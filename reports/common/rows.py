@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.record import PlannedRow, Record
@@ -126,7 +127,7 @@ def _spread(
     values = [value for record in used if (value := quantity.value(record)) is not None]
     if not values:
         return None
-    marks = list(dict.fromkeys(mark for record in used for mark in quantity.marks(record)))
+    marks = _joined([quantity.marks(record) for record in used])
     if not here:
         marks.append("measured under other conditions than most rows: not comparable")
     elif len(here) < len(measured):
@@ -134,6 +135,17 @@ def _spread(
     if not quantity.measured and len(set(values)) > 1:
         marks.append("differs between the seeds of this row")
     return Spread(statistics.median(values), min(values), max(values), len(values), tuple(marks), bool(here))
+
+
+def _joined(marks: Sequence[Sequence[str]]) -> list[str]:
+    """Marks of a row's trials; of those of one kind (the words before the colon) the first, with their number."""
+    kinds: dict[str, list[str]] = {}
+    for mark in (mark for of_trial in marks for mark in of_trial):
+        kinds.setdefault(mark.partition(":")[0], []).append(mark)
+    return [
+        found[0] if len(set(found)) == 1 else f"{found[0]} (the first of {len(found)} such marks)"
+        for found in kinds.values()
+    ]
 
 
 def _row_marks(run: Run, row: PlannedRow, records: dict[int, Record]) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ from reports.common import plots
 
 _TEXT = {
     "macs": ("multiply-accumulates of one view", units.macs),
-    "memory": ("peak memory of a training step", units.num_bytes),
+    "memory": ("predicted peak memory of a training step", units.num_bytes),
+    "memory-measured": ("measured peak memory of a training step", units.num_bytes),
     "latency": ("latency of one clip", units.milliseconds),
 }
 

@@ -11,6 +11,8 @@ import pytest
 
 from harness.cli import main
 from harness.cli.target import plan_target
+from harness.measure import scaling
+from harness.measure.probe import Answer
 from harness.measure.scaling import at_size, closed_form
 
 SWEEP = """
@@ -83,10 +85,34 @@ def test_latency_keeps_its_samples(capsys: pytest.CaptureFixture[str]) -> None:
     assert result["changes_of_order"] == []
 
 
-def test_memory_grows_with_the_crop(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["mixing", "--over", "crop_size", "--values", "8", "16", "--measure", "memory", "--format", "csv"]
-    small, large = csv.DictReader(output(capsys, *arguments).splitlines())
-    assert 2 < int(large["train_step_peak_bytes"]) / int(small["train_step_peak_bytes"]) < 5
+def test_predicted_memory_is_the_default_and_has_an_exponent_with_its_interval(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["mixing", "--over", "num_frames", "--values", "64", "128", "256", "--measure", "memory"]
+    (row,) = rows(capsys, *arguments)["rows"]
+    assert row["fit"]["low"] < row["fit"]["exponent"] < row["fit"]["high"]
+    assert row["fit"]["exponent"] == pytest.approx(1, abs=0.05)
+
+
+def test_measured_memory_lies_near_the_predicted_one(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["mixing", "--over", "crop_size", "--values", "16", "64", "--format", "csv", "--measure"]
+    sizes = {}
+    for measure, name in (("memory", "predicted_train_step"), ("memory-measured", "train_step")):
+        lines = csv.DictReader(output(capsys, *arguments, measure).splitlines())
+        sizes[measure] = [int(line[f"{name}_peak_bytes"]) for line in lines]
+    for predicted, measured in zip(*sizes.values(), strict=True):
+        assert abs(measured - predicted) < 0.05 * predicted + 32 * 2**20  # code of first use, whatever the size
+    assert sizes["memory-measured"][1] > 3 * sizes["memory-measured"][0]
+
+
+def test_memory_that_is_refused_ends_with_the_size_and_the_bytes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = Answer(status="oom", message="refused", requested_bytes=123)
+    monkeypatch.setattr(scaling, "ask", lambda request: refused)
+    arguments = ["mixing", "--over", "num_frames", "--values", "8", "16", "--measure", "memory-measured"]
+    assert main(["scaling", *arguments]) == 2
+    assert "--values 8  memory-measured: the training step ended with oom" in capsys.readouterr().err
 
 
 def test_it_draws_what_it_prints(sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,7 +36,9 @@ def test_a_second_worker_gets_nothing_and_the_end_frees_the_trial(folder: TrialF
     assert not folder.beat_file.exists()
 
 
-@pytest.mark.parametrize(("age_s", "alive"), [(1.0, True), (lease.LEASE_SECONDS + 5, False)])
+@pytest.mark.parametrize(
+    ("age_s", "alive"), [(1.0, True), (-1.0, True), (lease.LEASE_SECONDS + 5, False), (-1e5, False)]
+)
 def test_a_worker_elsewhere_lives_as_long_as_its_heart_beats(folder: TrialFolder, age_s: float, alive: bool) -> None:
     folder.write_status(TrialStatus(status="running", stage="train"))
     beat_of_another_machine(folder, age_s)

@@ -7,7 +7,17 @@ import time
 import numpy as np
 import pytest
 
-from harness.launch.bench import MAX_ROWS_PER_PROCESS, ProcessRun, row_result, row_sets
+from harness.cli.bench import cells
+from harness.errors import UserError
+from harness.launch.bench import (
+    MAX_ROWS_PER_PROCESS,
+    BenchOptions,
+    BenchResult,
+    ProcessRun,
+    compare,
+    row_result,
+    row_sets,
+)
 from harness.measure.interleave import interleave
 from harness.measure.probe import Answer
 from harness.stats.ratios import ratio_of
@@ -63,6 +73,7 @@ def test_every_block_visits_each_row_twice_in_mirrored_order() -> None:
     makers = {name: maker(name, seconds) for name, seconds in (("a", 0.001), ("b", 0.003), ("c", 0.001))}
     visits, first = interleave(makers, num_blocks=4, visit_seconds=0.004, seed=5)
     assert sorted(made) == sorted(first) == ["a", "b", "c"]
+    assert all(call >= 1 for pair in first.values() for call in pair)
     orders = [[visit.row for visit in visits if visit.block == block] for block in range(4)]
     for order in orders:
         assert order == order[::-1]
@@ -76,7 +87,12 @@ def run(rows: dict[str, float], repeat: int, dirty: list[str] | None = None) -> 
     visits = [
         {"block": block, "row": row, "samples_ms": [value, value]} for block in range(2) for row, value in rows.items()
     ]
-    values = {"visits": visits, "first_call_ms": dict.fromkeys(rows, 9.0), "preflight": {"dirty": dirty or []}}
+    values = {
+        "visits": visits,
+        "first_calls_ms": {row: (9.0 if repeat == 0 else 5.0, value) for row, value in rows.items()},
+        "energy": {row: (0.5 * (1 + repeat), "made up") if row == "row" else (None, None) for row in rows},
+        "preflight": {"dirty": dirty or []},
+    }
     return ProcessRun(repeat=repeat, rows=list(rows), answer=Answer(status="done", values=values))
 
 
@@ -86,9 +102,42 @@ def test_a_row_is_summed_up_over_its_processes_with_marks() -> None:
     found = row_result("row", "base", runs)
     assert found.ratio == pytest.approx(1.505, rel=1e-3)
     assert found.significant
-    assert found.first_call_ms == 9
+    assert found.first_call_ms == 7
+    assert found.second_call_ms == pytest.approx(3.01)
+    assert (found.energy_j_per_clip, found.energy_source) == (0.75, "made up")
+    assert found.compile_ms is None  # eager
     assert "a neighbour" in found.marks[0]
     assert "1 of 3 processes gave no answer: oom" in found.marks[1]
+
+
+def test_compile_time_is_that_of_the_process_that_met_an_empty_cache() -> None:
+    runs = [run({"base": 2.0, "row": 3.0}, 0), run({"base": 2.0, "row": 3.0}, 1)]
+    assert row_result("row", "base", runs, compiled=True).compile_ms == 9 - 3
+    runs[0] = ProcessRun(repeat=0, rows=["base", "row"], answer=Answer(status="timeout", message="m"))
+    assert row_result("row", "base", runs, compiled=True).compile_ms is None
+
+
+def test_without_a_meter_energy_is_absent_and_not_zero() -> None:
+    found = row_result("base", "base", [run({"base": 2.0, "row": 3.0}, 0)])
+    assert (found.energy_j_per_clip, found.energy_source) == (None, None)
+    result = BenchResult(baseline="base", options=BenchOptions(), rows=[found], runs=[])
+    assert cells(found, result, with_energy=True)[6] == "-"
+    assert len(cells(found, result, with_energy=False)) == len(cells(found, result, with_energy=True)) - 1
+
+
+def test_samples_that_lie_far_apart_are_marked() -> None:
+    wide = run({"base": 2.0, "row": 3.0}, 0)
+    for index, visit in enumerate(wide.answer.values["visits"]):
+        visit["samples_ms"] = [2.0 + index, 3.0 + index]
+    assert row_result("row", "base", [wide]).marks[0].startswith("unstable")
+    assert row_result("row", "base", [run({"base": 2.0, "row": 3.0}, 0)]).marks == []
+
+
+@pytest.mark.parametrize(("field", "value"), [("device", "cuda"), ("num_threads", 2)])
+def test_rows_of_different_devices_or_threads_are_refused(field: str, value: object) -> None:
+    ours = {"train": {"device": "cpu", "num_threads": 1, "precision": "fp32"}}
+    with pytest.raises(UserError, match=f"train.{field}: base has .* but row: {value}"):
+        compare({"base": ours, "row": {"train": ours["train"] | {field: value}}}, "base", BenchOptions())
 
 
 def test_a_row_without_an_answer_has_a_status_and_no_numbers() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.measure.energy import find_meter
 from harness.measure.fresh import ask
 from harness.measure.probe import Request, answer
 from tests.e2e import MINI, harness, write_sweep
@@ -57,6 +59,26 @@ def test_bench_prints_ratios_and_keeps_all_samples(folder: Path) -> None:
         assert (folder / f"bench/mini_inference_roofline.{ending}").stat().st_size > 500
 
 
+def test_bench_takes_variants_and_tells_compilation_from_running(folder: Path) -> None:
+    done = harness(
+        "bench", "mixing", "spatial_only", "--set", "model.num_frames=2", "--set", "model.depth=1", "--repeats", "1",
+        "--blocks", "1", "--compile", "inductor" if shutil.which("g++") else "aot_eager", cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((folder / "bench/mixing_spatial_only_inference.json").read_text())["rows"]
+    assert [row["label"] for row in rows] == ["mixing", "spatial_only"]
+    for row in rows:
+        assert row["compile_ms"] == pytest.approx(row["first_call_ms"] - row["second_call_ms"])
+        assert row["compile_ms"] > 10 * row["second_call_ms"]
+    assert all((row["energy_j_per_clip"] is None) == (find_meter("cpu") is None) for row in rows)
+
+
+def test_bench_takes_one_file_or_variants(folder: Path) -> None:
+    done = harness("bench", "mini.yaml", "mixing", cwd=folder)
+    assert done.returncode == 2
+    assert "one sweep file alone, or names of variants" in done.stderr
+
+
 def test_frontier_finds_the_same_batch_as_the_prediction_allows(folder: Path) -> None:
     done = harness(
         "frontier", "mini.yaml", "--rows", "temporal_window = 0", "--over", "batch_size", "--memory-mib", "24",
@@ -68,6 +90,57 @@ def test_frontier_finds_the_same_batch_as_the_prediction_allows(folder: Path) ->
     assert row["bounded"]
     assert peaks[row["largest"]] <= 24 * 2**20 < peaks[row["largest"] + 1]
     assert (folder / "bench/mini_batch_size_frontier.png").exists()
+
+
+def test_frontier_measures_memory_in_processes_of_their_own(folder: Path) -> None:
+    done = harness(
+        "frontier", "spatial_only", "--over", "batch_size", "--memory-mib", "110", "--mode", "train_step",
+        "--batch-size", "2", "--set", "model.crop_size=96", "--set", "model.depth=2", cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads((folder / "bench/spatial_only_batch_size_frontier.json").read_text())["rows"]
+    peaks = {int(value): probe["values"].get("peak_bytes") for value, probe in row["probes"].items()}
+    assert row["bounded"]
+    assert peaks[row["largest"]] <= 110 * 2**20
+    above = row["probes"][str(row["largest"] + 1)]
+    assert above["status"] == "oom" or peaks[row["largest"] + 1] > 110 * 2**20
+    assert len({probe["values"]["process_bytes"] for probe in row["probes"].values() if probe["values"]}) > 1
+    assert f"batch_size {row['largest']} within 110 MiB of memory for a training step" in done.stdout
+
+
+NOT_A_NUMBER = '''
+"""Logits that are no numbers, and nothing that fits into memory from 4 frames on. Source: this test."""
+import torch
+from harness.api import FrameAttention, FrameBlock, Variant, count
+
+class Broken(Variant):
+    def build_block(self, layer):
+        return Block(self.trunk, layer, FrameAttention(self.trunk, layer))
+    def block_macs(self, layer):
+        return count.frame_block_macs(self.trunk, layer, 1 + self.trunk.num_patches)
+
+class Block(FrameBlock):
+    def forward(self, frames):
+        out = super().forward(frames)
+        if frames.x.shape[1] >= 4:
+            torch.empty(2**50, dtype=torch.uint8)
+        return out._replace(x=out.x * float("nan")) if frames.x.shape[1] > 1 else out
+'''
+
+
+def test_what_ends_a_probe_is_what_ends_the_search(folder: Path) -> None:
+    (folder / "more").mkdir()
+    (folder / "more/broken.py").write_text(NOT_A_NUMBER)
+    done = harness(
+        "frontier", "broken", "--variants", "more", "--over", "num_frames", "--memory-mib", "999",
+        "--batch-size", "1", "--set", "model.num_frames=4", "--set", "readout=mean_frames", cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads((folder / "bench/broken_num_frames_frontier.json").read_text())["rows"]
+    statuses = {int(value): probe["status"] for value, probe in row["probes"].items()}
+    assert (row["largest"], statuses) == (1, {4: "oom", 2: "nan", 1: "done"})
+    assert row["probes"]["4"]["requested_bytes"] == 2**50
+    assert "(at 2: nan: the loss or the logits are not finite)" in done.stdout
 
 
 def test_frontier_names_what_a_row_lacks(folder: Path) -> None:

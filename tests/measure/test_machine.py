@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from harness.measure import preflight as pf
 from harness.measure.energy import RaplMeter, find_meter, joules_per_clip
+from harness.measure.gpu_state import gpu_faults, gpu_state
 from harness.measure.outcome import requested_bytes, verdict
 from harness.measure.peak import MachinePeak, measure_peak, mfu
 
@@ -109,3 +112,38 @@ def test_a_refusal_of_memory_is_oom_with_the_bytes() -> None:
     assert requested_bytes("something else") is None
     assert verdict(MemoryError())[0] == "oom"
     assert verdict(ValueError("x")) == ("failed", "ValueError: x")
+
+
+class MadeUpGpu:
+    """NVML's functions with answers of ours; only their names and units are NVML's."""
+
+    NVML_CLOCK_SM = NVML_TEMPERATURE_GPU = 0
+
+    def __init__(self, reasons: int, pids: list[int]):
+        self.reasons, self.pids = reasons, pids
+
+    def nvmlDeviceGetCurrentClocksThrottleReasons(self, handle: object) -> int:
+        return self.reasons
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle: object) -> list[SimpleNamespace]:
+        return [SimpleNamespace(pid=pid) for pid in self.pids]
+
+    def __getattr__(self, name: str) -> object:
+        return lambda *arguments: 250_000 if "Power" in name else 1_500
+
+
+@pytest.mark.parametrize(
+    ("reasons", "pids", "dirty"),
+    [
+        (0x1 | 0x2, [os.getpid()], []),
+        (0x4 | 0x40, [os.getpid()], ["the GPU is slowed down by the power limit, heat (hardware)"]),
+        (0, [os.getpid(), 7], ["1 other processes compute on the GPU"]),
+        (0, [1, 2, 3], ["2 other processes compute on the GPU"]),
+        (0, [], []),
+    ],
+    ids=["idle", "slowed", "neighbour", "container", "unlisted"],
+)
+def test_what_a_gpu_says_of_itself_becomes_a_fault_or_not(reasons: int, pids: list[int], dirty: list[str]) -> None:
+    state = gpu_state(MadeUpGpu(reasons, pids), None)
+    assert gpu_faults(state) == dirty
+    assert state["gpu_power_w"] == 250

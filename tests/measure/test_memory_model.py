@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
+from harness.data import open_split
 from harness.measure.costs import random_batch
 from harness.measure.memory import peak_bytes
 from harness.measure.memory_model import predict_memory
+from harness.measure.planned import planned_costs
 from harness.model.trunk import VideoTransformer
+from harness.record import Costs
 from harness.registry import variant_names
 from harness.sweep.schema import TrialConfig
 from harness.train.loop import training_step
@@ -65,6 +68,26 @@ def test_activations_grow_with_the_batch_and_parameters_do_not() -> None:
     one, three = (predict_memory(small("mixing"), LABELS, batch_size=size) for size in (1, 3))
     assert three.activation_bytes == pytest.approx(3 * one.activation_bytes, rel=0.02)
     assert three.parameter_bytes == one.parameter_bytes
+
+
+def test_planned_costs_hold_the_prediction_where_asked_for() -> None:
+    trial = small("mixing")
+    planned = planned_costs(trial.model_dump(), memory=True)
+    assert planned.predicted_memory == predict_memory(trial, open_split(trial.data, trial.model, "test", 0).labels)
+    assert planned_costs(trial.model_dump()).predicted_memory is None
+
+
+def test_a_record_with_the_prediction_in_its_old_place_is_read() -> None:
+    costs = planned_costs(small("mixing").model_dump(), memory=True)
+    old = costs.model_dump()
+    old["memory"] = {
+        "batch_size": 4, "method": "m", "inference_peak_bytes": 1, "train_step_peak_bytes": 2,
+        "process_peak_bytes": None, "predicted": old.pop("predicted_memory"),
+    }  # fmt: skip
+    found = Costs.model_validate(old)
+    assert found.predicted_memory == costs.predicted_memory
+    assert found.memory is not None
+    assert Costs.model_validate(found.model_dump()) == found
 
 
 @pytest.mark.parametrize("variant", ["mixing", "pooled", "window3d", "factorised_encoder"])

@@ -7,9 +7,12 @@ import pytest
 from scipy import stats
 
 from harness.record import Record
+from reports import accuracy_cost, html, table
 from reports.common.conditions import conditions, warnings
+from reports.common.grid import build
 from reports.common.rows import headline, labels, summarise
 from reports.records import Run
+from reports.trials import frame
 from tests.reports.factory import make_record, make_row, make_run, window_run
 
 
@@ -140,6 +143,30 @@ def test_marks_name_unstable_and_disturbed_timings_and_inexact_macs() -> None:
     row, _ = summarise(two_rows([record], []))
     assert [mark.split()[0] for mark in row.costs["latency_ms"].marks] == ["unstable", "other"]
     assert row.costs["macs_per_view"].marks == ("MACs are a lower bound: not counted: aten::cumsum ×2",)
+
+
+def test_a_dirty_timing_is_marked_with_its_reason_in_every_report() -> None:
+    found = records("a", [1, 2, 3])
+    for number, record in enumerate(found[1:]):
+        assert record.costs.timings is not None
+        record.costs.timings.preflight = {"dirty": [f"other processes use 1.{number} of 2 cores: python"]}
+    run = two_rows(found, records("b", [1, 2]))
+    row, clean = summarise(run)
+    (mark,) = row.costs["latency_ms"].marks
+    assert mark == "dirty timing: other processes use 1.0 of 2 cores: python (the first of 2 such marks)"
+    assert row.costs["train_peak_bytes"].marks == clean.costs["latency_ms"].marks == ()
+    grid = build(run)
+    cells = dict(zip(grid.header, grid.rows[0], strict=True))
+    (letter,) = cells["latency"].marks
+    assert grid.marks[letter] == mark
+    assert f"[{letter}] dirty timing" in table.markdown(run, grid)
+    assert "dirty timing" in table.latex(run, grid)
+    assert f"<dt>{letter}</dt><dd>dirty timing" in html.page(run)
+    captions = {page.name: page.caption for page in accuracy_cost.figures(run)}
+    assert "* A: dirty timing" in captions["accuracy_latency"]
+    assert "dirty" not in captions["accuracy_macs"]
+    assert any(text.startswith("2 of 5 trials were timed on a machine") for text in warnings(run))
+    assert list(frame(run)["timing_dirty"].fillna(""))[:2] == ["", "other processes use 1.0 of 2 cores: python"]
 
 
 def test_masked_work_is_said_beside_executed_work() -> None:

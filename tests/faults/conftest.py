@@ -1,0 +1,27 @@
+"""One undisturbed run that all tests of faults compare with, and copies of it to harm."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import harness, write_sweep
+from tests.faults.scene import LONGER
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of `sweep mini.yaml` that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    done = harness("sweep", write_sweep(folder, LONGER).name, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "runs/mini"
+
+
+@pytest.fixture
+def place(tmp_path: Path, undisturbed: Path) -> Path:
+    """A folder of one's own with the finished sweep in it: `mini.yaml` and `runs/mini`."""
+    shutil.copytree(undisturbed.parent.parent, tmp_path / "place")
+    return tmp_path / "place"

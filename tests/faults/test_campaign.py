@@ -1,0 +1,81 @@
+"""A seeded part of the campaign, and its judges: each can find something wrong."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from harness.store import Store
+from tests.e2e import accuracy_table, harness, records
+from tests.faults.campaign import table
+from tests.faults.kills import Kill, Onlooker, Setting, disturb
+from tests.faults.scene import Finished, Scene, faults_at_the_end, results
+
+SEED, NUM_KILLS = 25, 10
+
+
+def test_ten_kills_of_workers_pool_and_group_end_in_the_same_bits(tmp_path: Path, undisturbed: Path) -> None:
+    scene, setting = Scene(tmp_path / "scene"), Setting()
+    try:
+        with Onlooker(scene.run) as onlooker:
+            events = list(disturb(scene, setting, random.Random(SEED), NUM_KILLS, onlooker))
+            if scene.process is not None:
+                scene.process.wait(timeout=300)
+            faults = [event for event in events if isinstance(event, str)] + scene.finish()
+        assert faults + onlooker.faults + faults_at_the_end(scene, results(undisturbed)) == []
+    finally:
+        scene.end()
+    kills = [event for event in events if isinstance(event, Kill)]
+    assert len(kills) >= NUM_KILLS // 2, "the sweep was through before it was disturbed"
+    assert onlooker.num_looks > 10
+    assert any(record["training"]["num_resumes"] > 0 for record in records(scene.run).values()), "none hit training"
+    assert harness("report", scene.run, cwd=scene.folder).returncode == 0
+    assert accuracy_table(scene.run) == accuracy_table(undisturbed)
+    assert any("_top1_" in column for column in accuracy_table(scene.run)[0])
+
+
+def test_the_judges_of_files_see_what_was_lost_repeated_or_left(place: Path, undisturbed: Path) -> None:
+    scene, expected = Scene(place), results(undisturbed)
+    first, second = Store(scene.run).trials()
+    finished = Finished(scene.run)
+    assert finished.look() + faults_at_the_end(scene, expected) == []
+    record = json.loads(first.record_file.read_text())
+    (first.path / ".status.json.1.tmp").touch()
+    first.note_attempt(stage="train")
+    second.checkpoint_file.write_bytes(first.checkpoint_file.read_bytes())
+    assert [fault.split(":")[0] for fault in faults_at_the_end(scene, expected)] == [
+        "left behind", "the results are not those of the undisturbed sweep", first.trial_id
+    ]  # fmt: skip
+    first.record_file.write_text(json.dumps(record))
+    assert ["again after it was done" in fault for fault in finished.look()] == [True]
+    record["training"]["final_loss"] += 1e-9
+    first.record_file.write_text(json.dumps(record))
+    assert ["trained twice" in fault for fault in finished.look()] == [True]
+    first.record_file.write_text("{")
+    second.record_file.unlink()
+    assert sorted("is gone" in fault for fault in finished.look()) == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("looks", "complaint"),
+    [
+        ([[("a", "running")], [("a", "done")], [("a", "lost")]], "a: was done and is lost"),
+        ([[("a", "done"), ("a", "running")]], "shown twice"),
+        ([[("a", "asleep")]], "no such status: asleep"),
+    ],
+)
+def test_the_onlooker_sees_contradictions(tmp_path: Path, looks: list[list[tuple[str, str]]], complaint: str) -> None:
+    onlooker = Onlooker(tmp_path)
+    for look in looks:
+        onlooker.judge(look)
+    assert any(complaint in fault for fault in onlooker.faults)
+
+
+def test_the_table_counts_every_kill_once() -> None:
+    kills = [{"target": "pool", "phase": "measure"}, {"target": "worker", "phase": "measure"}]
+    text = table([{"kills": kills, "faults": ["x: lost"], "seconds": 3, "looks": 9}])
+    assert text.splitlines()[2].split() == ["all", "1", "1", "2"]
+    assert text.endswith("1 faults\nx: lost")
