@@ -8,11 +8,7 @@ SWEEP ?= sweeps/window_size.yaml
 # threads of a trial are a field of its configuration; this is for everything else
 export OMP_NUM_THREADS ?= 1
 
-<<<<<<< HEAD
-.PHONY: demo test lint check clean schema campaign-selftest campaign-bench campaign-memory
-=======
-.PHONY: demo test lint check clean schema campaign campaign-selftest campaign-memory
->>>>>>> faults
+.PHONY: demo test lint check clean schema campaign campaign-selftest campaign-bench campaign-memory campaign-slurm
 
 demo: $(VENV)/.installed
 	$(RUN) -m harness sweep $(SWEEP)
@@ -28,17 +24,17 @@ lint: $(VENV)/.installed-test
 check: $(VENV)/.installed
 	$(RUN) -m harness check
 
-<<<<<<< HEAD
-# A/A test of the timing protocol: its false-positive rate over 100 comparisons (half an hour on a quiet core)
-=======
 # 100 SIGKILLs at random instants (about 15 minutes); what is done lies in build/campaign, the same command goes on
 campaign: $(VENV)/.installed-test
 	$(RUN) -m tests.faults.campaign --kills 100
 
-# A/A test of the timing protocol: its false-positive rate over 100 comparisons (about an hour on two quiet cores)
->>>>>>> faults
+# A/A test of the timing protocol: its false-positive rate over 100 comparisons (half an hour on a quiet core)
 campaign-selftest: $(VENV)/.installed
 	$(RUN) -m harness selftest --runs 100
+
+# what takes SLURM minutes: real time limits, signals at every moment of a job, on a cluster of its own
+campaign-slurm: $(VENV)/.installed-test
+	$(RUN) -m pytest tests/slurm -m campaign
 
 # the same comparison ten times over: how far its ratios lie apart (wanted: 3 %)
 campaign-bench: $(VENV)/.installed

@@ -11,8 +11,10 @@ from harness.cli import arguments
 
 if TYPE_CHECKING:
     from harness.launch.overview import Standing
+    from harness.store import Store
 
 NUM_LOG_LINES = 3
+NUM_JOB_LINES = 6  # srun has the last word in it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +36,7 @@ def run(parsed: argparse.Namespace) -> int:
         return 0
     for standing in found:
         if standing.status != "done" or parsed.all:
-            _show(standing)
+            _show(store, standing)
     print(f"{plan.sweep}: {tally(found)}")
     stale = no_longer_asked(store, plan)
     if stale:
@@ -42,13 +44,25 @@ def run(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _show(standing: Standing) -> None:
+def _show(store: Store, standing: Standing) -> None:
     from harness.launch.overview import TROUBLED
 
     print(standing.text())
-    if standing.status in TROUBLED:
-        for line in standing.folder.log_tail(NUM_LOG_LINES):
-            print(f"          | {line}")
+    lines = standing.folder.log_tail(NUM_LOG_LINES) if standing.status in TROUBLED else []
+    if standing.status in ("queued", "lost", "preempted") and standing.written.job:
+        lines += _words_of_job(store, standing.written.job)
+    for line in lines:
+        print(f"          | {line}")
+
+
+def _words_of_job(store: Store, job: str) -> list[str]:
+    """What a SLURM job that ended left of itself: its trial waits for something that will not come."""
+    from harness.launch.slurm import job_fate, job_log_tail
+
+    fate = job_fate(store, job)
+    if not fate.startswith("ended"):
+        return []
+    return [f"its job {fate}; the sweep command submits it again", *job_log_tail(store, job, NUM_JOB_LINES)]
 
 
 def _as_json(standing: Standing) -> dict[str, object]:

@@ -22,6 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jobs", type=arguments.positive_int, metavar="N", help="trials at once (default: one per core or GPU)"
     )
+    parser.add_argument(
+        "--launch", choices=["local", "slurm"], help="where trials run, whatever the file says (launch.where)"
+    )
+    parser.add_argument(
+        "--cancel-dropped", action="store_true",
+        help="slurm: end jobs of trials that the sweep no longer asks for (they are listed anyway)",
+    )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="print the plan with its costs and run nothing")
     parser.add_argument(
         "--only", action="append", default=[], metavar="WHAT",
@@ -50,6 +57,8 @@ def run(parsed: argparse.Namespace) -> int:
     from harness.sweep.plan import plan_sweep
 
     arguments.check_folder(parsed.runs)
+    if parsed.launch is not None:
+        parsed.overrides = [*parsed.overrides, f"launch.where={parsed.launch}"]
     plan = plan_sweep(parsed.file, parsed.overrides, data_identity=data_identity, variant_dirs=parsed.variants)
     store = Store(parsed.runs / plan.name)
     chosen = select(plan, parsed.only)
@@ -91,6 +100,10 @@ def _run(parsed: argparse.Namespace, plan: Plan, store: Store, chosen: list[Plan
         if parsed.stale == "rerun":
             repeat(store, find_todo(plan, store, chosen, code_of_trials(parsed.variants)).stale)
         todo = find_todo(plan, store, chosen)
+        if plan.launch.where == "slurm":
+            from harness.cli.submission import submit_sweep
+
+            return submit_sweep(parsed, plan, store, todo)
         prepare(todo, plan, parsed.variants)
         finished = _launch(parsed, plan, todo)
         todo = find_todo(plan, store, chosen)

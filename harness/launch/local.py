@@ -25,6 +25,7 @@ from harness.launch.todo import Task, state_of
 from harness.record import FINAL_STATUSES
 from harness.store import TrialFolder, TrialStatus
 from harness.sweep.launch_config import LaunchConfig
+from harness.worker.signals import STOP_SIGNALS, blocked_stop_signals
 
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 20.0  # between the request to stop and SIGKILL
@@ -71,6 +72,7 @@ class LocalPool:
         self.watcher = watcher
         self.num_workers = num_workers or launch.num_workers
         self.cores = num_cores()
+        self.alone = True  # nothing but this pool is at work on the machine
         self.running: list[Running] = []
         self.stopping = False
         self._gpus: list[int] | None = None
@@ -93,11 +95,13 @@ class LocalPool:
     @contextmanager
     def _stoppable(self) -> Iterator[None]:
         """Signals ask the pool to stop; however it ends, no worker is left behind."""
-        before = {number: signal.signal(number, self._ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self._ask_to_stop) for number in STOP_SIGNALS}
+        mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # now that they have a handler
         try:
             yield
         finally:
             self._kill_rest()
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -170,8 +174,8 @@ class LocalPool:
         gpus = tuple(self._free_gpus()[: task.num_processes]) if task.device == "cuda" else ()
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(_gpu_name(gpu) for gpu in gpus)
         command = [sys.executable, "-m", "harness", "worker", str(task.folder.path), "--stage", task.stage]
-        command += ["--parent", str(os.getpid()), *(["--alone"] if alone else [])]
-        with open(task.folder.log_file, "ab") as log:
+        command += ["--parent", str(os.getpid()), *(["--alone"] if alone and self.alone else [])]
+        with open(task.folder.log_file, "ab") as log, blocked_stop_signals():
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         self.running.append(Running(task, process, gpus))
         self.watcher.started(task)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.errors import UserError, did_you_mean
+from harness.record import PlanFile
 from harness.sweep.faults import FaultList
 from harness.sweep.plan import Plan, PlannedTrial
 from harness.sweep.yaml_source import compose_text
@@ -31,7 +32,29 @@ def select(plan: Plan, conditions: Sequence[str]) -> list[PlannedTrial]:
     return chosen
 
 
-def _holds(trial: PlannedTrial, condition: str) -> bool:
+def select_planned(plan: PlanFile, conditions: Sequence[str]) -> list[str]:
+    """Ids of the trials of a run's plan for which all conditions hold; like `select`, without the sweep file.
+
+    Raises: UserError for a condition that no trial satisfies, with what is there.
+    """
+    rows = [(row, seed, trial) for row in plan.rows for seed, trial in row.trials.items()]
+    planned = [PlannedTrial(trial, row.row_id, int(seed), {}, row.label, "") for row, seed, trial in rows]
+    values = {row.row_id: row.values for row in plan.rows}
+    for condition in conditions:
+        kept = [trial for trial in planned if _holds(trial, condition, values[trial.row_id])]
+        if not kept:
+            labels = [row.label for row in plan.rows]
+            fields = ", ".join([*plan.axes, "seed"])
+            raise UserError(
+                f"{condition}: no trial of {plan.sweep} fits. Give FIELD=VALUE (of {fields}), "
+                f"the beginning of a trial id, or a label: {'; '.join(labels)}.{did_you_mean(condition, labels)}"
+            )
+        planned = kept
+    return [trial.trial_id for trial in planned]
+
+
+def _holds(trial: PlannedTrial, condition: str, values: Mapping[str, Any] | None = None) -> bool:
+    """Whether one condition holds; the value of a field comes from `values` (dotted) or from the configuration."""
     if condition == trial.label or trial.trial_id.startswith(condition):
         return True
     field, equals, text = condition.partition("=")
@@ -39,7 +62,9 @@ def _holds(trial: PlannedTrial, condition: str) -> bool:
         return False
     node = compose_text(text.strip(), "--only", FaultList())
     wanted = node.plain() if node else text
-    found = trial.seed if field.strip() == "seed" else _value(trial.config, field.strip().split("."))
+    name = field.strip()
+    config = _value(trial.config, name.split(".")) if values is None else values.get(name, _MISSING)
+    found = trial.seed if name == "seed" else config
     if isinstance(found, dict):
         found = found.get("name")
     return found is not _MISSING and (found == wanted or str(found) == text.strip())

@@ -13,7 +13,7 @@ from typing import Any
 from harness.code_identity import code_identity
 from harness.record import FINAL_STATUSES, Record
 from harness.registry import variant_file
-from harness.store import Store, TrialFolder
+from harness.store import Store, TrialFolder, side_by_side
 from harness.sweep.plan import Plan, PlannedTrial
 
 
@@ -118,7 +118,7 @@ def find_todo(
 
 
 def task_of(trial: PlannedTrial, folder: TrialFolder) -> Task:
-    """The stage of a trial that is to be run next, by whether it has a record."""
+    """The stage of an open trial that its files ask for."""
     train = trial.config["train"]
     stage = "train" if not folder.record_file.exists() else "measure"
     num_processes = train["num_processes"] if stage == "train" else 1  # measuring is for rank 0 alone
@@ -164,6 +164,9 @@ def prepare(todo: Todo, plan: Plan, variant_dirs: Sequence[Path], options: Mappi
         "memory_limit_mib": plan.launch.memory_limit_mib,
         **(options or {}),
     }
-    for task in todo.tasks:
+
+    def write(task: Task) -> None:
         launch = {**extra, "data_identity": task.trial.data_identity}
         task.folder.create({"trial": task.trial.config, "launch": launch})
+
+    side_by_side(write, todo.tasks)

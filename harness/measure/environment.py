@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import socket
@@ -33,8 +34,16 @@ def environment(device: str) -> dict[str, Any]:
         "matmul_precision": torch.get_float32_matmul_precision(),
         "hostname_hash": hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8],
         "code_hash": code_hash(),
+        "slurm": slurm_job(),
     }
     return found | git_state()
+
+
+def slurm_job() -> dict[str, Any] | None:
+    """The SLURM job that this process is part of, with the CPUs that it was given; None outside of one."""
+    names = {"job_id": "SLURM_JOB_ID", "partition": "SLURM_JOB_PARTITION", "cpus_per_task": "SLURM_CPUS_PER_TASK"}
+    found = {key: os.environ.get(name) for key, name in names.items()}
+    return found if found["job_id"] else None
 
 
 def _version(package: str) -> str | None:
@@ -70,6 +79,9 @@ def sdpa_backends() -> str:
 @cache
 def git_state() -> dict[str, Any]:
     """Commit of the code and whether it was changed since; None where the code is not in a git checkout."""
+    noted = ROOT / "snapshot.json"  # a copy of the code knows where it was taken
+    if noted.exists():
+        return dict(json.loads(noted.read_text(encoding="utf-8")))
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return {"git_commit": None, "git_dirty": None}

@@ -4,9 +4,12 @@ Every file has one writer at a time and is written aside and renamed, so a reade
 and never a part. The worker of a trial holds the trial's lease for as long as it lives, see `lease`.
 """
 
-from harness.store.files import exclusive_lock, write_atomically, written_aside
+from harness.store.files import exclusive_lock, side_by_side, write_atomically, written_aside
 from harness.store.lease import Lease
 from harness.store.run import Store
 from harness.store.trial import TrialFolder, TrialStatus
 
-__all__ = ["Lease", "Store", "TrialFolder", "TrialStatus", "exclusive_lock", "write_atomically", "written_aside"]
+__all__ = [
+    "Lease", "Store", "TrialFolder", "TrialStatus", "exclusive_lock", "side_by_side", "write_atomically",
+    "written_aside",
+]  # fmt: skip

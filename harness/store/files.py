@@ -5,9 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
+
+NUM_WRITERS = 16
+Item = TypeVar("Item")
 
 
 @contextmanager
@@ -33,6 +38,15 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """Replaces a file at once, see `written_aside`. Raises: OSError, leaving the old file whole."""
     with written_aside(path) as aside:
         aside.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def side_by_side(write: Callable[[Item], object], items: Iterable[Item]) -> None:
+    """Calls `write` for every item, several at once: a thousand files wait for the disk together, not in turn.
+
+    Raises: the first exception; what was begun is finished then.
+    """
+    with ThreadPoolExecutor(NUM_WRITERS) as pool:
+        list(pool.map(write, items))
 
 
 @contextmanager

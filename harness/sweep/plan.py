@@ -16,6 +16,7 @@ from harness.sweep.faults import FaultList
 from harness.sweep.geometry import Data
 from harness.sweep.launch_config import LaunchConfig
 from harness.sweep.node import Node
+from harness.sweep.overrides import check_resources
 from harness.sweep.resolve import Resolver, Row
 from harness.sweep.rows import auto_labels, find_baseline, telling_axes, values_of
 from harness.sweep.tune_check import check_tune
@@ -98,13 +99,23 @@ def plan_sweep(
     check_overrides(root, overridden, points, faults)
     resolver = Resolver(root, load_variant or registered_variant(variant_dirs), data_identity, device, faults)
     resolver.check_base()
-    resolved = [(point, row) for point in points if (row := resolver.row(point))]
     launch = resolver.checker.check("launch", root.child("launch"), root)
+    if launch is not None and launch.config.where == "slurm":  # here is not where the trials will run
+        resolver.device = lambda: "cuda" if launch.config.gpus else "cpu"
+    resolved = [(point, row) for point in points if (row := resolver.row(point))]
     tuning = check_tune(root, head, overridden, resolved, resolver)
     if launch is None or len(faults):
         raise faults.error()
+    configs = [{**row.blocks, "seed": seed} for _, row in resolved for seed in _telling_seeds(head, launch.config)]
+    check_resources(launch.config, launch.node, configs, faults)
+    faults.raise_if_any()
     plan = _assemble(name, head, resolved, axes_of(points), launch.config, resolver)
     return replace(plan, tuning=tuning)
+
+
+def _telling_seeds(head: SweepHead, launch: LaunchConfig) -> list[int]:
+    """Seeds that resources may depend on: one stands for all where no override asks for a seed."""
+    return head.seed_list if any("seed" in override.where for override in launch.overrides) else head.seed_list[:1]
 
 
 def _assemble(

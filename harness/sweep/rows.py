@@ -14,7 +14,7 @@ from harness.sweep.node import Node
 from harness.sweep.resolve import Row
 
 Blocks = Mapping[str, Mapping[str, Any] | None]
-_ABSENT = object()
+ABSENT = object()
 
 
 def value_at(blocks: Blocks, path: Axis) -> Any:
@@ -101,9 +101,9 @@ def find_baseline(
         return None
     matching = list(rows)
     for key, wanted in node.children.items():
-        values = {name: labels[name] if key == "label" else _lookup(rows[name].blocks, key) for name in rows}
-        present = {name: value for name, value in values.items() if value is not _ABSENT}
-        left = [name for name in matching if name in present and _same(present[name], wanted.plain())]
+        values = {name: labels[name] if key == "label" else lookup(rows[name].blocks, key) for name in rows}
+        present = {name: value for name, value in values.items() if value is not ABSENT}
+        left = [name for name in matching if name in present and same_value(present[name], wanted.plain())]
         if not left:
             faults.add(wanted.mark if present else wanted.head, f"baseline.{key}", _no_row(key, wanted, present, rows))
             return None
@@ -121,7 +121,7 @@ def find_baseline(
 def matches(blocks: Blocks, wanted: Mapping[str, Any]) -> bool:
     """Whether a row has all the values; a list means any of its values, a named block may be given by its name."""
     return all(
-        any(_same(_lookup(blocks, key), value) for value in (given if isinstance(given, list) else [given]))
+        any(same_value(lookup(blocks, key), value) for value in (given if isinstance(given, list) else [given]))
         for key, given in wanted.items()
     )
 
@@ -140,21 +140,24 @@ def _shown(value: Any) -> str:
     return str(value["name"]) if isinstance(value, Mapping) and "name" in value else canonical_json(value)
 
 
-def _lookup(blocks: Blocks, key: str) -> Any:
+def lookup(blocks: Blocks, key: str) -> Any:
+    """The value of a dotted field, or ABSENT."""
     value: Any = blocks
     path = tuple(key.split("."))
     for part in path:
         if not isinstance(value, Mapping) or part not in value:
-            return _ABSENT
+            return ABSENT
         value = value[part]
     return value
 
 
-def _same(value: Any, wanted: Any) -> bool:
+def same_value(value: Any, wanted: Any) -> bool:
     """Whether a resolved value is the wanted one; a named block may be given by its name or by some of its fields."""
     if isinstance(value, Mapping):
         fields = {"name": wanted} if isinstance(wanted, str) else wanted
-        return isinstance(fields, dict) and all(_same(value.get(key, _ABSENT), item) for key, item in fields.items())
+        return isinstance(fields, dict) and all(
+            same_value(value.get(key, ABSENT), item) for key, item in fields.items()
+        )
     if isinstance(value, bool) or isinstance(wanted, bool):
         return value is wanted
     return bool(value == wanted)

@@ -19,7 +19,7 @@ CASES: dict[str, tuple[str | bytes, str, str]] = {
     "seed as text": (HEAD + "seeds: four\n", "4:8", "expected an integer or a list, got text 'four'"),
     "seed twice": (HEAD + "seeds: [1, 2, 1]\n", "4:8", "listed twice"),
     "empty seeds": (HEAD + "seeds: []\n", "4:8", "0 values are too few"),
-    "launch": (HEAD + "launch: {where: moon}\n", "4:17", "'moon' is not allowed; only local"),
+    "launch": (HEAD + "launch: {where: moon}\n", "4:17", "'moon' is not allowed; one of local, slurm"),
     # blocks and variants
     "unknown variant": ("question: q\ndata: moving_shapes\nvariant: windw\n", "3:10", "Did you mean window?"),
     "null as a name": (HEAD + "readout: {name: null}\n", "4:17", "expected the name of a readout, got null"),

@@ -1,0 +1,41 @@
+"""`doctor`: is everything here that sweeps need?"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from harness.cli import arguments
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, nargs="?", help="a sweep file whose launch block is to be tried")
+    arguments.add_overrides(parser)
+    arguments.add_variants(parser)
+    arguments.add_runs(parser)
+    parser.add_argument(
+        "--wait", type=arguments.parse_duration, default=60.0, metavar="TIME",
+        help="how long a small job may wait in SLURM's queue (default: 60s)",
+    )  # fmt: skip
+
+
+def run(parsed: argparse.Namespace) -> int:
+    from harness.launch.doctor import look_here
+    from harness.launch.slurm.doctor import look_at_cluster
+    from harness.sweep.launch_config import LaunchConfig
+
+    launch = LaunchConfig()
+    if parsed.file is not None:
+        from harness.data import data_identity
+        from harness.sweep.plan import plan_sweep
+
+        plan = plan_sweep(parsed.file, parsed.overrides, data_identity=data_identity, variant_dirs=parsed.variants)
+        launch = plan.launch
+        print(f"ok       sweep          {plan.name}: {len(plan.rows)} rows, {len(plan.trials)} trials")
+    num_problems = 0
+    for findings in (look_here(parsed.runs), look_at_cluster(launch, parsed.runs, parsed.wait)):
+        for finding in findings:
+            print(finding, flush=True)
+            num_problems += finding.kind == "problem"
+    print("all is well" if not num_problems else f"{num_problems} problems")
+    return 1 if num_problems else 0

@@ -1,0 +1,73 @@
+"""`logs`: what a trial and its SLURM job wrote."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.cli import arguments
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from harness.store import Store, TrialFolder
+
+POLL_SECONDS = 0.5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    arguments.add_run(parser)
+    parser.add_argument("trial", help="the beginning of a trial id, a row's label, or seed=N; one trial must fit")
+    parser.add_argument("--follow", action="store_true", help="go on until the trial is no longer open")
+
+
+def run(parsed: argparse.Namespace) -> int:
+    from harness.launch.select import select_planned
+    from harness.launch.slurm import job_fate
+    from harness.store import Store
+
+    store = Store(parsed.run)
+    found = select_planned(store.plan(), [parsed.trial])
+    if len(found) > 1:
+        raise UserError(
+            f"{parsed.trial}: {len(found)} trials fit. Give the beginning of one id: {', '.join(found[:8])}"
+        )
+    folder = store.trial(found[0])
+    job = folder.written_status().job
+    if job:
+        print(f"job {job}: {job_fate(store, job) or 'not started'}")
+    shown: dict[Path, int] = {}
+    _show(store, folder, shown)
+    while parsed.follow and _is_open(folder):
+        time.sleep(POLL_SECONDS)
+        _show(store, folder, shown)
+    return 0
+
+
+def _is_open(folder: TrialFolder) -> bool:
+    from harness.launch.todo import state_of
+    from harness.record import OPEN_STATUSES
+
+    return state_of(folder)[0] in OPEN_STATUSES
+
+
+def _show(store: Store, folder: TrialFolder, shown: dict[Path, int]) -> None:
+    """Prints what the two logs have beyond what was shown."""
+    from harness.launch.slurm.logs import job_log
+
+    job = folder.written_status().job
+    log = job_log(store, job) if job else None
+    for path in [*([log] if log else []), folder.log_file]:
+        try:
+            with open(path, "rb") as file:
+                file.seek(shown.get(path, 0))
+                new = file.read()
+        except FileNotFoundError:
+            continue
+        if path not in shown:
+            print(f"==> {path} <==")
+        shown[path] = shown.get(path, 0) + len(new)
+        sys.stdout.write(new.decode(errors="replace"))
+        sys.stdout.flush()

@@ -1,0 +1,62 @@
+"""What `sweep` does where trials run on SLURM: submits, says so, and returns."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from harness.launch.slurm.submit import Outcome
+    from harness.launch.todo import Todo
+    from harness.store import Store
+    from harness.sweep.plan import Plan
+
+CANCEL_SECONDS = 60.0
+
+
+def submit_sweep(parsed: argparse.Namespace, plan: Plan, store: Store, todo: Todo) -> int:
+    """Under the run's lock: submits what is open and has no job; returns the exit code."""
+    from harness.launch.slurm.submit import submit
+
+    for option, instead in (("jobs", "launch.array_parallelism"), ("time_budget", "launch.time")):
+        if getattr(parsed, option) is not None:
+            raise UserError(f"--{option.replace('_', '-')}: is for the local pool; for SLURM set {instead}.")
+    _dropped(parsed, plan, store)
+    outcome = submit(plan, store, todo.tasks, parsed.variants)
+    _tell(store, todo, outcome)
+    if outcome.unknown:
+        raise UserError(
+            f"{outcome.unknown} trials have a job of which SLURM says nothing ({outcome.problem}). They are left "
+            f"alone; run the same command again once squeue answers."
+        )
+    return 0
+
+
+def _tell(store: Store, todo: Todo, outcome: Outcome) -> None:
+    parts = [f"{outcome.submitted} trials submitted", f"{outcome.taken} at work or in the queue already"]
+    print(", ".join([*parts, f"{len(todo.done)} done"]))
+    if todo.failed:
+        print(f"{len(todo.failed)} failed before: `python -m harness retry {store.path}`, then this command again.")
+    if outcome.submitted or outcome.taken:
+        print(f"`python -m harness status {store.path}` says where they stand, `watch` does so live, `report` reports.")
+
+
+def _dropped(parsed: argparse.Namespace, plan: Plan, store: Store) -> None:
+    """Lists trials that are at work or queued and that the sweep no longer asks for; cancels them if wanted."""
+    from harness.launch.slurm.cancel import cancel
+    from harness.launch.slurm.reconcile import dropped_trials
+
+    found = dropped_trials(store, {trial.trial_id for trial in plan.trials})
+    if not found:
+        return
+    for folder in found:
+        print(f"no longer asked for: {folder.trial_id} ({folder.status().status})")
+    if not parsed.cancel_dropped:
+        print(f"{len(found)} trials go on though the sweep no longer asks for them; --cancel-dropped ends them.")
+        return
+    done = cancel(store, found, CANCEL_SECONDS)
+    print(f"{len(done.trials)} of them cancelled")
+    if done.problem:
+        raise UserError(f"their jobs could not be cancelled: {done.problem}. Run the same command again.")

@@ -1,0 +1,104 @@
+"""SLURM's commands, asked with a time-out. Whatever they answer, or fail to answer, is a hint."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+TIMEOUT_SECONDS = 30.0
+MAX_NAMES = 100  # of jobs in one command line
+MAX_ARRAY_SIZE = 1000  # SLURM's own default, less the element that counting from 0 costs
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command said. `problem` is empty where it ended well."""
+
+    out: str
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class QueueLine:
+    """One job, or element of an array, that SLURM still has."""
+
+    name: str
+    job_id: str
+    index: int
+    state: str
+    is_array: bool
+
+    @property
+    def full_id(self) -> str:
+        """As scancel wants it."""
+        return f"{self.job_id}_{self.index}" if self.is_array else self.job_id
+
+
+def ask(*command: str, timeout_s: float = TIMEOUT_SECONDS) -> Answer:
+    """Runs a command; one that is missing, fails or hangs is an answer with a problem."""
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, env=clean_environment(),
+            check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return Answer("", f"{command[0]} did not answer within {timeout_s:g} s")
+    except OSError as error:
+        return Answer("", f"{command[0]}: {error.strerror}")
+    out, said = (text.decode(errors="replace").strip() for text in (done.stdout, done.stderr))
+    return Answer(out, f"{command[0]}: {said or f'exit code {done.returncode}'}" if done.returncode else "")
+
+
+def queue(names: Sequence[str]) -> tuple[list[QueueLine], str]:
+    """(jobs with these names that SLURM still has, problem). With a problem the list says nothing."""
+    found: list[QueueLine] = []
+    for first in range(0, len(names), MAX_NAMES):
+        asked = ",".join(names[first : first + MAX_NAMES])
+        answer = ask("squeue", "--noheader", "--array", f"--name={asked}", "--format=%j|%F|%K|%T")
+        if answer.problem:
+            return [], answer.problem
+        for line in answer.out.splitlines():
+            match = re.fullmatch(r"\s*([^|]+)\|(\d+)\|(\d+|N/A)\|([A-Z_]+)\s*", line)
+            if match is None:
+                return [], f"squeue: not understood: {line[:80]!r}"
+            name, job_id, index, state = match.groups()
+            found.append(QueueLine(name, job_id, 0 if index == "N/A" else int(index), state, index != "N/A"))
+    return found, ""
+
+
+def max_array_size() -> int:
+    """Most elements that an array may have here; a safe guess where SLURM does not say."""
+    config = ask("scontrol", "show", "config").out
+    said = [re.search(rf"^{name}\s*=\s*(\d+)", config, re.MULTILINE) for name in ("MaxArraySize", "MaxJobCount")]
+    return max(1, min([int(match[1]) for match in said if match] or [MAX_ARRAY_SIZE]))
+
+
+def cancel_jobs(ids: Sequence[str]) -> str:
+    """Cancels jobs and elements of arrays; returns the problem, if there is one."""
+    problems = [ask("scancel", *ids[first : first + MAX_NAMES]).problem for first in range(0, len(ids), MAX_NAMES)]
+    return next(filter(None, problems), "")
+
+
+def clean_environment(given: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment without what an enclosing job left in it: its SLURM_* would bind our jobs to its CPUs."""
+    given = os.environ if given is None else given
+    inside = "SLURM_JOB_ID" in given
+    dropped = ("SLURM_", "SUBMITIT_", *(("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES") if inside else ()))
+    return {key: value for key, value in given.items() if key == "SLURM_CONF" or not key.startswith(dropped)}
+
+
+@contextmanager
+def scrubbed_environment() -> Iterator[None]:
+    """Within, this process has the clean environment: submitit hands its own to sbatch."""
+    before = dict(os.environ)
+    clean = clean_environment()
+    try:
+        for key in before.keys() - clean.keys():
+            del os.environ[key]
+        yield
+    finally:
+        os.environ.update(before)

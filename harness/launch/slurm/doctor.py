@@ -1,0 +1,142 @@
+"""What `doctor` finds on the cluster: does SLURM answer, what does it allow, what does a node say of itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.launch.doctor import Finding
+from harness.launch.slurm import client
+from harness.launch.slurm.submit import check_folder
+from harness.measure.environment import ROOT
+from harness.sweep.launch_config import LaunchConfig
+
+COMMANDS = ("sbatch", "srun", "squeue", "scancel", "scontrol")
+MAX_SKEW_SECONDS = 5.0
+
+
+def look_at_cluster(launch: LaunchConfig, runs: Path, wait_s: float) -> Iterator[Finding]:
+    """SLURM's commands, its controller, its limits, and a small job of at most `wait_s` seconds in the queue."""
+    missing = [name for name in COMMANDS if shutil.which(name) is None]
+    if missing:
+        yield _no_slurm(missing, launch)
+        return
+    config = client.ask("scontrol", "show", "config")
+    if config.problem:
+        todo = "wait for the controller, or ask who runs the cluster; nothing is lost meanwhile"
+        yield Finding("problem", "slurm", config.problem, todo)
+        return
+    yield Finding("ok", "slurm", f"answers: version {_setting(config.out, 'SLURM_VERSION')}")
+    yield Finding("ok", "limits", f"arrays of up to {client.max_array_size()} jobs; longer ones are split")
+    yield _preemption(config.out, launch)
+    yield _accounting()
+    partition = _partition(launch)
+    yield partition
+    if partition.kind != "problem":
+        yield from look_at_node(launch, runs, wait_s)
+
+
+def _no_slurm(missing: list[str], launch: LaunchConfig) -> Finding:
+    if launch.where == "slurm":
+        return Finding("problem", "slurm", f"not found: {', '.join(missing)}", "log in to a machine of the cluster")
+    return Finding("note", "slurm", f"not here ({', '.join(missing)} not found): sweeps run on this machine alone")
+
+
+def _setting(config: str, name: str) -> str:
+    match = re.search(rf"^{name}\s*=\s*(.*)$", config, re.MULTILINE)
+    return match[1].strip() if match else ""
+
+
+def _preemption(config: str, launch: LaunchConfig) -> Finding:
+    if "preempt_send_user_signal" in _setting(config, "SlurmctldParameters"):
+        return Finding("ok", "preemption", "a job is told, writes a checkpoint, and is queued again")
+    every = launch.checkpoint_every_steps
+    text = f"a job may be killed after SIGTERM: a trial goes on from its last checkpoint (every {every} steps)"
+    return Finding("note", "preemption", text)
+
+
+def _accounting() -> Finding:
+    problem = client.ask("sacct", "--version", timeout_s=10).problem
+    return Finding("note" if problem else "ok", "sacct", f"{problem or 'there'}; not needed: the truth is in the files")
+
+
+def _partition(launch: LaunchConfig) -> Finding:
+    options = [f"--partition={launch.partition}"] if launch.partition else []
+    answer = client.ask("sinfo", "--noheader", "--format=%R|%a|%D|%l", *options)
+    lines = [line.split("|") for line in answer.out.splitlines() if line.count("|") == 3]
+    if answer.problem or not lines:
+        text = answer.problem or f"no partition {launch.partition}"
+        return Finding("problem", "partition", text, "`sinfo` lists them; set launch.partition")
+    up = [f"{name} ({nodes} nodes, limit {limit})" for name, state, nodes, limit in lines if state == "up"]
+    if not up:
+        return Finding("problem", "partition", "none is up", "wait, or choose another with launch.partition")
+    return Finding("ok", "partition", ", ".join(up))
+
+
+def look_at_node(launch: LaunchConfig, runs: Path, wait_s: float) -> Iterator[Finding]:
+    """Lets a node say what it sees."""
+    check_folder(runs)
+    file = runs.resolve() / f".doctor.{uuid.uuid4().hex}.tmp"
+    file.write_text(file.name, encoding="utf-8")
+    name = f"doctor.{file.name.split('.')[2]}"
+    try:
+        began = time.time()
+        answer = client.ask(*_command(launch, file, name, wait_s), timeout_s=wait_s + 60)
+        ended = time.time()
+    finally:
+        file.unlink(missing_ok=True)
+    try:
+        said = json.loads(answer.out.splitlines()[-1])
+    except (ValueError, IndexError):
+        client.ask("scancel", f"--name={name}")
+        text = f"no node answered within {wait_s:g} s ({answer.problem or 'nothing said'})"
+        yield Finding("problem", "node", text, "is the cluster busy? --wait gives it longer; does Python start there?")
+        return
+    yield from _about_node(said, file, began, ended, launch)
+
+
+def _command(launch: LaunchConfig, file: Path, name: str, wait_s: float) -> list[str]:
+    options = launch.model_dump(include={"partition", "account", "qos", "constraint", "exclude"}, exclude_none=True)
+    return [
+        "srun", "--ntasks=1", f"--job-name={name}", "--time=1", f"--immediate={max(1, int(wait_s))}", "--quiet",
+        f"--cpus-per-task={launch.cpus or 1}", *(f"--{key}={value}" for key, value in options.items()),
+        *([f"--gpus-per-node={launch.gpus}"] if launch.gpus else []),
+        "env", f"PYTHONPATH={ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+        sys.executable, "-P", "-m", "harness.launch.slurm.look", str(file),
+    ]  # fmt: skip
+
+
+def _about_node(
+    said: dict[str, Any], file: Path, began: float, ended: float, launch: LaunchConfig
+) -> Iterator[Finding]:
+    node = str(said["node"])
+    yield Finding("ok", "node", f"{node} starts this Python")
+    if said["content"] == file.name:
+        yield Finding("ok", "shared folder", f"{node} sees {file.parent}")
+    else:
+        todo = "give a folder that all nodes share with --runs"
+        yield Finding("problem", "shared folder", f"{node} does not see {file.parent} ({said['content']})", todo)
+    if said["missing"]:
+        text = f"{node} lacks {', '.join(said['missing'])}"
+        yield Finding("problem", "node packages", text, "use one environment on a shared folder, or launch.setup")
+    skew = max(began - said["time"], said["time"] - ended, 0.0)
+    text = f"{node} is off by {'less than 1' if skew < 1 else f'{skew:.0f}'} s"
+    if skew < MAX_SKEW_SECONDS:
+        yield Finding("ok", "clock", text)
+    else:
+        yield Finding("note", "clock", text, "nothing depends on it; times in logs will differ")
+    if said["cpus"] < said["cpus_asked"]:
+        text = f"{node} binds a job of {said['cpus_asked']} CPUs to {said['cpus']}"
+        yield Finding("problem", "node CPUs", text, "submit from outside of a job; look at TaskPlugin, SLURM_CPU_BIND")
+    if launch.gpus and not said["gpus"]:
+        yield Finding(
+            "problem", "node GPUs", f"{node} was given none of {launch.gpus}", "look at launch.partition, gpus"
+        )

@@ -1,0 +1,65 @@
+"""A copy of the code for the jobs of a submission: editing a file after `sweep` changes nothing that waits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.measure.environment import ROOT, git_state
+
+FOLDERS = ("harness", "variants")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """`path` goes into PYTHONPATH; `variant_dirs` are the copies of the user's folders of variants."""
+
+    path: Path
+    variant_dirs: list[Path]
+
+
+def take(run: Path, variant_dirs: Sequence[Path]) -> Snapshot:
+    """Copies harness, variants and the user's variants to `<run>/code/HASH`, unless that very code lies there."""
+    files = list(_files(variant_dirs))
+    digest = hashlib.sha256()
+    for name, path in files:
+        digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
+    target = run / "code" / digest.hexdigest()[:16]
+    extras = [f"extra_{number}" for number in range(len(variant_dirs))]
+    if not target.exists():
+        _copy(files, extras, target)
+    return Snapshot(target, [target / name for name in extras])
+
+
+def _files(variant_dirs: Sequence[Path]) -> Iterator[tuple[str, Path]]:
+    """(place in the snapshot, file)."""
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.is_file() and path.suffix not in (".pyc", ".pyo"):
+                yield str(path.relative_to(ROOT)), path
+    for number, extra in enumerate(variant_dirs):
+        for path in sorted(Path(extra).glob("*.py")):
+            yield f"extra_{number}/{path.name}", path
+
+
+def _copy(files: Sequence[tuple[str, Path]], extras: Sequence[str], target: Path) -> None:
+    """Written aside and renamed, so that a snapshot is whole or absent."""
+    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    for folder in extras:  # also one that holds no file
+        (aside / folder).mkdir(parents=True)
+    for name, path in files:
+        (aside / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, aside / name)
+    (aside / "snapshot.json").write_text(json.dumps(git_state()), encoding="utf-8")
+    try:
+        aside.rename(target)
+    except OSError:
+        shutil.rmtree(aside, ignore_errors=True)
+        if not target.exists():
+            raise

@@ -1,0 +1,85 @@
+"""What was submitted, written down before it is: `<run>/jobs/TOKEN/submission.json`."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from harness.errors import UserError
+from harness.launch.slurm.logs import job_folder
+from harness.record import Part
+from harness.store import Store, write_atomically
+
+FOLDERS = ("log", "started", "ended")
+
+
+class Submission(Part):
+    """One job array (or single job). Its trials are named here and nowhere else; the job reads this file.
+
+    `state`: intent (about to be handed to sbatch, or nobody noted what became of that), submitted, abandoned (SLURM
+    does not have it; a job that turns up all the same does nothing).
+    """
+
+    token: str
+    name: str = Field(description="of the job; holds the token, so that a job can be found that nobody noted")
+    state: Literal["intent", "submitted", "abandoned"] = "intent"
+    job_id: str = ""
+    trials: list[list[str]] = Field(description="index in the array -> ids of its trials")
+    labels: dict[str, str] = Field(description="trial id -> its row and seed, for messages")
+    code: str = Field(description="folder of the code that the jobs run")
+    max_restarts: int
+    num_workers: int | None = None
+    time_limit_minutes: float | None = None
+
+    @property
+    def is_array(self) -> bool:
+        """Submitit makes no array of one job."""
+        return len(self.trials) > 1
+
+    def job(self, index: int) -> str:
+        """The name of one job of the array in a trial's status."""
+        return f"{self.token}/{index}"
+
+    def slurm_id(self, index: int) -> str:
+        """One job of the array as SLURM knows it."""
+        return f"{self.job_id}_{index}" if self.is_array else self.job_id
+
+
+def new_token() -> str:
+    """A name that no other submission has."""
+    return secrets.token_hex(5)
+
+
+def write(store: Store, submission: Submission) -> Path:
+    """Writes a submission down, and makes its folders; returns its folder."""
+    folder = job_folder(store, submission.token)
+    for name in FOLDERS:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "submission.json", submission.model_dump_json(indent=1))
+    return folder
+
+
+def read(folder: Path) -> Submission:
+    """The submission of a folder. Raises: UserError where there is none, or a damaged one."""
+    path = folder / "submission.json"
+    try:
+        return Submission.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{path}: cannot be used ({reason}). Cancel its jobs with scancel and remove {folder}."
+        ) from error
+
+
+def find(store: Store, token: str) -> Submission | None:
+    """The submission with this token, or None where its folder is gone."""
+    folder = job_folder(store, token)
+    return read(folder) if token and (folder / "submission.json").exists() else None
+
+
+def every(store: Store) -> list[Submission]:
+    """All submissions of a run."""
+    return [read(path.parent) for path in sorted((store.path / "jobs").glob("*/submission.json"))]

@@ -1,0 +1,184 @@
+"""`sweep --launch slurm`: submits what is open and has no job, and returns.
+
+The order makes it safe to be killed at any instant: what is going to be submitted is written down, then noted in each
+trial, then handed to sbatch, then noted as submitted. The next command finds out what became of the rest by the job's
+name (see `reconcile`).
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from harness.errors import UserError
+from harness.launch.slurm import client, reconcile, snapshot, submission
+from harness.launch.slurm.entry import Entry
+from harness.launch.slurm.nodes import excludable, failing_nodes
+from harness.launch.slurm.resources import JobArray, arrays, capped, python_command, sbatch_parameters, summary
+from harness.launch.slurm.submission import Submission
+from harness.launch.todo import Task, Todo, prepare
+from harness.store import Store
+from harness.sweep.launch_config import LaunchConfig
+from harness.sweep.plan import Plan
+
+SBATCH_SECONDS = 120.0
+Say = Callable[[str], None]
+
+
+@dataclass
+class Outcome:
+    """What one command did: trials that were submitted, that have a job or a worker already, that nobody can tell."""
+
+    submitted: int = 0
+    taken: int = 0
+    unknown: int = 0
+    problem: str = ""
+    job_ids: list[str] = field(default_factory=list)
+
+
+def submit(plan: Plan, store: Store, tasks: Sequence[Task], variant_dirs: Sequence[Path], say: Say = print) -> Outcome:
+    """Submits the open tasks of a plan as job arrays. Only under the run's lock.
+
+    Raises: UserError where sbatch is missing or refuses; what it did not take is pending again.
+    """
+    check_folder(store.path)
+    for line in reconcile.settle_intents(store):
+        say(line)
+    found, queue = reconcile.sort_tasks(store, tasks)
+    outcome = Outcome(0, len(found.taken), len(found.unknown), queue.problem)
+    if not found.free:
+        return outcome
+    if shutil.which("sbatch") is None or shutil.which("srun") is None:
+        raise UserError(
+            "no sbatch and srun here: this is no machine of a SLURM cluster. Use --launch local, or log in."
+        )
+    code = snapshot.take(store.path.resolve(), variant_dirs)
+    prepare(Todo(found.free), plan, code.variant_dirs)
+    exclude = [] if queue.problem else excludable(failing_nodes(store, queue.live))
+    if exclude:
+        say(f"not on {', '.join(exclude)}: every job there died ({store.path / 'jobs'} says when)")
+    made = arrays(found.free, plan.launch, client.max_array_size())
+    cap, first = _room(store, plan.launch.array_parallelism, queue.live)
+    _submit_all(plan, store, capped(made, cap), code.path, exclude, first, outcome, say)
+    return outcome
+
+
+def _room(store: Store, cap: int | None, live: Collection[str]) -> tuple[int | None, str]:
+    """(jobs that may run beside those of earlier submissions, what has to end first where there is no room)."""
+    if cap is None or len(live) < cap:
+        return (None if cap is None else cap - len(live)), ""
+    found = (submission.find(store, token) for token in sorted({reconcile.token_of(job) for job in live}))
+    return cap, ":".join(noted.job_id for noted in found if noted is not None and noted.job_id)
+
+
+def check_folder(run: Path) -> None:
+    """Raises: UserError for a folder whose name sbatch and the shell cannot carry."""
+    path = str(run.resolve())
+    bad = sorted({character for character in path if character in "\n\r\t\"'\\%" or not character.isprintable()})
+    if bad:
+        shown = ", ".join(repr(character) for character in bad)
+        raise UserError(
+            f"{path!r}: SLURM cannot write to a folder with {shown} in its name. Choose another with --runs."
+        )
+
+
+def _submit_all(
+    plan: Plan,
+    store: Store,
+    made: Sequence[JobArray],
+    code: Path,
+    exclude: Sequence[str],
+    first: str,
+    outcome: Outcome,
+    say: Say,
+) -> None:
+    for number, array in enumerate(made):
+        noted = _note(plan, store, array, code)
+        before = first if array.after is None else outcome.job_ids[number - array.after]
+        _hand_over(store, noted, array, plan.launch, exclude, before)
+        outcome.job_ids.append(noted.job_id)
+        trials = sum(len(job) for job in array.jobs)
+        outcome.submitted += trials
+        what = "array" if noted.is_array else "job"
+        say(f"submitted {what} {noted.job_id}: {trials} trials in {len(array.jobs)} jobs ({summary(array)})")
+
+
+def _note(plan: Plan, store: Store, array: JobArray, code: Path) -> Submission:
+    """Writes down what is going to be submitted, there and in each trial."""
+    token = submission.new_token()
+    every = [task.trial for job in array.jobs for task in job]
+    noted = Submission(
+        token=token,
+        name=f"{plan.name}.{token}",
+        trials=[[task.trial.trial_id for task in job] for job in array.jobs],
+        labels={trial.trial_id: f"{trial.label}, seed {trial.seed}" for trial in every},
+        code=str(code),
+        max_restarts=plan.launch.max_restarts,
+        num_workers=plan.launch.num_workers,
+        time_limit_minutes=plan.launch.time_limit_minutes,
+    )
+    submission.write(store, noted)
+    reconcile.assign(store, noted)
+    return noted
+
+
+def _hand_over(
+    store: Store, noted: Submission, array: JobArray, launch: LaunchConfig, exclude: Sequence[str], before: str
+) -> None:
+    """Calls sbatch, and notes what came of it. Raises: UserError where SLURM did not take it, or nobody can tell."""
+    folder = (store.path / "jobs" / noted.token).resolve()
+    parameters = sbatch_parameters(array, launch, noted.name, folder, Path(noted.code), exclude)
+    if before:
+        parameters["dependency"] = f"afterany:{before}"
+    try:
+        noted.job_id = _sbatch(folder, parameters, len(noted.trials))
+    except Exception as error:  # whatever submitit or sbatch does: SLURM may have the job all the same
+        _after_failure(store, noted, error)
+        return
+    noted.state = "submitted"
+    submission.write(store, noted)
+
+
+def _sbatch(folder: Path, parameters: dict[str, object], number: int) -> str:
+    """SLURM's id of the new job or array."""
+    import submitit
+
+    executor = submitit.SlurmExecutor(folder / "log", max_num_timeout=reconcile.NO_LIMIT, python=python_command())
+    executor.update_parameters(**parameters)
+    with client.scrubbed_environment(), _time_limit(SBATCH_SECONDS):
+        jobs = executor.submit_array([Entry(str(folder))] * number)
+    return str(jobs[0].job_id).partition("_")[0]
+
+
+def _after_failure(store: Store, noted: Submission, error: Exception) -> None:
+    """Looks by name whether SLURM took the job in spite of the error. Raises: UserError where it did not."""
+    line = reconcile.settle(store, noted)
+    if noted.state == "submitted":
+        return
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if noted.state == "abandoned":
+        raise UserError(
+            f"sbatch did not take the job: {reason}. Its trials are pending again; the same command goes on."
+        )
+    raise UserError(f"sbatch: {reason}. {line}. Run the same command again once squeue answers: it finds out.")
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Within, a hanging command ends with TimeoutError."""
+
+    def too_late(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"sbatch did not answer within {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, too_late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
