@@ -21,7 +21,7 @@ def submit_sweep(parsed: argparse.Namespace, plan: Plan, store: Store, todo: Tod
     from harness.launch.slurm.submit import submit
 
     for option, instead in (("jobs", "launch.array_parallelism"), ("time_budget", "launch.time")):
-        if getattr(parsed, option) is not None:
+        if getattr(parsed, option) is not None and (plan.tuning is None or option == "jobs"):
             raise UserError(f"--{option.replace('_', '-')}: is for the local pool; for SLURM set {instead}.")
     _dropped(parsed, plan, store)
     outcome = submit(plan, store, todo.tasks, parsed.variants)

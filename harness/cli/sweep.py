@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,14 +116,21 @@ def _run(parsed: argparse.Namespace, plan: Plan, store: Store, chosen: list[Plan
 
 def _tune(parsed: argparse.Namespace, plan: Plan, store: Store) -> Plan | None:
     """Searches every row; the plan of what was chosen, or None where it was stopped before the end."""
-    from harness.tune import local_run, tune
+    from harness.store import Store
+    from harness.tune import TUNING, local_run, tune
 
     assert plan.tuning is not None
     if not store.plan_file.exists():  # what is to be run is known at the end; who asks is known now
         _replace_plan(parsed, replace(plan, rows=[], trials=[], baseline_row=None), store)
     budget = plan.tuning.config.num_trials
     print(f"{plan.name}: a search of {budget} trials for each of {len(plan.rows)} rows", flush=True)
-    return tune(plan, store.path, parsed.variants, local_run(plan, parsed.jobs, parsed.time_budget))
+    run = local_run(plan, parsed.jobs, parsed.time_budget)
+    if plan.launch.where == "slurm":
+        from harness.launch.slurm.search import run_search
+
+        searched = Store(store.path / TUNING)
+        run = partial(run_search, plan, searched, parsed.variants, time_budget_s=parsed.time_budget)
+    return tune(plan, store.path, parsed.variants, run)
 
 
 def _replace_plan(parsed: argparse.Namespace, plan: Plan, store: Store) -> None:

@@ -103,8 +103,8 @@ class EndedByFiles:
     """A launcher that hands tasks to a queue and knows nothing of its workers but their files.
 
     `submit` queues tasks and returns at once; it must leave alone a trial that it has in the queue already. `is_gone`
-    may say that the queue no longer has a trial, for one whose worker never began. `needs_timings`: a trained trial
-    goes on to be measured, and has ended when it was.
+    says of a trial that is not running, with its status, whether the queue no longer has it. `needs_timings`: a trained
+    trial goes on to be measured, and has ended when it was.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class EndedByFiles:
         submit: Callable[[Sequence[Task]], object],
         *,
         needs_timings: bool,
-        is_gone: Callable[[Task], bool] = lambda task: False,
+        is_gone: Callable[[Task, str], bool] = lambda task, status: status == "lost",
     ):
         self.submit, self.needs_timings, self.is_gone = submit, needs_timings, is_gone
         self.tasks: list[Task] = []
@@ -124,7 +124,7 @@ class EndedByFiles:
 
     def poll(self) -> list[Task]:
         """Tasks that ended since the last call."""
-        ended = [task for task in self.tasks if self._has_ended(task) or self.is_gone(task)]
+        ended = [task for task in self.tasks if self._has_ended(task)]
         self.tasks = [task for task in self.tasks if task not in ended]
         return ended
 
@@ -133,7 +133,9 @@ class EndedByFiles:
         if record is not None and (record.costs.timings is not None or not self.needs_timings):
             return not task.folder.is_held()
         status, _ = state_of(task.folder)
-        return status == "lost" or (status in FINAL_STATUSES and status != "done")
+        if status in FINAL_STATUSES and status != "done":
+            return True
+        return status != "running" and self.is_gone(task, status)
 
 
 def drive(

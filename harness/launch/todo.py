@@ -27,6 +27,7 @@ class Task:
     num_threads: int
     device: str
     num_processes: int = 1
+    options: Mapping[str, Any] = field(default_factory=dict)  # told to the worker; cannot change what a number means
 
 
 @dataclass(frozen=True)
@@ -156,17 +157,16 @@ def settle(store: Store, trial_ids: Iterable[str]) -> None:
             folder.write_status(status)
 
 
-def prepare(todo: Todo, plan: Plan, variant_dirs: Sequence[Path], options: Mapping[str, Any] | None = None) -> None:
-    """Writes the configuration of every trial that is to be run; `options` are told to the worker too."""
+def prepare(todo: Todo, plan: Plan, variant_dirs: Sequence[Path]) -> None:
+    """Writes the configuration of every trial that is to be run."""
     extra: Mapping[str, Any] = {
         "variant_dirs": [str(Path(folder).resolve()) for folder in variant_dirs],
         "checkpoint_every_steps": plan.launch.checkpoint_every_steps,
         "memory_limit_mib": plan.launch.memory_limit_mib,
-        **(options or {}),
     }
 
     def write(task: Task) -> None:
-        launch = {**extra, "data_identity": task.trial.data_identity}
+        launch = {**extra, **task.options, "data_identity": task.trial.data_identity}
         task.folder.create({"trial": task.trial.config, "launch": launch})
 
     side_by_side(write, todo.tasks)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import UserError
@@ -88,7 +88,7 @@ class Controller:
         if trial_id not in self.pending:
             return
         if record is not None and task.stage == "train":
-            self.ready.append(task_of(task.trial, task.folder))
+            self.ready.append(self._task(task.trial, task.folder))
         else:
             self._go_on(task)
 
@@ -155,15 +155,19 @@ class Controller:
             return
         if killed:
             folder.requeue()
-        task = task_of(trial, folder)
+        task = self._task(trial, folder)
+        prepare(Todo([task]), self.plan, self.variant_dirs)
+        self.ready.append(task)
+        self.write_summary()
+
+    def _task(self, trial: PlannedTrial, folder: TrialFolder) -> Task:
+        """The next stage of a trial, with what a search wants to know of it: validation scores, timings at need."""
         options = {
             "splits": ["val"],
             "timed": self.config.needs_timings,
             "report_every_steps": self._report_every,
         }
-        prepare(Todo([task]), self.plan, self.variant_dirs, options)
-        self.ready.append(task)
-        self.write_summary()
+        return replace(task_of(trial, folder), options=options)
 
     @property
     def _report_every(self) -> int | None:
