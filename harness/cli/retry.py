@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from-scratch", action="store_true", help="drop the checkpoints: train again from the first step"
     )
     parser.add_argument("--start", action="store_true", help="start these trials now, and no others")
+    parser.add_argument("--launch", choices=["local", "slurm"], help="with --start: where, as of `sweep`")
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -60,5 +61,6 @@ def _start(parsed: argparse.Namespace, store: Store, command: str, trial_ids: li
     parser = argparse.ArgumentParser(prog="python -m harness sweep")
     sweep.add_arguments(parser)
     asked = parser.parse_args([*words[words.index("sweep") + 1 :], "--runs", str(parsed.run.parent)])
+    asked.launch = parsed.launch
     asked.only_ids = trial_ids
     return sweep.run(asked)

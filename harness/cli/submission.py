@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from harness.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.launch.slurm.submit import Outcome
-    from harness.launch.todo import Todo
+    from harness.launch.todo import Task, Todo
     from harness.store import Store
     from harness.sweep.plan import Plan
 
@@ -32,6 +34,24 @@ def submit_sweep(parsed: argparse.Namespace, plan: Plan, store: Store, todo: Tod
             f"alone; run the same command again once squeue answers."
         )
     return 0
+
+
+def without_jobs(store: Store, tasks: Sequence[Task]) -> list[Task]:
+    """For the local pool: the tasks that no SLURM job has, as far as anybody can tell; says so of the others."""
+    from harness.launch.slurm.reconcile import sort_tasks
+
+    with_job = [task for task in tasks if task.folder.written_status().job]
+    if not with_job:
+        return list(tasks)
+    found, queue = sort_tasks(store, with_job)
+    left = found.taken + found.unknown
+    if left:
+        why = f" as far as their files say ({queue.problem})" if queue.problem else ""
+        print(
+            f"{len(left)} trials have a SLURM job{why} and are left to it; "
+            f"`python -m harness cancel {store.path}` takes them back."
+        )
+    return [task for task in tasks if task not in left]
 
 
 def _tell(store: Store, todo: Todo, outcome: Outcome) -> None:

@@ -80,6 +80,7 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _run(parsed: argparse.Namespace, plan: Plan, store: Store, chosen: list[PlannedTrial]) -> int:
     """Under the run's lock: looks again, runs, reports."""
+    from harness.cli.submission import submit_sweep, without_jobs
     from harness.launch.todo import code_of_trials, find_todo, prepare, repeat, settle
     from harness.store import exclusive_lock
 
@@ -102,9 +103,8 @@ def _run(parsed: argparse.Namespace, plan: Plan, store: Store, chosen: list[Plan
             repeat(store, find_todo(plan, store, chosen, code_of_trials(parsed.variants)).stale)
         todo = find_todo(plan, store, chosen)
         if plan.launch.where == "slurm":
-            from harness.cli.submission import submit_sweep
-
             return submit_sweep(parsed, plan, store, todo)
+        todo = replace(todo, tasks=without_jobs(store, todo.tasks))
         prepare(todo, plan, parsed.variants)
         finished = _launch(parsed, plan, todo)
         todo = find_todo(plan, store, chosen)
