@@ -218,6 +218,9 @@ class PlanFile(Part):
     command: str = Field("", description="what made this plan: sweep file, overrides, folders of variants")
     tuned: bool = Field(False, description="the rows were chosen by a search; `tuning/studies.json` tells how")
     rows: list[PlannedRow]
+    stale: list[str] = Field(
+        default_factory=list, description="trials whose record other code made than that of the command; kept"
+    )
 
 
 class TunedTrial(Part):

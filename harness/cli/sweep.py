@@ -98,9 +98,12 @@ def _run(parsed: argparse.Namespace, plan: Plan, store: Store, chosen: list[Plan
                 return 1
             plan = tuned
             chosen = [trial for trial in plan.trials if parsed.only_ids is None or trial.trial_id in parsed.only_ids]
-        _replace_plan(parsed, plan, store)
+        _check_plan(parsed, plan, store)
+        stale = find_todo(plan, store, code_of=code_of_trials(parsed.variants)).stale
         if parsed.stale == "rerun":
-            repeat(store, find_todo(plan, store, chosen, code_of_trials(parsed.variants)).stale)
+            repeat(store, again := [trial.trial_id for trial in chosen if trial.trial_id in stale])
+            stale = [trial_id for trial_id in stale if trial_id not in again]
+        store.write_plan(plan.to_file(_command(parsed), stale))
         todo = find_todo(plan, store, chosen)
         if plan.launch.where == "slurm":
             return submit_sweep(parsed, plan, store, todo)
@@ -121,7 +124,7 @@ def _tune(parsed: argparse.Namespace, plan: Plan, store: Store) -> Plan | None:
 
     assert plan.tuning is not None
     if not store.plan_file.exists():  # what is to be run is known at the end; who asks is known now
-        _replace_plan(parsed, replace(plan, rows=[], trials=[], baseline_row=None), store)
+        store.write_plan(replace(plan, rows=[], trials=[], baseline_row=None).to_file(_command(parsed)))
     budget = plan.tuning.config.num_trials
     print(f"{plan.name}: a search of {budget} trials for each of {len(plan.rows)} rows", flush=True)
     run = local_run(plan, parsed.jobs, parsed.time_budget)
@@ -133,23 +136,23 @@ def _tune(parsed: argparse.Namespace, plan: Plan, store: Store) -> Plan | None:
     return tune(plan, store.path, parsed.variants, run)
 
 
-def _replace_plan(parsed: argparse.Namespace, plan: Plan, store: Store) -> None:
-    """Writes the plan, unless the one that is there came from another question and has trials that this one has not."""
-    new = plan.to_file(_command(parsed))
-    if store.plan_file.exists() and not parsed.replace_plan:
-        try:
-            old = store.plan()
-        except UserError:  # damaged: our plan takes its place, and the trials lie in folders of their own
-            old = new
-        same_question = old.command == new.command or not old.command
-        asked = {trial for row in new.rows for trial in row.trials.values()}
-        dropped = {trial for row in old.rows for trial in row.trials.values()} - asked
-        if dropped and not same_question:
-            raise UserError(
-                f"{store.path} holds the run of `{old.command}`; this command would take {len(dropped)} of its trials "
-                f"out of the report. Give it a folder of its own with --runs DIR, or say --replace-plan."
-            )
-    store.write_plan(new)
+def _check_plan(parsed: argparse.Namespace, plan: Plan, store: Store) -> None:
+    """Raises: UserError where the folder's plan came from another question and has trials that this one has not."""
+    if not store.plan_file.exists() or parsed.replace_plan:
+        return
+    try:
+        old = store.plan()
+    except UserError:  # damaged: our plan takes its place, and the trials lie in folders of their own
+        return
+    if not old.command or old.command == _command(parsed):
+        return
+    asked = {trial.trial_id for trial in plan.trials}
+    dropped = {trial for row in old.rows for trial in row.trials.values()} - asked
+    if dropped:
+        raise UserError(
+            f"{store.path} holds the run of `{old.command}`; this command would take {len(dropped)} of its trials "
+            f"out of the report. Give it a folder of its own with --runs DIR, or say --replace-plan."
+        )
 
 
 def _command(parsed: argparse.Namespace) -> str:

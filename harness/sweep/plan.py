@@ -51,11 +51,11 @@ class Plan:
     baseline_row: str | None
     tuning: Tuning | None = None
 
-    def to_file(self, command: str = "") -> PlanFile:
-        """The plan as a run's `plan.json` holds it; `command` is what made it."""
+    def to_file(self, command: str = "", stale: Sequence[str] = ()) -> PlanFile:
+        """The plan as a run's `plan.json` holds it; `command` is what made it, `stale` what older code found."""
         return PlanFile(
             sweep=self.name, question=self.question, axes=self.axes, baseline_row=self.baseline_row, rows=self.rows,
-            command=command, tuned=self.tuning is not None,
+            command=command, tuned=self.tuning is not None, stale=list(stale),
         )  # fmt: skip
 
 

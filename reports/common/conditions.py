@@ -147,6 +147,11 @@ def warnings(run: Run) -> list[str]:
             f"{len(dirty)} of {len(timed)} trials were timed on a machine that was not fit for it: their times are "
             "marked dirty, with the reason."
         )
+    if run.plan.stale:
+        found.append(
+            f"{len(run.plan.stale)} of {planned} trials were trained by other code than that of the sweep command: "
+            "they are marked, and `--stale rerun` repeats them."
+        )
     commits = {(_code(record), record.environment.get("code_hash")) for record in run.records.values()}
     if len(commits) > 1:
         found.append("Trials ran with different versions of the code: see the conditions.")

@@ -76,15 +76,17 @@ def test_results_of_other_code_are_told_and_repeated_on_request(place: Path, tmp
     edited.record_file.write_text(json.dumps({**record, "code": "another"}))
     told = harness("sweep", "mini.yaml", "--dry-run", cwd=place)
     assert "1 of them by other code" in told.stdout
-    kept = harness("sweep", "mini.yaml", "--no-report", cwd=place)
+    kept = harness("sweep", "mini.yaml", cwd=place)
     assert kept.returncode == 0
+    assert "trained by other code" in (store.path / "report/table.md").read_text()
     assert records(store.path)[edited.trial_id]["code"] == "another"
-    rerun = harness("sweep", "mini.yaml", "--no-report", "--stale", "rerun", cwd=place)
+    rerun = harness("sweep", "mini.yaml", "--stale", "rerun", cwd=place)
     assert rerun.returncode == 0, rerun.stdout + rerun.stderr
     new = records(store.path)
     assert new[edited.trial_id]["code"] == old[edited.trial_id]["code"]
     assert new[edited.trial_id]["scores"] == old[edited.trial_id]["scores"]
     assert new[same.trial_id] == old[same.trial_id]
+    assert "trained by other code" not in (store.path / "report/table.md").read_text()
     assert json.loads((edited.path / "record.old-1.json").read_text())["code"] == "another"
     assert statuses(store.path)[same.trial_id]["num_starts"] == 2, "train and measure, once each"
 

@@ -195,3 +195,13 @@ def test_code_that_cannot_be_reproduced_is_a_warning(changes: dict[str, object],
     every = changes if text == "uncommitted" else {}
     run = two_rows(records("a", [1, 2, 3, 4], environment=every), records("b", [1, 2, 3, 4], environment=changes))
     assert [warning for warning in warnings(run) if text in warning]
+
+
+def test_results_of_other_code_are_marked_in_their_row_and_above_the_table() -> None:
+    run = two_rows(records("a", [1000, 1100]), records("b", [1200, 1250]))
+    assert not any("other code" in line for line in warnings(run))
+    run.plan.stale.append("b-s1")
+    baseline, row = summarise(run)
+    assert "trained by other code than the sweep's (1 of 4 seeds)" in row.marks
+    assert not any("other code" in mark for mark in baseline.marks)
+    assert any("1 of 8 trials were trained by other code" in line for line in warnings(run))
