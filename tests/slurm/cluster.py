@@ -162,8 +162,8 @@ class Cluster:
         os.kill(pid, number)
         eventually(lambda: not _is(pid, daemon.split(".")[0]), 20)
 
-    def processes_of_jobs(self) -> list[int]:
-        """Processes of this cluster's jobs and step daemons."""
+    def processes_of_jobs(self, daemons: bool = True) -> list[int]:
+        """Processes of this cluster's jobs and, if wanted, the daemons of their steps."""
         found = []
         mark = f"SLURM_CONF={self.home}/slurm.conf".encode()
         for entry in Path("/proc").iterdir():
@@ -174,7 +174,8 @@ class Cluster:
                 name = (entry / "comm").read_text().strip()
             except OSError:
                 continue
-            in_job = name == "slurmstepd" or any(item.startswith(b"SLURM_JOB_ID=") for item in environment)
+            in_job = any(item.startswith(b"SLURM_JOB_ID=") for item in environment)
+            in_job = daemons if name == "slurmstepd" else in_job
             if mark in environment and in_job and int(entry.name) != os.getpid():
                 found.append(int(entry.name))
         return found

@@ -58,9 +58,9 @@ def test_killed_at_any_moment(user: User, undisturbed: dict[str, object], seed: 
     rng = random.Random(seed)
     user.ok("sweep", user.write(LONG))
     for _ in range(3):
-        eventually(user.cluster.processes_of_jobs, 60, user.story)
+        eventually(lambda: user.cluster.processes_of_jobs(daemons=False), 60, user.story)
         time.sleep(rng.uniform(0.0, 8.0))
-        for pid in user.cluster.processes_of_jobs():
+        for pid in user.cluster.processes_of_jobs(daemons=False):
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
