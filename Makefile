@@ -8,7 +8,8 @@ SWEEP ?= sweeps/window_size.yaml
 # threads of a trial are a field of its configuration; this is for everything else
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint check clean schema campaign campaign-selftest campaign-bench campaign-memory campaign-slurm
+.PHONY: demo test lint check clean schema campaign campaign-kills campaign-slurm \
+	campaign-selftest campaign-bench campaign-memory
 
 demo: $(VENV)/.installed
 	$(RUN) -m harness sweep $(SWEEP)
@@ -24,8 +25,11 @@ lint: $(VENV)/.installed-test
 check: $(VENV)/.installed
 	$(RUN) -m harness check
 
+# the fault campaign, whole
+campaign: campaign-kills campaign-slurm
+
 # 100 SIGKILLs at random instants (about 15 minutes); what is done lies in build/campaign, the same command goes on
-campaign: $(VENV)/.installed-test
+campaign-kills: $(VENV)/.installed-test
 	$(RUN) -m tests.faults.campaign --kills 100
 
 # A/A test of the timing protocol: its false-positive rate over 100 comparisons (half an hour on a quiet core)
