@@ -73,6 +73,7 @@ class LocalPool:
         self.num_workers = num_workers or launch.num_workers
         self.cores = num_cores()
         self.alone = True  # nothing but this pool is at work on the machine
+        self.leading: list[str] = []  # more arguments of a worker that trains: its other ranks are started elsewhere
         self.running: list[Running] = []
         self.stopping = False
         self._gpus: list[int] | None = None
@@ -174,6 +175,7 @@ class LocalPool:
         gpus = tuple(self._free_gpus()[: task.num_processes]) if task.device == "cuda" else ()
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(_gpu_name(gpu) for gpu in gpus)
         command = [sys.executable, "-m", "harness", "worker", str(task.folder.path), "--stage", task.stage]
+        command += self.leading if task.stage == "train" else []
         command += ["--parent", str(os.getpid()), *(["--alone"] if alone and self.alone else [])]
         with open(task.folder.log_file, "ab") as log, blocked_stop_signals():
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)

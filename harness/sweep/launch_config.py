@@ -37,9 +37,16 @@ class Resources(StrictConfig):
     account: Name | None = None
     qos: Name | None = None
     constraint: Name | None = Field(None, description="features of nodes, e.g. a100")
-    gpus: Annotated[int, Field(ge=0)] | None = Field(None, description="of a job; default: one for each trial on cuda")
-    cpus: Positive | None = Field(None, description="of a job; default: the threads of its trials, side by side")
-    mem: Memory | None = Field(None, description="of a job: a whole number with M, G or T (MiB, GiB, TiB), e.g. 16G")
+    nodes: Positive | None = Field(None, description="of a job; more than 1: each trial's processes are spread evenly")
+    gpus: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="of a job, on each of its nodes; default: one for each process of its trials on cuda"
+    )
+    cpus: Positive | None = Field(
+        None, description="of a job, on each of its nodes; default: the threads of its trials, side by side"
+    )
+    mem: Memory | None = Field(
+        None, description="of a job, on each of its nodes: a whole number with M, G or T (MiB, GiB, TiB), e.g. 16G"
+    )
     time: Duration | None = Field(None, description="limit of a job, [DAYS-]HH:MM:SS")
     exclusive: bool | None = Field(None, description="whole nodes, so that no neighbour disturbs timings")
     pack: Positive | None = Field(None, description="trials that share one job; default 1")

@@ -27,13 +27,14 @@ def fits(where: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
 
 
 def check_resources(launch: LaunchConfig, node: Node, configs: Sequence[Mapping[str, Any]], faults: FaultList) -> None:
-    """Notes overrides that no trial fits, and jobs with fewer CPUs than a trial has threads."""
+    """Notes overrides that no trial fits, jobs with fewer CPUs than a trial has threads, and nodes that are no use."""
     for index, override in enumerate(launch.overrides):
         for field, wanted in override.where.items():
             _check_condition(field, wanted, node, ("overrides", index, "where", field), configs, faults)
-    for threads in {_num_threads(config) for config in configs}:
+    _check_nodes(launch, node, configs, faults)
+    for threads in {_num_threads(config, launch) for config in configs}:
         for place, part in _parts(launch):
-            if part.cpus is not None and part.cpus < threads and _concerns(part, threads, configs):
+            if part.cpus is not None and part.cpus < threads and _concerns(part, threads, launch, configs):
                 message = f"{part.cpus} CPUs for trials with {threads} threads (train.num_threads times num_processes)"
                 faults.add(nearest(node, (*place, "cpus"))[0].mark, dotted(("launch", *place, "cpus")), message)
     for place, part in _parts(launch):
@@ -42,8 +43,34 @@ def check_resources(launch: LaunchConfig, node: Node, configs: Sequence[Mapping[
             faults.add(nearest(node, (*place, "time"))[0].mark, dotted(("launch", *place, "time")), message)
 
 
-def _num_threads(config: Mapping[str, Any]) -> int:
-    return int(config["train"]["num_threads"] * config["train"]["num_processes"])
+def _check_nodes(launch: LaunchConfig, node: Node, configs: Sequence[Mapping[str, Any]], faults: FaultList) -> None:
+    """Notes nodes that a trial's processes cannot share evenly, or that trials of one job would have to share."""
+    said: set[tuple[Path, str]] = set()
+    for config in configs:
+        asked, processes = resources_of(launch, config), config["train"]["num_processes"]
+        nodes, place = asked.nodes or 1, _place_of("nodes", launch, config)
+        if processes % nodes:
+            said.add((place, f"train.num_processes: {processes} cannot be spread evenly over {nodes} nodes"))
+        if nodes > 1 and (asked.pack or 1) > 1:
+            said.add((place, f"a job on {nodes} nodes holds one trial, but launch.pack is {asked.pack}"))
+    for place, message in sorted(said, key=str):
+        faults.add(nearest(node, place)[0].mark, dotted(("launch", *place)), message)
+
+
+def _place_of(name: str, launch: LaunchConfig, config: Mapping[str, Any]) -> Path:
+    """Where in the block a trial's value of a resource is given."""
+    places = [
+        (*place, name)
+        for place, part in _parts(launch)
+        if name in part.model_fields_set and (not isinstance(part, Override) or fits(part.where, config))
+    ]
+    return places[-1] if places else (name,)
+
+
+def _num_threads(config: Mapping[str, Any], launch: LaunchConfig) -> int:
+    """Threads of a trial on each of its nodes."""
+    nodes = resources_of(launch, config).nodes or 1
+    return int(config["train"]["num_threads"] * config["train"]["num_processes"]) // nodes
 
 
 def _parts(launch: LaunchConfig) -> list[tuple[Path, Resources]]:
@@ -51,10 +78,10 @@ def _parts(launch: LaunchConfig) -> list[tuple[Path, Resources]]:
     return [((), launch), *((("overrides", index), part) for index, part in enumerate(launch.overrides))]
 
 
-def _concerns(part: Resources, threads: int, configs: Sequence[Mapping[str, Any]]) -> bool:
+def _concerns(part: Resources, threads: int, launch: LaunchConfig, configs: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a trial with that many threads takes its CPUs from this part."""
     where = part.where if isinstance(part, Override) else {}
-    return any(_num_threads(config) == threads and fits(where, config) for config in configs)
+    return any(_num_threads(config, launch) == threads and fits(where, config) for config in configs)
 
 
 def _check_condition(

@@ -62,8 +62,9 @@ def run(
             traceback.print_exc()
             from harness.measure.outcome import verdict
 
-            reporter.end(*verdict(error))
-            return EXIT_FAILED
+            status, message = verdict(error)
+            reporter.end(status, message)
+            return EXIT_PREEMPTED if status == "lost" else EXIT_FAILED
 
 
 def _follow(folder: TrialFolder, stage: Stage, rank: int, rendezvous: Path, stop: StopRequest) -> int:

@@ -131,7 +131,7 @@ def _told(store: Store, rank: int) -> Iterator[None]:
     except (Interrupted, RankFailed):
         raise
     except BaseException as error:
-        status, message = ("failed", LOST_CONTACT) if _is_lost_contact(error) else verdict(error)
+        status, message = ("lost", LOST_CONTACT) if _is_lost_contact(error) else verdict(error)
         cause = json.dumps({"rank": rank, "status": status, "message": message})
         first = store.compare_set(CAUSE_KEY, "", cause).decode()
         if _is_lost_contact(error) or (first != cause and isinstance(error, RuntimeError)):
@@ -184,7 +184,7 @@ def _watch(store: Store, children: Children, end: Callable[[str, str], None], cl
         print(f"ended: {failure}", file=sys.stderr, flush=True)
         _kill(children)
         end(failure.status, str(failure))
-        os._exit(EXIT_FAILED)
+        os._exit(EXIT_PREEMPTED if failure.status == "lost" else EXIT_FAILED)
 
 
 def _found(store: Store, children: Children) -> RankFailed | None:

@@ -97,7 +97,10 @@ def _train(
 
 
 def follow(folder: TrialFolder, rank: int, rendezvous: Path, stop: StopRequest) -> int:
-    """Trains as another rank than the first: nothing is written, evaluated or measured."""
+    """Trains as another rank than the first: nothing is written, evaluated or measured.
+
+    Asked to stop, it has done its part: rank 0 saves meanwhile, and must not be ended by an exit code of ours.
+    """
     from harness.train.loop import Interrupted
 
     if folder.record() is not None:
@@ -108,7 +111,7 @@ def follow(folder: TrialFolder, rank: int, rendezvous: Path, stop: StopRequest) 
         with ranks.following(trial, rank, rendezvous) as group:
             _train(folder, group, lambda progress: None, stop)
     except Interrupted:
-        return EXIT_PREEMPTED
+        print(f"rank {rank}: stopped on request", flush=True)
     return EXIT_DONE
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.errors import UserError
-from harness.launch.slurm.resources import arrays, capped
+from harness.launch.slurm.resources import arrays, capped, sbatch_parameters
 from harness.launch.todo import Task
 from harness.store import TrialFolder
 from harness.sweep.launch_config import minutes
@@ -47,6 +48,9 @@ def tasks(found: Plan) -> list[Task]:
         ("{partition: a b}", "7:21", "'a b' is no name; one word without quotes"),
         ("{setup: [a, 3]}", "7:21", "expected text"),
         ("{cpus: 1}", "7:16", "1 CPUs for trials with 2 threads"),
+        ("{nodes: 2}", "7:17", "train.num_processes: 1 cannot be spread evenly over 2 nodes"),
+        ("{nodes: 2, overrides: [{where: {seed: 1}, nodes: 1}]}", "7:17", "cannot be spread evenly over 2 nodes"),
+        ("{overrides: [{where: {seed: 1}, nodes: 2, pack: 3}]}", "7:48", "holds one trial, but launch.pack is 3"),
         ("{time: 00:01:00}", "7:16", "not longer than launch.signal_delay_s=90"),
         ("{overrides: [{where: {variant.temporal_widow: 1}, gpus: 1}]}", "7:31", "Did you mean variant.temporal_window?"),
         ("{overrides: [{where: {variant.temporal_window: 9}, gpus: 1}]}", "7:56", "no trial has the number 9 here; trials have 0, 1, 2"),
@@ -114,3 +118,20 @@ def test_arrays_that_may_run_at_once_never_exceed_the_cap(tmp_path: Path, cap: i
 
 def test_durations() -> None:
     assert [minutes(text) for text in ("00:00:01", "00:01:00", "01:30:00", "2-00:00:01")] == [1, 1, 90, 2881]
+
+
+@pytest.mark.parametrize(
+    ("launch", "nodes", "each", "cpus"),
+    [("{}", None, None, 8), ("{nodes: 2}", 2, 2, 2), ("{nodes: 4}", 4, 1, 2), ("{nodes: 2, cpus: 10}", 2, 2, 5)],
+)
+def test_processes_are_tasks_only_where_there_are_several_nodes(
+    tmp_path: Path, launch: str, nodes: int | None, each: int | None, cpus: int
+) -> None:
+    found = plan(tmp_path, launch, "train.num_processes=4")
+    asked = [replace(task, num_processes=4) for task in tasks(found)]
+    [array] = arrays(asked, found.launch, 100)
+    given = sbatch_parameters(array, found.launch, "name", tmp_path, tmp_path, [])
+    assert (given.get("nodes"), given.get("ntasks_per_node"), given["cpus_per_task"]) == (nodes, each, cpus)
+    assert ("--ntasks=4" in given["srun_args"]) == (nodes is not None)
+    measured = arrays([replace(task, stage="measure", num_processes=1) for task in asked], found.launch, 100)
+    assert {(item.ranks, item.resources.nodes) for item in measured} == {(1, 1)}

@@ -161,14 +161,14 @@ def test_a_failing_rank_ends_the_trial_with_its_own_verdict(
     assert not list(folder.path.glob(".rendezvous*"))
 
 
-def test_a_killed_rank_on_another_node_ends_the_trial(tmp_path: Path) -> None:
+def test_after_the_loss_of_a_rank_on_another_node_the_trial_is_open(tmp_path: Path) -> None:
     folder = make(tmp_path / "trial")
     leader, other = (start(folder, "--rank", rank, "--rendezvous", str(tmp_path / "meeting")) for rank in "01")
     wait_for_steps(folder, leader, 20)
     other.kill()
     other.wait()
-    assert leader.wait(timeout=20) == worker.EXIT_FAILED
-    assert (folder.status().status, folder.status().message) == ("failed", f"rank 0: {ranks.LOST_CONTACT}")
+    assert leader.wait(timeout=20) == worker.EXIT_PREEMPTED
+    assert (folder.status().status, folder.status().message) == ("lost", f"rank 0: {ranks.LOST_CONTACT}")
 
 
 def test_a_rank_that_the_trial_does_not_have_is_refused(tmp_path: Path) -> None:

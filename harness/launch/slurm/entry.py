@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any
 
 POLL_SECONDS = 0.2
+LAST_WORDS_SECONDS = 15.0  # for rank 0 to say in the trial's status that another rank failed
 
 _child: subprocess.Popen[bytes] | None = None
 
@@ -40,6 +41,9 @@ class Entry:
         while _child.poll() is None:
             time.sleep(POLL_SECONDS)
         if _child.returncode:
+            if rank := int(os.environ.get("SLURM_PROCID", "0")):
+                print(f"rank {rank} on {os.uname().nodename} ended with exit code {_child.returncode}", flush=True)
+                time.sleep(LAST_WORDS_SECONDS)  # our own end in error ends all tasks of the job at once
             sys.exit(_child.returncode if _child.returncode > 0 else 128 - _child.returncode)
 
     def checkpoint(self) -> Any:

@@ -1,15 +1,19 @@
-"""What runs in a job: the local pool over the trials that the submission gives it."""
+"""What runs in a job: the local pool over the trials that the submission gives it.
+
+On several nodes it runs in every task of the job; all but the first become another rank of the one trial.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import UserError
 from harness.launch.local import LocalPool
 from harness.launch.progress import PlainLines
-from harness.launch.slurm import submission
+from harness.launch.slurm import ranks, submission
 from harness.launch.slurm.submission import Submission
 from harness.launch.todo import Task, state_of, task_of
 from harness.record import FINAL_STATUSES, OPEN_STATUSES
@@ -20,10 +24,12 @@ from harness.worker.exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_PREEMPTED
 
 
 def run(folder: Path, index: int) -> int:
-    """Runs the trials of one job of a submission; returns its exit code and leaves it as a mark."""
+    """Runs the trials of one job of a submission; returns its exit code and, in its first task, leaves it as a mark."""
     noted = submission.read(folder)
     restart = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
     code = _run(Store(folder.parent.parent), noted, index, restart)
+    if noted.nodes > 1 and ranks.own_rank():
+        return code
     mark = folder / "ended" / str(index) / str(restart)
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.write_text(f"job {code}\n", encoding="utf-8")
@@ -41,6 +47,12 @@ def _run(store: Store, noted: Submission, index: int, restart: int) -> int:
     if restart > noted.max_restarts:
         return _give_up(tasks, noted.max_restarts)
     pool = LocalPool(_launch(noted), PlainLines(tasks))
+    if noted.nodes > 1:
+        file = ranks.meeting(store, noted, index, restart)
+        if ranks.own_rank():
+            return ranks.follow(tasks, file)
+        pool.leading = ranks.arguments(0, file)
+        tasks = [replace(task, num_processes=-(-task.num_processes // noted.nodes)) for task in tasks]  # those here
     pool.cores, warning = cores()
     pool.alone = has_whole_node()
     _warn(tasks, warning)

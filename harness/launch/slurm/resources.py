@@ -24,33 +24,38 @@ class JobArray:
     """Jobs of one shape that are submitted together. `resources` has no open fields left but the cluster's own.
 
     `limit`: jobs of it at once; `after`: how many places before it in the list the array lies that has to end first.
+    `ranks`: processes of each trial that SLURM starts, as the job's tasks; 1 where the trial's worker starts the rest.
     """
 
     resources: Resources
     jobs: list[list[Task]]
     limit: int
     after: int | None = None
+    ranks: int = 1
 
 
 def arrays(tasks: Sequence[Task], launch: LaunchConfig, max_size: int) -> list[JobArray]:
     """Groups tasks by the shape of their job, packs them, and splits what is larger than `max_size`."""
-    groups: dict[tuple[Resources, int], list[Task]] = {}
+    groups: dict[tuple[Resources, int, int], list[Task]] = {}
     for task in tasks:
         shape = _filled(resources_of(launch, task.trial.config), task)
-        groups.setdefault((shape, task.num_threads), []).append(task)
+        ranks = task.num_processes if shape.nodes != 1 else 1
+        groups.setdefault((shape, task.num_threads, ranks), []).append(task)
     made = []
-    for (shape, _), group in groups.items():
+    for (shape, _, ranks), group in groups.items():
         jobs = list(_chunks(group, shape.pack or 1))
-        made += [JobArray(shape, chunk, len(chunk)) for chunk in _chunks(jobs, max_size)]
+        made += [JobArray(shape, chunk, len(chunk), ranks=ranks) for chunk in _chunks(jobs, max_size)]
     return made
 
 
 def _filled(asked: Resources, task: Task) -> Resources:
     """The same with what the trials need where nothing is said."""
     pack = asked.pack or 1
-    gpus = pack * task.num_processes * (task.device == "cuda") if asked.gpus is None else asked.gpus
-    cpus = asked.cpus or pack * task.num_processes * task.num_threads
-    return asked.model_copy(update={"pack": pack, "gpus": gpus, "cpus": cpus})
+    nodes = asked.nodes or 1 if task.num_processes > 1 else 1  # what is left to measure needs one process
+    processes = pack * task.num_processes // nodes
+    gpus = processes * (task.device == "cuda") if asked.gpus is None else asked.gpus
+    cpus = asked.cpus or processes * task.num_threads
+    return asked.model_copy(update={"pack": pack, "nodes": nodes, "gpus": gpus, "cpus": cpus})
 
 
 def _chunks(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
@@ -84,8 +89,7 @@ def sbatch_parameters(
     return given | {
         "job_name": name,
         "time": minutes(asked.time or launch.time),
-        "cpus_per_task": asked.cpus,
-        "srun_args": [f"--cpus-per-task={asked.cpus}"],  # since 22.05 srun does not take it from sbatch
+        **_tasks(array),
         "array_parallelism": array.limit,
         "signal_delay_s": launch.signal_delay_s,
         "stderr_to_stdout": True,
@@ -99,6 +103,18 @@ def sbatch_parameters(
     }
 
 
+def _tasks(array: JobArray) -> dict[str, Any]:
+    """One task with all CPUs; or one for each rank, as many on every node. One that ends in error ends all."""
+    asked, nodes = array.resources, array.resources.nodes or 1
+    each = array.ranks // nodes
+    cpus = (asked.cpus or 1) // each if nodes > 1 else asked.cpus
+    srun = [f"--cpus-per-task={cpus}"]  # since 22.05 srun does not take it from sbatch
+    if nodes == 1:
+        return {"cpus_per_task": cpus, "srun_args": srun}
+    srun += [f"--ntasks={array.ranks}", "--kill-on-bad-exit=1", "--wait=0"]
+    return {"cpus_per_task": cpus, "srun_args": srun, "nodes": nodes, "ntasks_per_node": each}
+
+
 def setup_lines(launch: LaunchConfig, folder: Path, code: Path) -> list[str]:
     """The shell's part before Python starts: it notes the node, so that a node without Python can be told."""
     started, ended = (f"{shlex.quote(str(folder / kind))}/{INDEX}" for kind in ("started", "ended"))
@@ -107,6 +123,7 @@ def setup_lines(launch: LaunchConfig, folder: Path, code: Path) -> list[str]:
         f'echo "${{SLURMD_NODENAME:-$(hostname)}} {SLURM_ID}" > {started}/{RESTART}',
         *launch.setup,
         f"export PYTHONPATH={shlex.quote(str(code))}${{PYTHONPATH:+:$PYTHONPATH}}",
+        "export PYTHONSAFEPATH=1",  # -P for workers too: a job may lie in the very clone that has been edited since
     ]
 
 
@@ -128,7 +145,8 @@ def summary(array: JobArray) -> str:
     asked = array.resources
     named = ("partition", "account", "qos", "constraint", "mem")
     words = [f"{name} {value}" for name in named if (value := getattr(asked, name))]
-    words += [f"{asked.cpus} CPU{'s' * (asked.cpus != 1)}"]
+    spread = f"{array.ranks} processes on {asked.nodes} nodes, each with " if array.ranks != 1 else ""
+    words += [f"{spread}{asked.cpus} CPU{'s' * (asked.cpus != 1)}"]
     words += [f"{asked.gpus} GPU{'s' * (asked.gpus != 1)}"] if asked.gpus else []
     words += [f"{asked.pack} trials a job"] if asked.pack != 1 else []
     return ", ".join([*words, f"{asked.time}"])

@@ -118,6 +118,7 @@ def _note(plan: Plan, store: Store, array: JobArray, code: Path) -> Submission:
         trials=[[task.trial.trial_id for task in job] for job in array.jobs],
         labels={trial.trial_id: f"{trial.label}, seed {trial.seed}" for trial in every},
         code=str(code),
+        nodes=array.resources.nodes or 1,
         max_restarts=plan.launch.max_restarts,
         num_workers=plan.launch.num_workers,
         time_limit_minutes=plan.launch.time_limit_minutes,
