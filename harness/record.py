@@ -194,7 +194,10 @@ class Record(Part):
     training: Training
     costs: Costs
     environment: dict[str, Any]
-    code: str | None = Field(None, description="identity of the code that trained it, see harness.code_identity")
+    code: str | None = Field(
+        None,
+        description="identity of the code that trained it, see harness.code_identity; A+B if it changed between",
+    )
     finished_at: str
 
 

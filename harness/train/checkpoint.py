@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,6 +26,8 @@ class Progress:
     loss_curve: list[tuple[int, float]] = field(default_factory=list)
     duration_s: float = 0.0
     num_resumes: int = 0
+    codes: list[str] = field(default_factory=list)
+    """identities of the code that trained so far (see `harness.code_identity`): several if it was changed between"""
 
 
 def save(
@@ -40,8 +43,9 @@ def save(
     for rank, state in enumerate(states):
         tensors |= {_random_name(kind, rank): value for kind, value in state.items()}
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    metadata = {"progress": json.dumps(asdict(progress)), "crc32": str(_checksum(tensors))}
     with written_aside(path) as aside:
-        save_file(tensors, str(aside), metadata={"progress": json.dumps(asdict(progress))})
+        save_file(tensors, str(aside), metadata=metadata)
 
 
 def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, group: Group = ALONE) -> Progress | None:
@@ -57,20 +61,33 @@ def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, group: 
     optimizer.load_state_dict(_optimizer_state(optimizer, tensors))
     _set_random_state(tensors, group.rank)
     curve = [(int(step), float(loss)) for step, loss in progress["loss_curve"]]
-    return Progress(progress["step"], curve, progress["duration_s"], progress["num_resumes"] + 1)
+    return Progress(progress["step"], curve, progress["duration_s"], progress["num_resumes"] + 1, progress["codes"])
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
     """(progress, tensors) of a file; None for no or a damaged one."""
     try:
         with safe_open(str(path), framework="pt") as file:
-            progress = json.loads(file.metadata()["progress"])
-            return progress, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            metadata = file.metadata()
+            progress = json.loads(metadata["progress"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        if metadata["crc32"] != str(_checksum(tensors)):
+            raise ValueError("its checksum does not fit")
+        return progress, tensors
     except FileNotFoundError:
         return None
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         print(f"{path.name} is damaged ({error}): training starts from the beginning", flush=True)
         return None
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> int:
+    """CRC-32 of all values by name: the format itself does not notice a flipped bit."""
+    found = 0
+    for name in sorted(tensors):
+        values: Any = tensors[name].reshape(-1).view(torch.uint8).numpy()
+        found = zlib.crc32(values, found)
+    return found
 
 
 def _random_name(kind: str, rank: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -83,33 +84,57 @@ def training_step(model: nn.Module, optimizer: torch.optim.Optimizer, batch: Bat
     return loss.detach()
 
 
+@dataclass(frozen=True)
+class Saving:
+    """Where checkpoints go, how many steps lie between two, and which code trains (see `harness.code_identity`)."""
+
+    file: Path
+    every: int
+    code: str = ""
+
+
+@dataclass(frozen=True)
+class Watching:
+    """What a loop tells and asks while it runs.
+
+    `report` is called after every `report_every` steps but the last, and may look at the model; its time is not
+    counted as training. Only one rank of a group has it; the others wait for its next step.
+    """
+
+    on_progress: Callable[[Progress], None]
+    should_stop: Callable[[], bool]
+    report: Callable[[int], None] | None = None
+    report_every: int = 0
+
+
 def train(
     model: nn.Module,
     source: ClipSource,
     config: TrainConfig,
     seed: int,
-    checkpoint_file: Path,
-    checkpoint_every: int,
-    on_progress: Callable[[Progress], None],
-    should_stop: Callable[[], bool],
+    saving: Saving,
+    watching: Watching,
     group: Group = ALONE,
-    report: Callable[[int], None] | None = None,
-    report_every: int = 0,
 ) -> Progress:
     """Trains to the last step, from the checkpoint if there is one. All ranks of a group call it alike.
-
-    `report` is called after every `report_every` steps but the last, and may look at the model; its time is not
-    counted as training. Only one rank of a group has it; the others wait for its next step.
 
     Raises:
         NonFiniteLoss: naming the step; on all ranks.
         Interrupted: `should_stop` said so on any rank; a checkpoint is written first.
     """
     optimizer = build_optimizer(model, config)
-    progress = checkpoint.load(checkpoint_file, model, optimizer, group) or Progress()
+    progress = checkpoint.load(saving.file, model, optimizer, group) or Progress()
+    if saving.code not in progress.codes:
+        progress.codes.append(saving.code)
     forward = group.wrap(model).train()
     pending: list[Tensor] = []
     start = time.perf_counter() - progress.duration_s
+
+    def look() -> None:
+        progress.duration_s = time.perf_counter() - start
+        if pending:
+            _look(pending, progress, group)
+
     for batch in batches(source, config, seed, progress.step, group):
         for parameters in optimizer.param_groups:
             parameters["lr"] = learning_rate(config, progress.step)
@@ -117,24 +142,27 @@ def train(
         progress.step += 1
         last = progress.step == config.num_steps
         if progress.step % LOG_EVERY == 0 or last:
-            progress.duration_s = time.perf_counter() - start
-            _look(pending, progress, group)
-            on_progress(progress)
-        if report is not None and progress.step % report_every == 0 and not last:
-            begin = time.perf_counter()
-            report(progress.step)
-            forward.train()
-            start += time.perf_counter() - begin
-        stop = group.any(should_stop())
-        if progress.step % checkpoint_every == 0 or last or stop:
-            # a checkpoint between two looks would lose the losses since the last one: look first
-            if pending:
-                _look(pending, progress, group)
-            progress.duration_s = time.perf_counter() - start
-            checkpoint.save(checkpoint_file, model, optimizer, progress, group)
+            look()
+            watching.on_progress(progress)
+        if not last:
+            start += _report(watching, forward, progress.step)
+        stop = group.any(watching.should_stop())
+        if progress.step % saving.every == 0 or last or stop:
+            look()  # a checkpoint between two looks would lose the losses since the last one
+            checkpoint.save(saving.file, model, optimizer, progress, group)
         if stop and not last:
             raise Interrupted
     return progress
+
+
+def _report(watching: Watching, model: nn.Module, step: int) -> float:
+    """Lets the one who asked look at the model if it is time to; returns the seconds that took."""
+    if watching.report is None or step % watching.report_every:
+        return 0.0
+    begin = time.perf_counter()
+    watching.report(step)
+    model.train()
+    return time.perf_counter() - begin
 
 
 def _look(pending: list[Tensor], progress: Progress, group: Group) -> None:

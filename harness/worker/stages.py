@@ -44,6 +44,14 @@ def _variant_dirs(launch: dict[str, Any]) -> list[Path]:
     return [Path(folder) for folder in launch["variant_dirs"]]
 
 
+def _code(trial: TrialConfig, launch: dict[str, Any]) -> str:
+    """Identity of the code that runs here."""
+    from harness.code_identity import code_identity
+    from harness.registry import variant_file
+
+    return code_identity(variant_file(trial.variant["name"], _variant_dirs(launch)))
+
+
 def _build(trial: TrialConfig, launch: dict[str, Any]) -> tuple[VideoTransformer, dict[str, ClipSource]]:
     """The model, initialised from the seed and then from a file of weights if there is one, and the three splits."""
     import torch
@@ -82,17 +90,16 @@ def _train(
 
     Raises: Interrupted.
     """
-    from harness.train.loop import train
+    from harness.train.loop import Saving, Watching, train
 
     trial, launch = _config(folder)
     model, sources = _build(trial, launch)
     group.seed(trial.seed)
     every = launch.get("report_every_steps") if looking else None
-    progress = train(
-        model, sources["train"], trial.train, trial.seed, folder.checkpoint_file,
-        launch["checkpoint_every_steps"], on_progress, stop, group,
-        _report(folder, model, sources["val"], trial) if every else None, every or 0,
-    )  # fmt: skip
+    report = _report(folder, model, sources["val"], trial) if every else None
+    saving = Saving(folder.checkpoint_file, launch["checkpoint_every_steps"], _code(trial, launch))
+    watching = Watching(on_progress, stop, report, every or 0)
+    progress = train(model, sources["train"], trial.train, trial.seed, saving, watching, group)
     return model, sources, progress
 
 
@@ -172,11 +179,9 @@ def _report(
 def _record(
     trial_id: str, trial: TrialConfig, launch: dict[str, Any], progress: Progress, scores: Any, costs: Costs
 ) -> Record:
-    from harness.code_identity import code_identity
     from harness.data import ceilings
     from harness.measure.environment import environment
     from harness.record import Record, Training
-    from harness.registry import variant_file
 
     curve = progress.loss_curve
     thinned = curve[:: -(-len(curve) // MAX_CURVE_POINTS)] if curve else []
@@ -196,7 +201,7 @@ def _record(
         ),
         costs=costs,
         environment=environment(trial.train.device),
-        code=code_identity(variant_file(trial.variant["name"], _variant_dirs(launch))),
+        code="+".join(progress.codes),
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

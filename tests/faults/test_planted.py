@@ -14,6 +14,16 @@ import os, sys, time
 import torch
 from harness.api import FrameAttention, FrameBlock, Variant, count, VariantConfig, Field
 
+@torch.library.custom_op("planted::product", mutates_args=())
+def product(x: torch.Tensor) -> torch.Tensor:
+    return x @ torch.ones(x.shape[-1], x.shape[-1]) * 1e-3
+
+@product.register_fake
+def _(x):
+    return torch.empty_like(x)
+
+torch.library.register_autograd("planted::product", lambda ctx, grad: grad)
+
 class Config(VariantConfig):
     fault: str = "none"
 
@@ -30,6 +40,8 @@ class Misbehaving(FrameBlock):
         self.fault, self.calls = fault, 0
     def forward(self, frames):
         out = super().forward(frames)
+        if self.fault == "uncounted":
+            return out._replace(x=product(out.x))
         if not self.training or frames.x.is_meta:
             return out
         self.calls += 1
@@ -58,7 +70,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str]:
     (folder / "more/planted.py").write_text(PLANTED)
     text = MINI.replace("variant: {name: mixing, temporal_window: 1}", "variant: {name: planted}")
     text = text.replace(
-        "{variant.temporal_window: [0, 1]}", "{variant.fault: [none, raise, nan, oom, hog, exit, sleep]}"
+        "{variant.temporal_window: [0, 1]}", "{variant.fault: [none, uncounted, raise, nan, oom, hog, exit, sleep]}"
     )
     text = text.replace("baseline: {variant.temporal_window: 0}", "baseline: {variant.fault: none}")
     text = text.replace("launch: {", "launch: {time_limit_minutes: 0.2, memory_limit_mib: 4096, ")
@@ -70,6 +82,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str]:
     ("fault", "status", "message"),
     [
         ("none", "done", ""),
+        ("uncounted", "done", ""),
         ("raise", "failed", "ValueError: planted fault in layer 0"),
         ("nan", "nan", "the loss is nan at step 3"),
         ("oom", "oom", "1125899906842624"),
@@ -87,15 +100,24 @@ def test_each_fault_becomes_its_status(outcome: tuple[Path, int, str], fault: st
         by_fault[next(line for line in config.splitlines() if "fault:" in line).split()[-1]] = found
     assert by_fault[fault]["status"] == status
     assert message in by_fault[fault]["message"]
-    assert fault == "none" or message in output
+    assert message in output
 
 
 def test_rows_that_failed_stand_in_the_report(outcome: tuple[Path, int, str]) -> None:
     run, _, _ = outcome
     table = (run / "report/table.md").read_text()
-    assert len(records(run)) == 1
+    assert len(records(run)) == 2
     for status in ("nan", "oom", "timeout", "failed"):
         assert status in table
+
+
+def test_an_operator_that_nobody_can_count_makes_the_row_a_lower_bound(outcome: tuple[Path, int, str]) -> None:
+    found = {record["config"]["variant"]["fault"]: record["costs"]["macs"] for record in records(outcome[0]).values()}
+    assert found["none"]["status"] == "exact"
+    assert found["uncounted"]["status"] == "lower_bound"
+    assert list(found["uncounted"]["uncounted_ops"]) == ["planted::product"]
+    assert found["uncounted"]["macs_per_view"] == found["none"]["macs_per_view"]
+    assert "planted::product" in (outcome[0] / "report/table.md").read_text()
 
 
 def test_the_traceback_is_in_the_log(outcome: tuple[Path, int, str]) -> None:

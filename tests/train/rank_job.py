@@ -17,7 +17,7 @@ from harness.data import data_identity
 from harness.sweep.schema import TrialConfig
 from harness.train.checkpoint import Progress
 from harness.train.distributed import Group, joined, open_store
-from harness.train.loop import Interrupted, NonFiniteLoss, train
+from harness.train.loop import Interrupted, NonFiniteLoss, Saving, Watching, train
 from harness.worker import stages
 from tests.e2e import ROOT, environment
 
@@ -55,7 +55,13 @@ def run(job: dict[str, Any], group: Group, checkpoint: Path) -> dict[str, Any]:
     progress, ended = Progress(), "done"
     try:
         progress = train(
-            model, sources["train"], config.train, config.seed, checkpoint, 1000, lambda _: None, stop, group
+            model,
+            sources["train"],
+            config.train,
+            config.seed,
+            Saving(checkpoint, 1000),
+            Watching(lambda _: None, stop),
+            group,
         )
     except (Interrupted, NonFiniteLoss) as error:
         ended = f"{type(error).__name__} {error}".strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from harness.data import open_split
 from harness.model.trunk import VideoTransformer
 from harness.sweep.schema import TrialConfig
 from harness.train.checkpoint import Progress
-from harness.train.loop import Interrupted, NonFiniteLoss, batches, train
+from harness.train.loop import Interrupted, NonFiniteLoss, Saving, Watching, batches, train
 
 
 def trial(**changes: object) -> TrialConfig:
@@ -30,7 +31,7 @@ def trial(**changes: object) -> TrialConfig:
 
 
 def run(
-    config: TrialConfig, checkpoint: Path, stop_at: int | None = None, every: int = 1000
+    config: TrialConfig, checkpoint: Path, stop_at: int | None = None, every: int = 1000, code: str = "a"
 ) -> tuple[dict[str, torch.Tensor], Progress]:
     torch.manual_seed(config.seed)
     source = open_split(config.data, config.model, "train", config.seed)
@@ -41,7 +42,9 @@ def run(
         seen.append(1)
         return stop_at is not None and len(seen) == stop_at
 
-    progress = train(model, source, config.train, config.seed, checkpoint, every, lambda _: None, stop)
+    progress = train(
+        model, source, config.train, config.seed, Saving(checkpoint, every, code), Watching(lambda _: None, stop)
+    )
     return model.state_dict(), progress
 
 
@@ -58,15 +61,33 @@ def test_interrupted_training_ends_in_the_same_bits(tmp_path: Path, optimizer: s
     assert resumed.loss_curve[-1] == undisturbed.loss_curve[-1]
 
 
+def test_code_that_changed_in_the_midst_of_training_is_told(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        run(trial(), tmp_path / "a", stop_at=5, code="old")
+    _, progress = run(trial(), tmp_path / "a", code="new")
+    assert progress.codes == ["old", "new"]
+
+
+def half(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def flipped(content: bytes) -> bytes:
+    """One bit of some weight is another: the file keeps its form."""
+    place = len(content) - 1000
+    return content[:place] + bytes([content[place] ^ 16]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize("damage", [half, flipped])
 def test_a_damaged_checkpoint_means_a_fresh_start_with_the_same_end(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[bytes], bytes]
 ) -> None:
     config = trial()
     want, _ = run(config, tmp_path / "a")
     with pytest.raises(Interrupted):
         run(config, tmp_path / "b", stop_at=5)
     whole = (tmp_path / "b").read_bytes()
-    (tmp_path / "b").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "b").write_bytes(damage(whole))
     got, progress = run(config, tmp_path / "b")
     assert "damaged" in capsys.readouterr().out
     assert progress.num_resumes == 0
