@@ -134,7 +134,7 @@ def test_a_trial_survives_a_stop_a_killed_rank_and_a_killed_leader(tmp_path: Pat
     assert result(folder) == result(undisturbed)
     assert not ranks_alive(folder, 0)
     assert {path.name for path in folder.path.iterdir()} == {
-        "config.yaml", "status.json", "record.json", "log.txt", "checkpoint.safetensors", ".lock",
+        "config.yaml", "status.json", "record.json", "attempts.jsonl", "log.txt", "checkpoint.safetensors", ".lock",
     }  # fmt: skip
 
 
