@@ -219,6 +219,7 @@ class PlanFile(Part):
     axes: list[str] = Field(description="the varied fields, in the order of the file")
     baseline_row: str | None = None
     command: str = Field("", description="what made this plan: sweep file, overrides, folders of variants")
+    directory: str = Field("", description="where that command was given: its paths start there")
     tuned: bool = Field(False, description="the rows were chosen by a search; `tuning/studies.json` tells how")
     rows: list[PlannedRow]
     stale: list[str] = Field(

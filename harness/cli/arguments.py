@@ -8,6 +8,8 @@ from pathlib import Path
 
 from harness.errors import UserError
 
+MAX_SECONDS = 365 * 24 * 3600.0
+
 
 def add_sweep_file(parser: argparse.ArgumentParser) -> None:
     """The sweep file, what changes how it is read, and where its runs lie."""
@@ -59,7 +61,10 @@ def parse_duration(text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
     if match is None or float(match[1]) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no duration; write e.g. 90s, 15m or 2h")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+    if seconds > MAX_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than a year (8760h)")
+    return seconds
 
 
 def positive_int(text: str) -> int:

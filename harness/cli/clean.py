@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.cli import arguments
 from harness.errors import UserError
+from harness.record import OPEN_STATUSES
 
 if TYPE_CHECKING:
     from harness.store import TrialFolder
@@ -34,9 +35,9 @@ def run(parsed: argparse.Namespace) -> int:
             raise UserError(f"{store.path}: a sweep command is at work in this folder. Wait for it to end.")
         freed, number = 0, 0
         for folder in store.trials():
-            if folder.is_held():
-                continue
             stale = parsed.stale and folder.trial_id not in asked
+            if folder.is_held() or (stale and _has_job(folder)):
+                continue
             for path in [folder.path] if stale else _spent(folder, parsed.checkpoints):
                 files = [item for item in path.rglob("*") if item.is_file()] if stale else [path]
                 freed += sum(file.stat().st_size for file in files)
@@ -46,6 +47,15 @@ def run(parsed: argparse.Namespace) -> int:
                     shutil.rmtree(path) if stale else path.unlink()
     print(f"{number} {'would be ' if parsed.dry_run else ''}removed, {units.num_bytes(freed)}")
     return 0
+
+
+def _has_job(folder: TrialFolder) -> bool:
+    """Whether a SLURM job may still come for the trial; says so."""
+    status = folder.written_status()
+    waits = bool(status.job) and status.status in OPEN_STATUSES
+    if waits:
+        print(f"{folder.path}: left, its job {status.job} may still run it; first: sweep --cancel-dropped")
+    return waits
 
 
 def _spent(folder: TrialFolder, checkpoints: bool) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from typing import TYPE_CHECKING
 
@@ -11,14 +12,20 @@ from harness.errors import UserError
 from harness.record import FINAL_STATUSES
 
 if TYPE_CHECKING:
+    from harness.record import PlanFile
     from harness.store import Store, TrialFolder
 
-RETRIABLE = (*(status for status in FINAL_STATUSES if status != "done"), "lost", "preempted")
+BADLY_ENDED = tuple(status for status in FINAL_STATUSES if status != "done")
+RETRIABLE = (*BADLY_ENDED, "lost", "preempted")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_run(parser)
-    parser.add_argument("--status", metavar="LIST", help=f"only these, comma-separated, of: {', '.join(RETRIABLE)}")
+    parser.add_argument(
+        "--status", metavar="LIST",
+        help=f"only these, comma-separated, of: {', '.join(RETRIABLE)} (default: all but the last two, which the sweep "
+        "command takes up by itself)",
+    )  # fmt: skip
     parser.add_argument(
         "--from-scratch", action="store_true", help="drop the checkpoints: train again from the first step"
     )
@@ -29,38 +36,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     from harness.store import Store
 
-    wanted = RETRIABLE if parsed.status is None else tuple(parsed.status.split(","))
+    wanted = BADLY_ENDED if parsed.status is None else tuple(word.strip() for word in parsed.status.split(","))
     unknown = [status for status in wanted if status not in RETRIABLE]
     if unknown:
         raise UserError(f"--status {','.join(unknown)}: cannot be retried. Statuses: {', '.join(RETRIABLE)}")
-    store = Store(parsed.run)
-    command = store.plan().command
-    chosen = _chosen(store, wanted)
-    for folder in chosen:
-        folder.requeue(from_scratch=parsed.from_scratch)
-    if not (parsed.start and chosen):
-        print(f"{len(chosen)} trials are pending again; to start them: {command or 'run the sweep command'}")
-        return 0
-    return _start(parsed, store, command, [folder.trial_id for folder in chosen])
+    if parsed.launch and not parsed.start:
+        raise UserError("--launch: says where --start starts trials; give both or neither")
+    store = Store(parsed.run.resolve())
+    plan = store.plan()
+    chosen = _chosen(store, plan, wanted)
+    if parsed.start and chosen:
+        return _start(parsed, store, plan, [folder.trial_id for folder in chosen])
+    _requeue(store, chosen, parsed.from_scratch)
+    print(f"{len(chosen)} trials are pending again; to start them: {plan.command or 'run the sweep command'}")
+    return 0
 
 
-def _chosen(store: Store, wanted: tuple[str, ...]) -> list[TrialFolder]:
+def _chosen(store: Store, plan: PlanFile, wanted: tuple[str, ...]) -> list[TrialFolder]:
+    """Trials with these statuses that neither a worker nor, as far as SLURM says, a job has."""
     from harness.launch.overview import standings
+    from harness.launch.slurm.reconcile import ask_queue
 
-    found = standings(store, store.plan())
-    return [item.folder for item in found if item.status in wanted and not item.folder.is_held()]
+    found = [item for item in standings(store, plan) if item.status in wanted and not item.folder.is_held()]
+    if not any(item.written.job for item in found):
+        return [item.folder for item in found]
+    queue = ask_queue(store)
+    left = [item for item in found if item.written.job and (queue.problem or item.written.job in queue.live)]
+    if left:
+        why = f"may have one ({queue.problem})" if queue.problem else "have one"
+        print(f"{len(left)} trials are left to their SLURM job: they {why}; `cancel` takes them back")
+    return [item.folder for item in found if item not in left]
 
 
-def _start(parsed: argparse.Namespace, store: Store, command: str, trial_ids: list[str]) -> int:
-    """Asks the run's question again, for these trials only."""
+def _requeue(store: Store, chosen: list[TrialFolder], from_scratch: bool) -> None:
+    from harness.store import exclusive_lock
+
+    with exclusive_lock(store.lock_file) as got:
+        if not got:
+            raise UserError(f"{store.path}: a sweep command is at work in this folder. Wait for it to end.")
+        for folder in chosen:
+            folder.requeue(from_scratch=from_scratch)
+
+
+def _start(parsed: argparse.Namespace, store: Store, plan: PlanFile, trial_ids: list[str]) -> int:
+    """Asks the run's question again, for these trials only, from where it was asked."""
     from harness.cli import sweep
 
-    words = shlex.split(command)
+    words = shlex.split(plan.command)
     if "sweep" not in words:
         raise UserError(f"{store.plan_file}: does not say which command made it. Run the sweep command again.")
+    if store.path.name != plan.sweep:
+        raise UserError(f"{store.path}: holds the run of {plan.sweep}. Give the folder that name again.")
+    if plan.directory and os.path.isdir(plan.directory):
+        os.chdir(plan.directory)
     parser = argparse.ArgumentParser(prog="python -m harness sweep")
     sweep.add_arguments(parser)
-    asked = parser.parse_args([*words[words.index("sweep") + 1 :], "--runs", str(parsed.run.parent)])
-    asked.launch = parsed.launch
-    asked.only_ids = trial_ids
+    asked = parser.parse_args([*words[words.index("sweep") + 1 :], "--runs", str(store.path.parent)])
+    asked.launch, asked.retried, asked.from_scratch = parsed.launch, trial_ids, parsed.from_scratch
     return sweep.run(asked)

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="finished trials whose record other code made: keep them (default), or set them aside and train again",
     )  # fmt: skip
     parser.add_argument("--no-report", action="store_true", help="do not write the report at the end")
-    parser.set_defaults(only_ids=None)  # the trials that `retry --start` asks for
+    parser.set_defaults(retried=None, from_scratch=False)  # the trials that `retry --start` asks for, and how
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -63,8 +63,8 @@ def run(parsed: argparse.Namespace) -> int:
     plan = plan_sweep(parsed.file, parsed.overrides, data_identity=data_identity, variant_dirs=parsed.variants)
     store = Store(parsed.runs / plan.name)
     chosen = select(plan, parsed.only)
-    if parsed.only_ids is not None:
-        chosen = [trial for trial in chosen if trial.trial_id in parsed.only_ids]
+    if parsed.retried is not None:
+        chosen = [trial for trial in chosen if trial.trial_id in parsed.retried]
     todo = find_todo(plan, store, chosen, code_of_trials(parsed.variants))
     if parsed.dry_run:
         from harness.cli.dry_run import print_plan
@@ -97,8 +97,10 @@ def _run(parsed: argparse.Namespace, plan: Plan, store: Store, chosen: list[Plan
                 print("stopped in the midst of the search; the same command goes on from here.")
                 return 1
             plan = tuned
-            chosen = [trial for trial in plan.trials if parsed.only_ids is None or trial.trial_id in parsed.only_ids]
+            chosen = [trial for trial in plan.trials if parsed.retried is None or trial.trial_id in parsed.retried]
         _check_plan(parsed, plan, store)
+        for trial_id in parsed.retried or ():
+            store.trial(trial_id).requeue(from_scratch=parsed.from_scratch)
         stale = find_todo(plan, store, code_of=code_of_trials(parsed.variants)).stale
         if parsed.stale == "rerun":
             repeat(store, again := [trial.trial_id for trial in chosen if trial.trial_id in stale])

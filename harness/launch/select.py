@@ -55,6 +55,8 @@ def select_planned(plan: PlanFile, conditions: Sequence[str]) -> list[str]:
 
 def _holds(trial: PlannedTrial, condition: str, values: Mapping[str, Any] | None = None) -> bool:
     """Whether one condition holds; the value of a field comes from `values` (dotted) or from the configuration."""
+    if not condition.strip():  # an unset variable of a script must not choose everything
+        raise UserError("an empty condition was given (--only ''). Leave it out to choose all trials.")
     if condition == trial.label or trial.trial_id.startswith(condition):
         return True
     field, equals, text = condition.partition("=")

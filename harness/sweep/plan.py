@@ -55,7 +55,7 @@ class Plan:
         """The plan as a run's `plan.json` holds it; `command` is what made it, `stale` what older code found."""
         return PlanFile(
             sweep=self.name, question=self.question, axes=self.axes, baseline_row=self.baseline_row, rows=self.rows,
-            command=command, tuned=self.tuning is not None, stale=list(stale),
+            command=command, directory=str(Path.cwd()), tuned=self.tuning is not None, stale=list(stale),
         )  # fmt: skip
 
 

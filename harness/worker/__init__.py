@@ -12,6 +12,7 @@ import sys
 import traceback
 from pathlib import Path
 
+from harness.errors import UserError
 from harness.store import TrialFolder
 from harness.worker.exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_LOCKED, EXIT_PREEMPTED
 from harness.worker.reporter import LeaseLost, Reporter, Stage
@@ -39,6 +40,8 @@ def run(
         # another rank than the first may wait in a kernel, deaf to a request, and has nothing to save
         end_with_parent(parent, signal.SIGKILL if rank else signal.SIGTERM)
     folder = TrialFolder(path)
+    if not path.is_dir():
+        raise UserError(f"{path}: no such folder. Give the folder of a trial, e.g. runs/window_size/trials/ID.")
     if rank and rendezvous is not None:
         return _follow(folder, stage, rank, rendezvous, stop)
     lease = folder.lease()

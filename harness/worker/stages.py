@@ -128,9 +128,9 @@ def train_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, rend
     from harness.train.evaluate import evaluate
     from harness.train.loop import Interrupted
 
-    if folder.record() is not None:
-        reporter.end("queued", "trained; to be measured")
-        return EXIT_DONE
+    record = folder.record()
+    if record is not None:
+        return _leave(reporter, record)
     trial, launch = _config(folder)
     reporter.status.num_steps = trial.train.num_steps
     try:
@@ -149,6 +149,16 @@ def train_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, rend
     reporter.ensure_ours()
     folder.write_record(record)
     reporter.end("queued", "trained; to be measured")
+    return EXIT_DONE
+
+
+def _leave(reporter: Reporter, record: Record) -> int:
+    """Another worker did this stage while this one waited for the trial: nothing finished is done again."""
+    if record.costs.timings is None:
+        reporter.end("queued", "trained; to be measured")
+    else:
+        reporter.status.code = record.code or ""
+        reporter.end("done")
     return EXIT_DONE
 
 
@@ -217,6 +227,8 @@ def measure_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, al
     record = folder.record()
     if record is None:
         raise UserError(f"{folder.path}: nothing to measure, the trial has no record yet")
+    if record.costs.timings is not None:
+        return _leave(reporter, record)
     trial, launch = _config(folder)
     model, sources = _build(trial, launch)
     record.costs.environment = environment(trial.train.device)

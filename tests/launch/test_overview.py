@@ -64,8 +64,58 @@ def test_retry_start_runs_just_what_it_was_asked_for(place: Path) -> None:
         folder.checkpoint_file.unlink()
         folder.write_status(TrialStatus(status=status))
     assert status_of(place) == {lost.trial_id: "lost", waiting.trial_id: "pending"}
-    done = harness("retry", "runs/mini", "--status", "lost,timeout", "--start", cwd=place)
+    (place / "elsewhere").mkdir()
+    done = harness("retry", "../runs/mini", "--status", "lost, timeout", "--start", cwd=place / "elsewhere")
     assert status_of(place) == {lost.trial_id: "done", waiting.trial_id: "pending"}, done.stdout + done.stderr
+
+
+def test_retry_start_refuses_a_renamed_run_and_changes_nothing(place: Path) -> None:
+    (place / "runs/mini").rename(place / "runs/renamed")
+    folder = Store(place / "runs/renamed").trials()[0]
+    folder.record_file.unlink()
+    folder.write_status(TrialStatus(status="failed", message="for a reason"))
+    done = harness("retry", "runs/renamed", "--start", cwd=place)
+    assert done.returncode == 2
+    assert "holds the run of mini" in done.stderr
+    assert folder.written_status().message == "for a reason"
+
+
+@pytest.mark.parametrize("stage", ["train", "measure"])
+def test_a_late_worker_changes_nothing_that_is_finished(place: Path, stage: str) -> None:
+    folder = Store(place / "runs/mini").trials()[0]
+    before, stamp = folder.record_file.read_bytes(), folder.written_status().record_stamp
+    done = harness("worker", folder.path, "--stage", stage, cwd=place)
+    assert done.returncode == 0
+    assert folder.record_file.read_bytes() == before
+    assert (folder.written_status().status, folder.written_status().record_stamp) == ("done", stamp)
+    assert folder.written_status().code
+
+
+def test_what_a_job_may_still_run_is_not_cleaned_away(place: Path) -> None:
+    folder = Store(place / "runs/mini").trial("0123456789ab")
+    folder.create({"trial": {}})
+    folder.write_status(TrialStatus(status="queued", job="token/0"))
+    assert "its job token/0 may still run it" in harness("clean", "runs/mini", "--stale", cwd=place).stdout
+    assert folder.path.exists()
+    folder.requeue()
+    harness("clean", "runs/mini", "--stale", cwd=place)
+    assert not folder.path.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("cancel", "runs/mini", "--only", ""), "empty condition"),
+        (("retry", "runs/mini", "--launch", "slurm"), "give both or neither"),
+        (("watch", "runs/mini", "--interval", "99999999999999h"), "more than a year"),
+        (("worker", "runs/nowhere", "--stage", "train"), "no such folder"),
+    ],
+)
+def test_bad_arguments_end_in_one_message(place: Path, arguments: tuple[str, ...], said: str) -> None:
+    done = harness(*arguments, cwd=place)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_results_of_other_code_are_told_and_repeated_on_request(place: Path, tmp_path: Path) -> None:
