@@ -1,0 +1,99 @@
+"""What a few lines of shell named squeue, sbatch and srun suffice to show; no cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from harness.data import data_identity
+from harness.errors import UserError
+from harness.launch.slurm import search
+from harness.launch.slurm.search import Arrays
+from harness.launch.todo import Task, find_todo
+from harness.store import Store
+from harness.sweep.plan import Plan, plan_sweep
+from tests.e2e import write_sweep
+
+AWAY = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)"
+SQUEUE = 'test -e {folder}/away && echo "Unable to contact slurm controller" >&2 && exit 1\ncat {folder}/queue\n'
+SBATCH = (
+    "if test -e {folder}/refuse; then cat {folder}/refuse >&2; exit 1; fi\n"
+    'name=$(sed -n "s/^#SBATCH --job-name=//p" "$1")\n'
+    'for index in 0 1; do echo "$name|7|$index|PENDING"; done >> {folder}/queue\necho Submitted batch job 7\n'
+)
+
+
+class Fake:
+    """A SLURM of one file: what sbatch takes, squeue lists as pending."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.queue, self.refuse, self.away = folder / "queue", folder / "refuse", folder / "away"
+        self.queue.touch()
+        for name, text in (("squeue", SQUEUE), ("sbatch", SBATCH), ("srun", ""), ("scancel", ": > {folder}/queue\n")):
+            program = folder / name
+            program.write_text("#!/bin/sh\n" + text.format(folder=folder), encoding="utf-8")
+            program.chmod(0o755)
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    return Fake(folder)
+
+
+def planned(folder: Path) -> tuple[Plan, Store, Sequence[Task]]:
+    """Two trials in a fresh run."""
+    plan = plan_sweep(
+        write_sweep(folder), ["launch.where=slurm"], data_identity=data_identity, device=lambda: "cpu"
+    )  # fmt: skip
+    store = Store(folder / "runs/mini")
+    store.path.mkdir(parents=True)
+    store.write_plan(plan.to_file())
+    return plan, store, find_todo(plan, store).tasks
+
+
+def start_and_poll(arrays: Arrays, tasks: Sequence[Task]) -> None:
+    arrays.start(tasks)
+    arrays.poll()
+
+
+def test_a_search_outlasts_a_controller_that_is_away(
+    slurm: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(search, "FIRST_WAIT_SECONDS", 0.0)
+    plan, store, tasks = planned(tmp_path)
+    arrays = Arrays(plan, store, [])
+    slurm.refuse.write_text(AWAY)
+    arrays.start(tasks)
+    assert "Trying again for 10 minutes" in capsys.readouterr().out
+    assert arrays.poll() == []  # nothing of it is taken for ended
+    slurm.refuse.unlink()
+    slurm.away.touch()
+    assert arrays.poll() == []
+    slurm.away.unlink()
+    assert arrays.poll() == []
+    assert len(slurm.queue.read_text().splitlines()) == 2, "submitted once, when SLURM was back"
+    slurm.queue.write_text("")
+    arrays._next_look = 0.0
+    assert arrays.poll() == list(tasks), "jobs that are gone have ended"
+
+
+@pytest.mark.parametrize(("said", "patience"), [("invalid partition specified: nope", 600.0), (AWAY, -1.0)])
+def test_a_search_ends_where_sbatch_refuses_for_good_or_is_away_for_too_long(
+    slurm: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, patience: float
+) -> None:
+    monkeypatch.setattr(search, "FIRST_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(search, "PATIENCE_SECONDS", patience)
+    plan, store, tasks = planned(tmp_path)
+    arrays = Arrays(plan, store, [])
+    slurm.refuse.write_text(said)
+    with pytest.raises(UserError, match="pending again"):
+        start_and_poll(arrays, tasks)
+    assert {task.folder.written_status().status for task in tasks} == {"pending"}
