@@ -25,19 +25,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     from harness.launch.overview import no_longer_asked, standings, tally
-    from harness.store import Store
+    from harness.launch.parts import parts_of
 
-    store = Store(parsed.run)
+    store, *searched = parts_of(parsed.run)
     plan = store.plan()
-    found = list(standings(store, plan))
+    parts = [(part, list(standings(part, part.plan()))) for part in (*searched, store)]
     if parsed.json:
-        for standing in found:
+        for standing in [standing for _, found in parts for standing in found]:
             print(json.dumps(_as_json(standing)))
         return 0
-    for standing in found:
-        if standing.status != "done" or parsed.all:
-            _show(store, standing)
-    print(f"{plan.sweep}: {tally(found)}")
+    for part, found in parts:
+        chosen_from = part is not store and plan.rows  # how its trials ended, the report of the search says
+        shown = [item for item in found if item.status != "done" and (item.is_open or not chosen_from)]
+        for standing in found if parsed.all else shown:
+            _show(part, standing)
+        print(f"{plan.sweep}{', its search' * (part is not store)}: {tally(found) or 'no trials yet'}")
     stale = no_longer_asked(store, plan)
     if stale:
         print(f"{len(stale)} trials are no longer asked for by the sweep (`clean --stale` removes them)")

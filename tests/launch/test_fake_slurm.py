@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from harness.cli import main
 from harness.data import data_identity
 from harness.errors import UserError
 from harness.launch.slurm import search
 from harness.launch.slurm.search import Arrays
 from harness.launch.todo import Task, find_todo
-from harness.store import Store
+from harness.store import Store, exclusive_lock
 from harness.sweep.plan import Plan, plan_sweep
 from tests.e2e import write_sweep
+from tests.tune.simulated import SWEEP as SEARCH
 
 AWAY = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)"
 SQUEUE = 'test -e {folder}/away && echo "Unable to contact slurm controller" >&2 && exit 1\ncat {folder}/queue\n'
@@ -97,3 +100,47 @@ def test_a_search_ends_where_sbatch_refuses_for_good_or_is_away_for_too_long(
     with pytest.raises(UserError, match="pending again"):
         start_and_poll(arrays, tasks)
     assert {task.folder.written_status().status for task in tasks} == {"pending"}
+
+
+@pytest.fixture
+def orphaned(slurm: Fake, tmp_path: Path) -> Path:
+    """A search whose controller was killed: nothing is chosen, its two trials are queued; and a plan that lags."""
+    plan, _, tasks = planned(tmp_path)
+    run = tmp_path / "runs/tune"
+    Store(run).write_plan(replace(plan, rows=[], trials=[], baseline_row=None).to_file())
+    searched = Store(run / "tuning")
+    moved = [replace(task, folder=searched.trial(task.trial.trial_id)) for task in tasks]
+    Arrays(plan, searched, []).start(moved)
+    searched.write_plan(replace(plan, rows=plan.rows[:1], baseline_row=None).to_file())
+    assert len(slurm.queue.read_text().splitlines()) == 2
+    return run
+
+
+def test_an_orphaned_search_is_seen_and_cancelled_at_its_run(
+    slurm: Fake, orphaned: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (row,) = Store(orphaned / "tuning").plan().rows
+    (trial,) = row.trials.values()
+    assert main(["status", str(orphaned)]) == 0
+    assert "its search: 1 queued\n" in (said := capsys.readouterr().out)
+    assert trial in said
+    assert main(["logs", str(orphaned), trial[:6]]) == 0
+    assert "not started" in capsys.readouterr().out
+    assert main(["cancel", str(orphaned)]) == 0
+    assert "2 trials of the search cancelled" in capsys.readouterr().out
+    assert slurm.queue.read_text() == ""
+
+
+def test_no_cancel_beside_a_controller(orphaned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with exclusive_lock(orphaned / "tuning/.lock"):
+        assert main(["cancel", str(orphaned)]) == 2
+    assert "at work" in capsys.readouterr().err
+
+
+def test_a_search_holds_the_lock_of_its_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = tmp_path / "search.yaml"
+    sweep.write_text(SEARCH, encoding="utf-8")
+    runs = tmp_path / "runs"
+    with exclusive_lock(runs / "search/tuning/.lock"):
+        assert main(["sweep", str(sweep), "--runs", str(runs)]) == 2
+    assert "another command is at work" in capsys.readouterr().err
