@@ -27,20 +27,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     from harness.launch.overview import standings
     from harness.launch.parts import parts_of
+    from harness.launch.stranded import Attention
     from harness.store.files import is_locked
 
+    attention, stranded = Attention(), False
     show = _Screen() if sys.stdout.isatty() else _Lines()
     with show:
-        while True:
+        while not stranded:
             parts = parts_of(parsed.run)
             launching = any(is_locked(part.lock_file) for part in parts)  # before the plans, which a launcher writes
             found, *searched = [list(standings(part, part.plan())) for part in parts]
             show.update(found, searched[0] if searched else [])
+            stranded = attention.is_stranded([*zip(parts, (found, *searched), strict=True)])
             is_open = any(standing.is_open for of_part in (found, *searched) for standing in of_part)
             if not is_open and not (searched and launching):
                 break
-            time.sleep(parsed.interval)
+            time.sleep(0.0 if stranded else parsed.interval)
+    if stranded and not _is_through(found):
+        _tell_stranded([*found, *(item for of_part in searched for item in of_part)])
     return 0 if found and all(standing.status == "done" for standing in found) else 1
+
+
+def _is_through(found: list[Standing]) -> bool:
+    """Whether the run itself has nothing open; its search may have trials that nobody needs any more."""
+    return bool(found) and not any(standing.is_open for standing in found)
+
+
+def _tell_stranded(every: list[Standing]) -> None:
+    waiting = [standing for standing in every if standing.is_open]
+    jobs = sum(bool(standing.written.job) for standing in waiting)
+    said = f"; {jobs} of them had a job that SLURM does not have any more" if jobs else ""
+    print(f"{len(waiting)} open trials wait for nothing: no launcher, worker or job has them{said}.")
+    print("The sweep command goes on with them.")
 
 
 def _text(found: list[Standing], searched: list[Standing]) -> str:

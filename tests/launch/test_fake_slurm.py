@@ -12,8 +12,10 @@ import pytest
 from harness.cli import main
 from harness.data import data_identity
 from harness.errors import UserError
+from harness.launch.overview import standings
 from harness.launch.slurm import search
 from harness.launch.slurm.search import Arrays
+from harness.launch.stranded import Attention
 from harness.launch.todo import Task, find_todo
 from harness.store import Store, exclusive_lock
 from harness.sweep.plan import Plan, plan_sweep
@@ -144,3 +146,46 @@ def test_a_search_holds_the_lock_of_its_folder(tmp_path: Path, capsys: pytest.Ca
     with exclusive_lock(runs / "search/tuning/.lock"):
         assert main(["sweep", str(sweep), "--runs", str(runs)]) == 2
     assert "another command is at work" in capsys.readouterr().err
+
+
+def queued(folder: Path) -> Path:
+    """A run whose two trials have a job."""
+    plan, store, tasks = planned(folder)
+    Arrays(plan, store, []).start(tasks)
+    return store.path
+
+
+def test_a_job_that_was_cancelled_outside_is_told_and_not_waited_for(
+    slurm: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = str(queued(tmp_path))
+    assert main(["status", run]) == 0
+    assert "not in SLURM" not in capsys.readouterr().out
+    slurm.queue.write_text("")
+    assert main(["status", run]) == 0
+    assert capsys.readouterr().out.count("not in SLURM any more; the sweep command submits it again") == 2
+    slurm.away.touch()
+    assert main(["status", run]) == 0
+    assert "not in SLURM" not in capsys.readouterr().out, "a silent squeue changes nothing"
+    slurm.away.unlink()
+    assert main(["watch", run, "--interval", "1s"]) == 1
+    assert "2 of them had a job that SLURM does not have any more" in capsys.readouterr().out
+
+
+def test_watch_waits_while_a_job_or_a_launcher_is_there(slurm: Fake, tmp_path: Path) -> None:
+    store = Store(queued(tmp_path))
+    attention = Attention()
+    assert not attention.is_stranded([(store, found := list(standings(store, store.plan())))])
+    slurm.queue.write_text("")
+    with exclusive_lock(store.lock_file):
+        assert not any(Attention().is_stranded([(store, found)]) for _ in range(3))
+    attention = Attention()
+    assert [attention.is_stranded([(store, found)]) for _ in range(2)] == [False, True]
+
+
+def test_watch_ends_for_pending_trials_that_nothing_will_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, store, _ = planned(tmp_path)
+    assert main(["watch", str(store.path), "--interval", "1s"]) == 1
+    assert "2 open trials wait for nothing: no launcher, worker or job has them.\n" in capsys.readouterr().out
