@@ -106,6 +106,7 @@ class _Screen:
 def _table(found: list[Standing], searched: list[Standing]) -> Table:
     """What runs first, then what is in trouble, then what waits; as many as fit."""
     from rich.table import Table
+    from rich.text import Text
 
     from harness.launch.overview import TROUBLED
 
@@ -116,7 +117,8 @@ def _table(found: list[Standing], searched: list[Standing]) -> Table:
     unfinished.sort(key=lambda item: (item.status != "running", item.status not in TROUBLED))
     for item in unfinished[:NUM_ROWS]:
         row = f"{item.label}, seed {item.seed}"
-        table.add_row(item.folder.trial_id, row, item.status, item.message or item.progress())
+        cells = (item.folder.trial_id, row, item.status, item.message or item.progress())
+        table.add_row(*map(Text, cells))  # labels and messages may have brackets, which rich reads as markup
     if len(unfinished) > NUM_ROWS:
         table.add_row("...", f"and {len(unfinished) - NUM_ROWS} more", "", "")
     return table
