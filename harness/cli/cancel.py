@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from harness.cli import arguments
@@ -10,7 +11,7 @@ from harness.errors import UserError
 
 if TYPE_CHECKING:
     from harness.launch.slurm.cancel import Cancelled
-    from harness.store import TrialFolder
+    from harness.store import Store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,25 +28,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from harness.launch.select import select_planned
+    from harness.launch.parts import parts_of
     from harness.launch.slurm.cancel import cancel
     from harness.launch.slurm.reconcile import settle_intents
-    from harness.store import Store, exclusive_lock
 
-    store = Store(parsed.run)
-    chosen: list[TrialFolder] = [store.trial(trial) for trial in select_planned(store.plan(), parsed.only)]
-    with exclusive_lock(store.lock_file) as got:
-        if not got:
-            raise UserError(
-                f"{store.path}: a sweep command is at work in this folder. Wait for it, or end it (Ctrl-C)."
-            )
-        for line in settle_intents(store):
+    parts = parts_of(parsed.run)
+    parts[0].plan()  # a folder without a run is told, and gets no lock
+    with ExitStack() as locks:
+        for store in parts:
+            _lock(store, locks)
+        for line in [line for store in parts for line in settle_intents(store)]:
             print(line)
-        return _tell(cancel(store, chosen, parsed.wait))
+        chosen = _chosen(parts, parsed.only)
+        done = [
+            cancel(store, [store.trial(trial) for trial in trials], parsed.wait)
+            for store, trials in zip(parts, chosen, strict=True)
+        ]
+    return max([_tell(of_part, what) for of_part, what in zip(done, ("", " of the search"), strict=False)])
 
 
-def _tell(done: Cancelled) -> int:
-    print(f"{len(done.trials)} trials cancelled; the sweep command goes on from where they are")
+def _lock(store: Store, locks: ExitStack) -> None:
+    """Keeps the lock of a store. Raises: UserError where another command has it."""
+    from harness.store import exclusive_lock
+
+    if not locks.enter_context(exclusive_lock(store.lock_file)):
+        raise UserError(f"{store.path}: a sweep command is at work in this folder. Wait for it, or end it (Ctrl-C).")
+
+
+def _chosen(parts: list[Store], conditions: list[str]) -> list[list[str]]:
+    """For each store the trials whose jobs are to end."""
+    from harness.launch.parts import select_parts
+
+    found = select_parts(parts, conditions)
+    if not conditions:  # a search that was killed may not have told of its latest trials
+        found[1:] = [[folder.trial_id for folder in store.trials()] for store in parts[1:]]
+    return found
+
+
+def _tell(done: Cancelled, what: str) -> int:
+    print(f"{len(done.trials)} trials{what} cancelled; the sweep command goes on from where they are")
     if done.shared:
         print(f"{len(done.shared)} share a job with trials that were not chosen and go on: {', '.join(done.shared)}")
     if done.elsewhere:

@@ -24,17 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from harness.launch.select import select_planned
     from harness.launch.slurm import job_fate
-    from harness.store import Store
 
-    store = Store(parsed.run)
-    found = select_planned(store.plan(), [parsed.trial])
-    if len(found) > 1:
-        raise UserError(
-            f"{parsed.trial}: {len(found)} trials fit. Give the beginning of one id: {', '.join(found[:8])}"
-        )
-    folder = store.trial(found[0])
+    store, folder = _trial(parsed.run, parsed.trial)
     job = folder.written_status().job
     if job:
         print(f"job {job}: {job_fate(store, job) or 'not started'}")
@@ -44,6 +36,21 @@ def run(parsed: argparse.Namespace) -> int:
         time.sleep(POLL_SECONDS)
         _show(store, folder, shown)
     return 0
+
+
+def _trial(run: Path, wanted: str) -> tuple[Store, TrialFolder]:
+    """The one trial that fits, of the run or of its search. Raises: UserError where none fits, or several do."""
+    from harness.launch.parts import parts_of, select_parts
+
+    parts = parts_of(run)
+    chosen = zip(parts, select_parts(parts, [wanted]), strict=True)
+    found = [(store, trial) for store, trials in chosen for trial in trials]
+    if len(found) != 1:
+        fits = "no trial fits yet" if not found else f"{len(found)} trials fit"
+        known = f" Give the beginning of one id: {', '.join(trial for _, trial in found[:8])}" if found else ""
+        raise UserError(f"{wanted}: {fits}.{known}")
+    store, trial = found[0]
+    return store, store.trial(trial)
 
 
 def _is_open(folder: TrialFolder) -> bool:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from harness.store import Store
 
 NUM_LOG_LINES = 3
+NOT_IN_SLURM = "its job is not in SLURM any more; the sweep command submits it again"
 NUM_JOB_LINES = 6  # srun has the last word in it
 
 
@@ -25,32 +26,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     from harness.launch.overview import no_longer_asked, standings, tally
-    from harness.store import Store
+    from harness.launch.parts import parts_of
+    from harness.launch.stranded import without_job
 
-    store = Store(parsed.run)
+    store, *searched = parts_of(parsed.run)
     plan = store.plan()
-    found = list(standings(store, plan))
+    parts = [(part, list(standings(part, part.plan()))) for part in (*searched, store)]
     if parsed.json:
-        for standing in found:
+        for standing in [standing for _, found in parts for standing in found]:
             print(json.dumps(_as_json(standing)))
         return 0
-    for standing in found:
-        if standing.status != "done" or parsed.all:
-            _show(store, standing)
-    print(f"{plan.sweep}: {tally(found)}")
+    for part, found in parts:
+        chosen_from = part is not store and plan.rows  # how its trials ended, the report of the search says
+        shown = [item for item in found if item.status != "done" and (item.is_open or not chosen_from)]
+        gone = {item.folder.trial_id for item in without_job(part, shown) or []}
+        for standing in found if parsed.all else shown:
+            _show(part, standing, is_gone=standing.folder.trial_id in gone)
+        print(f"{plan.sweep}{', its search' * (part is not store)}: {tally(found) or 'no trials yet'}")
     stale = no_longer_asked(store, plan)
     if stale:
         print(f"{len(stale)} trials are no longer asked for by the sweep (`clean --stale` removes them)")
     return 0
 
 
-def _show(store: Store, standing: Standing) -> None:
+def _show(store: Store, standing: Standing, *, is_gone: bool) -> None:
     from harness.launch.overview import TROUBLED
 
     print(standing.text())
     lines = standing.folder.log_tail(NUM_LOG_LINES) if standing.status in TROUBLED else []
     if standing.status in ("queued", "lost", "preempted") and standing.written.job:
-        lines += _words_of_job(store, standing.written.job)
+        lines += _words_of_job(store, standing.written.job) or [NOT_IN_SLURM] * is_gone
     for line in lines:
         print(f"          | {line}")
 

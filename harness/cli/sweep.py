@@ -121,21 +121,24 @@ def _run(parsed: argparse.Namespace, plan: Plan, store: Store, chosen: list[Plan
 
 def _tune(parsed: argparse.Namespace, plan: Plan, store: Store) -> Plan | None:
     """Searches every row; the plan of what was chosen, or None where it was stopped before the end."""
-    from harness.store import Store
-    from harness.tune import TUNING, local_run, tune
+    from harness.launch.parts import TUNING
+    from harness.store import Store, exclusive_lock
+    from harness.tune import local_run, tune
 
     assert plan.tuning is not None
     if not store.plan_file.exists():  # what is to be run is known at the end; who asks is known now
         store.write_plan(replace(plan, rows=[], trials=[], baseline_row=None).to_file(_command(parsed)))
     budget = plan.tuning.config.num_trials
     print(f"{plan.name}: a search of {budget} trials for each of {len(plan.rows)} rows", flush=True)
-    run = local_run(plan, parsed.jobs, parsed.time_budget)
+    run, searched = local_run(plan, parsed.jobs, parsed.time_budget), Store(store.path / TUNING)
     if plan.launch.where == "slurm":
         from harness.launch.slurm.search import run_search
 
-        searched = Store(store.path / TUNING)
         run = partial(run_search, plan, searched, parsed.variants, time_budget_s=parsed.time_budget)
-    return tune(plan, store.path, parsed.variants, run)
+    with exclusive_lock(searched.lock_file) as got:
+        if not got:  # `cancel` asked for this folder alone
+            raise UserError(f"{searched.path}: another command is at work in this folder. Wait for it.")
+        return tune(plan, store.path, parsed.variants, run)
 
 
 def _check_plan(parsed: argparse.Namespace, plan: Plan, store: Store) -> None:

@@ -26,18 +26,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     from harness.launch.overview import standings
-    from harness.store import Store
+    from harness.launch.parts import parts_of
+    from harness.launch.stranded import Attention
+    from harness.store.files import is_locked
 
-    store = Store(parsed.run)
+    attention, stranded = Attention(), False
     show = _Screen() if sys.stdout.isatty() else _Lines()
     with show:
-        while True:
-            found = list(standings(store, store.plan()))
-            show.update(found)
-            if not any(standing.is_open for standing in found):
+        while not stranded:
+            parts = parts_of(parsed.run)
+            launching = any(is_locked(part.lock_file) for part in parts)  # before the plans, which a launcher writes
+            found, *searched = [list(standings(part, part.plan())) for part in parts]
+            show.update(found, searched[0] if searched else [])
+            stranded = attention.is_stranded([*zip(parts, (found, *searched), strict=True)])
+            is_open = any(standing.is_open for of_part in (found, *searched) for standing in of_part)
+            if not is_open and not (searched and launching):
                 break
-            time.sleep(parsed.interval)
-    return 0 if all(standing.status == "done" for standing in found) else 1
+            time.sleep(0.0 if stranded else parsed.interval)
+    if stranded and not _is_through(found):
+        _tell_stranded([*found, *(item for of_part in searched for item in of_part)])
+    return 0 if found and all(standing.status == "done" for standing in found) else 1
+
+
+def _is_through(found: list[Standing]) -> bool:
+    """Whether the run itself has nothing open; its search may have trials that nobody needs any more."""
+    return bool(found) and not any(standing.is_open for standing in found)
+
+
+def _tell_stranded(every: list[Standing]) -> None:
+    waiting = [standing for standing in every if standing.is_open]
+    jobs = sum(bool(standing.written.job) for standing in waiting)
+    said = f"; {jobs} of them had a job that SLURM does not have any more" if jobs else ""
+    print(f"{len(waiting)} open trials wait for nothing: no launcher, worker or job has them{said}.")
+    print("The sweep command goes on with them.")
+
+
+def _text(found: list[Standing], searched: list[Standing]) -> str:
+    """The tally of the run; before it that of its search, where there is one."""
+    from harness.launch.overview import tally
+
+    search = [f"search: {tally(searched)}"] if searched else []
+    return "; ".join([*search, *([tally(found)] if found else [])])
 
 
 class _Lines:
@@ -49,10 +78,8 @@ class _Lines:
 
     def __exit__(self, *exc: object) -> None: ...
 
-    def update(self, found: list[Standing]) -> None:
-        from harness.launch.overview import tally
-
-        text = tally(found)
+    def update(self, found: list[Standing], searched: list[Standing]) -> None:
+        text = _text(found, searched)
         if text != self.last:
             print(text, flush=True)
         self.last = text
@@ -72,22 +99,26 @@ class _Screen:
     def __exit__(self, *exc: object) -> None:
         self.live.stop()
 
-    def update(self, found: list[Standing]) -> None:
-        self.live.update(_table(found), refresh=True)
+    def update(self, found: list[Standing], searched: list[Standing]) -> None:
+        self.live.update(_table(found, searched), refresh=True)
 
 
-def _table(found: list[Standing]) -> Table:
+def _table(found: list[Standing], searched: list[Standing]) -> Table:
     """What runs first, then what is in trouble, then what waits; as many as fit."""
     from rich.table import Table
+    from rich.text import Text
 
-    from harness.launch.overview import TROUBLED, tally
+    from harness.launch.overview import TROUBLED
 
-    table = Table("trial", "row", "status", "where", box=None, pad_edge=False, title=tally(found), title_justify="left")
-    unfinished = [standing for standing in found if standing.status != "done"]
+    table = Table(
+        "trial", "row", "status", "where", box=None, pad_edge=False, title=_text(found, searched), title_justify="left"
+    )
+    unfinished = [item for item in searched if item.is_open] + [item for item in found if item.status != "done"]
     unfinished.sort(key=lambda item: (item.status != "running", item.status not in TROUBLED))
     for item in unfinished[:NUM_ROWS]:
         row = f"{item.label}, seed {item.seed}"
-        table.add_row(item.folder.trial_id, row, item.status, item.message or item.progress())
+        cells = (item.folder.trial_id, row, item.status, item.message or item.progress())
+        table.add_row(*map(Text, cells))  # labels and messages may have brackets, which rich reads as markup
     if len(unfinished) > NUM_ROWS:
         table.add_row("...", f"and {len(unfinished) - NUM_ROWS} more", "", "")
     return table

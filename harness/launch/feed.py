@@ -125,7 +125,8 @@ class EndedByFiles:
     def poll(self) -> list[Task]:
         """Tasks that ended since the last call."""
         ended = [task for task in self.tasks if self._has_ended(task)]
-        self.tasks = [task for task in self.tasks if task not in ended]
+        told = {id(task) for task in ended}  # a task is large, and compares by all its fields
+        self.tasks = [task for task in self.tasks if id(task) not in told]
         return ended
 
     def _has_ended(self, task: Task) -> bool:

@@ -10,6 +10,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from harness import units
 from harness.launch.local import Running
@@ -137,9 +138,8 @@ class LiveTable:
             status = item.task.folder.written_status()
             step = f"{status.step}/{status.num_steps}" if item.task.stage == "train" else ""
             loss = "" if status.loss is None else f"{status.loss:.3f}"
-            table.add_row(
-                name_of(item.task), item.task.stage, step, loss, units.duration(time.monotonic() - item.started)
-            )
+            cells = (name_of(item.task), item.task.stage, step, loss, units.duration(time.monotonic() - item.started))
+            table.add_row(*map(Text, cells))  # a label may have brackets, which rich reads as markup
         left = self.clock.seconds_left(len(running))
         self.bar.update(self.bar_id, left="" if left is None else f"about {units.duration(left)} left")
         self.live.update(Group(self.bar, table))

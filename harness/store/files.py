@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 NUM_WRITERS = 16
+GLANCE_SECONDS = 0.1  # more than any look at a lock takes
 Item = TypeVar("Item")
 
 
@@ -50,10 +51,10 @@ def side_by_side(write: Callable[[Item], object], items: Iterable[Item]) -> None
 
 
 @contextmanager
-def exclusive_lock(path: Path, patience_s: float = 0.0) -> Iterator[bool]:
+def exclusive_lock(path: Path, patience_s: float = GLANCE_SECONDS) -> Iterator[bool]:
     """Yields whether this process got the lock of that file; the kernel releases it when the process ends.
 
-    `patience_s`: how long to try, in seconds.
+    `patience_s`: how long to try, in seconds; by default long enough for those who only look, see `is_locked`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + patience_s

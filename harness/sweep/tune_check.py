@@ -8,10 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from harness.errors import did_you_mean
 from harness.sweep.blocks import BlockChecker
 from harness.sweep.document import NAMED_BLOCKS, SweepHead, assign
 from harness.sweep.expand import Axis, Point
 from harness.sweep.faults import FaultList, describe, field_faults, unknown_field
+from harness.sweep.labels import scored_labels
 from harness.sweep.node import Node
 from harness.sweep.resolve import Resolver, Row
 from harness.sweep.rows import matches
@@ -40,6 +42,7 @@ def check_tune(
         parameters = tuple(_parameters(config, fields, _RowFields(point, row, resolver)))
         spaces.setdefault(row.row_id, RowSpace(row, point, parameters))
     _check_where(config, fields, [row for _, row in rows], faults)
+    _check_label(config, node, [row for _, row in rows], faults)
     for space in spaces.values():
         if not len(faults):  # one row is enough to see it
             _check_size(space, config, node, faults)
@@ -187,6 +190,15 @@ def _check_where(config: TuneConfig, fields: Mapping[str, Node], rows: Sequence[
             faults.add(
                 node.children["where"].head, f"{VIA}{key}.where", "no row has these values; rows are what vary lists"
             )
+
+
+def _check_label(config: TuneConfig, node: Node, rows: Sequence[Row], faults: FaultList) -> None:
+    for row in rows if config.label is not None else ():
+        known = scored_labels(row.blocks["data"] or {})
+        if config.label not in known:
+            message = f"{config.label!r} given; the data has the labels {', '.join(known)}."
+            faults.add(node.children["label"].mark, "tune.label", message + did_you_mean(config.label or "", known))
+            return
 
 
 def _check_size(space: RowSpace, config: TuneConfig, node: Node, faults: FaultList) -> None:

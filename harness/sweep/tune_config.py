@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -45,6 +46,8 @@ class ParameterConfig(StrictConfig):
         if self.choices is not None:
             if (self.low, self.high, self.step, self.log) != (None, None, None, False):
                 raise ValueError("choices have no low, high, step or log; write a range or choices")
+            if twice := _listed_twice(self.choices):
+                raise ValueError(f"{twice[0]!r} is listed twice under choices")
             return self
         low, high = self.low, self.high
         if low is None or high is None:
@@ -56,6 +59,12 @@ class ParameterConfig(StrictConfig):
         if self.step is not None and not _divides(self.step, high - low):
             raise ValueError(f"step {self.step} does not lead from low {low} to high {high}")
         return self
+
+
+def _listed_twice(choices: Sequence[bool | int | float | str | None]) -> list[Any]:
+    """Values that are there before; 1 and 1.0 are the same number, true and 1 are not the same value."""
+    keys = [(isinstance(choice, bool), choice) for choice in choices]
+    return [choice for number, (_, choice) in enumerate(keys) if keys[number] in keys[:number]]
 
 
 def _divides(step: float, length: float) -> bool:

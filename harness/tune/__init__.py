@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.launch.feed import FedPool, Source
+from harness.launch.parts import TUNING
 from harness.store import Store
 from harness.sweep.plan import Plan
 from harness.tune.controller import Controller
 
-TUNING = "tuning"
 Run = Callable[[Source], bool]
 
 

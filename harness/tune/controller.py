@@ -25,6 +25,7 @@ from harness.tune.study import MAX_STARTS, Proposal, Study
 from harness.worker import pruning
 
 MAX_REFUSED = 200  # proposals in a row that cannot be built
+SUMMARY_EVERY_SECONDS = 1.0  # at most: it tells of all trials, however many there are
 REPORTS_EVERY_SECONDS = 0.5  # between looks at what trials reported
 
 
@@ -54,7 +55,8 @@ class Controller:
         self.pending: dict[str, Pending] = {}
         self.ready: deque[Task] = deque()
         self.fault: UserError | None = None
-        self._next_look = 0.0
+        self._next_look = self._next_summary = 0.0
+        self._is_summary_due = False
         for study in self.studies:
             for proposal in study.running():  # of a controller that was killed
                 self._begin(study, proposal, is_new=False)
@@ -106,14 +108,22 @@ class Controller:
 
     def tick(self) -> None:
         """Passes on what trials reported; asks those to end that the pruner gives up."""
+        self._summarize()
         if self.config.pruner != "none" and time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + REPORTS_EVERY_SECONDS
             for trial_id in list(self.pending):
                 if self._tell_reports(trial_id):
                     pruning.ask_to_end(self.pending[trial_id].folder)
 
+    def _summarize(self, *, changed: bool = False) -> None:
+        """Writes the summary if something changed since, now or when it is time."""
+        self._is_summary_due |= changed
+        if self._is_summary_due and time.monotonic() >= self._next_summary:
+            self.write_summary()
+
     def write_summary(self) -> None:
         """Writes what was tried so far, for reports and `status`."""
+        self._is_summary_due, self._next_summary = False, time.monotonic() + SUMMARY_EVERY_SECONDS
         summary.write(self.store, self.plan, self.tuning, self.studies)
 
     def _may_go_on(self, study: Study) -> bool:
@@ -158,7 +168,7 @@ class Controller:
         task = self._task(trial, folder)
         prepare(Todo([task]), self.plan, self.variant_dirs)
         self.ready.append(task)
-        self.write_summary()
+        self._summarize(changed=True)
 
     def _task(self, trial: PlannedTrial, folder: TrialFolder) -> Task:
         """The next stage of a trial, with what a search wants to know of it: validation scores, timings at need."""
@@ -212,4 +222,4 @@ class Controller:
                 ended = "lost" if state in ("killed", "lost") else "failed"
                 study.tell_failed(number, ended, f"{state}: {message}")
             print(summary.line(study, number, self.config), flush=True)
-        self.write_summary()
+        self._summarize(changed=True)

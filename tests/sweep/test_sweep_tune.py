@@ -41,6 +41,7 @@ CASES = {
     ),
     "half a range": ("train.learning_rate: {low: 0.1}", "", "8:32", "give low and high, or choices"),
     "both kinds": ("train.learning_rate: {low: 0.1, choices: [1, 2]}", "", "8:32", "choices have no low, high"),
+    "a choice twice": ("train.batch_size: {choices: [8, 16, 8]}", "", "8:29", "8 is listed twice under choices"),
     "upside down": ("train.learning_rate: {low: 1, high: 0.1}", "", "8:32", "low 1 must be less than high 0.1"),
     "log of zero": ("train.weight_decay: {low: 0, high: 1, log: true}", "", "8:31", "log needs low above 0"),
     "step past the end": ("train.batch_size: {low: 8, high: 30, step: 8}", "", "8:29", "does not lead from low 8 to high 30"),
@@ -50,6 +51,7 @@ CASES = {
     "unknown key": (RATE, "  num_trails: 3\n", "9:3", "Did you mean num_trials?"),
     "objective": (RATE, "  objective: test_top1\n", "9:14", "one of val_top1, macs_per_view"),
     "objective twice": (RATE, "  objective: [val_top1, val_top1]\n", "9:14", "an objective is listed twice"),
+    "label": (RATE, "  label: vreb\n", "9:10", "'vreb' given; the data has the labels action, noun, verb. Did you mean verb?"),
     "constraint": (RATE, "  constraints: {latency: 3}\n", "9:17", "Did you mean latency_ms?"),
     "pruner of a front": (
         RATE, "  objective: [val_top1, latency_ms]\n  pruner: median\n", "10:11", "needs this as the only objective",

@@ -321,3 +321,17 @@ def test_what_another_study_gave_up_is_trained_to_its_end(tmp_path: Path) -> Non
     controller = search(plan_of(tmp_path, text, "tune.sampler=random", "tune.seed=5"), tmp_path, launcher)
     assert pruned & set(launcher.starts)
     assert all(trial.state == TrialState.COMPLETE for study in controller.studies for trial in study.trials())
+
+
+def test_the_summary_is_written_now_and_then_and_never_misses_the_last_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, written = plan_of(tmp_path), []
+    monkeypatch.setattr(controller_module.summary, "write", lambda *args: written.append(0))
+    controller = search(plan, tmp_path, Simulated(peak))
+    assert len(written) < 12, "twelve trials, each asked for and told"
+    monkeypatch.setattr(controller_module, "SUMMARY_EVERY_SECONDS", 0.0)
+    controller._next_summary, before = 0.0, len(written)
+    controller.tick()
+    controller.tick()
+    assert len(written) == before + 1, "what changed is written when it is time, once"

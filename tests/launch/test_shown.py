@@ -1,0 +1,34 @@
+"""What the live displays make of text that is not theirs."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from rich.console import Console
+
+from harness.cli.watch import _table
+from harness.launch.local import Running
+from harness.launch.overview import Standing
+from harness.launch.progress import LiveTable
+from harness.launch.todo import Task
+from harness.store import TrialFolder, TrialStatus
+
+NASTY = "t_w [/bold] = [0, 1] [red]x"
+
+
+def test_brackets_are_shown_as_they_are(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    folder = TrialFolder(tmp_path / "x")
+    console.print(_table([Standing(folder, NASTY, "0", "failed", f"IndexError: {NASTY}", TrialStatus())], []))
+    trial: Any = SimpleNamespace(trial_id="x", label=NASTY, seed=1)
+    worker: Any = SimpleNamespace()
+    task = Task(trial, folder, "train", 1, "cpu")
+    with LiveTable([task], console) as shown:
+        shown.tick([Running(task, worker, ())], [])
+        console.print(shown.live.renderable)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    for line in (f"{NASTY}, seed 0", f"IndexError: {NASTY}", f"{NASTY}, seed 1"):
+        assert line in text
