@@ -151,7 +151,7 @@ def _sbatch(folder: Path, parameters: dict[str, object], number: int) -> str:
 
     executor = submitit.SlurmExecutor(folder / "log", max_num_timeout=reconcile.NO_LIMIT, python=python_command())
     executor.update_parameters(**parameters)
-    with client.scrubbed_environment(), _time_limit(SBATCH_SECONDS):
+    with client.scrubbed_environment(parameters), _time_limit(SBATCH_SECONDS):
         jobs = executor.submit_array([Entry(str(folder))] * number)
     return str(jobs[0].job_id).partition("_")[0]
 
