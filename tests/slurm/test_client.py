@@ -3,28 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from harness.launch.slurm import client
-
-Program = Callable[[str, str], None]
-
-
-@pytest.fixture
-def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
-    """Puts a shell script on the PATH, under the name of a program of SLURM."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-
-    def put(name: str, script: str) -> None:
-        (folder / name).write_text(f"#!/bin/bash\n{script}\n", encoding="utf-8")
-        (folder / name).chmod(0o755)
-
-    return put
+from tests.slurm.user import Program
 
 
 def test_habits_of_a_user_hide_no_job(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
