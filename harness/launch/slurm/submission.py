@@ -30,6 +30,7 @@ class Submission(Part):
     trials: list[list[str]] = Field(description="index in the array -> ids of its trials")
     labels: dict[str, str] = Field(description="trial id -> its row and seed, for messages")
     code: str = Field(description="folder of the code that the jobs run")
+    setup: list[str] = Field([], description="the user's shell lines of the jobs")
     nodes: int = Field(1, description="of each job; more than 1: SLURM starts every process of the trial as a task")
     max_restarts: int
     num_workers: int | None = None
