@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.launch.slurm import reconcile, submission
+from harness.launch.slurm.cancel import cancel
 from harness.launch.slurm.submission import Submission
 from harness.store import Store, TrialStatus
 from tests.slurm.user import Program
@@ -66,3 +67,17 @@ def test_jobs_that_are_over_already_are_found_by_their_marks_or_by_slurm(
     assert "as job 7 and taken over" in reconcile.settle(store, found)
     assert [item.state for item in submission.every(store)] == ["submitted"]
     assert states(store) == ["oom", "queued"]
+
+
+@pytest.mark.parametrize("job", [f"{TOKEN}/x", f"{TOKEN}/99", "../../x/0", f"{TOKEN}/00000000000", "no job", "/"])
+def test_a_job_that_nobody_submitted_is_taken_from_its_trial(
+    store: Store, program: Program, capsys: pytest.CaptureFixture[str], job: str
+) -> None:
+    program("scancel", f"touch '{store.path}/scancelled'")
+    noted(store, a=TrialStatus("queued"))
+    store.trial("a").write_status(TrialStatus("queued", job=job))
+    assert cancel(store, [store.trial("a")], 0).trials == []
+    assert f"a: named the job {job!r}, which nobody submitted" in capsys.readouterr().out
+    status = store.trial("a").written_status()
+    assert (status.status, status.job) == ("pending", "")
+    assert not (store.path / "scancelled").exists()
