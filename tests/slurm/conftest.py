@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e import harness, scores
 from tests.slurm.cluster import Cluster, missing
-from tests.slurm.user import LONG, User
+from tests.slurm.user import LONG, Program, User
 
 
 @pytest.fixture(scope="session")
@@ -58,3 +58,17 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     done = harness("sweep", "mini.yaml", "--launch", "local", "--no-report", cwd=folder)
     assert done.returncode == 0, done.stderr
     return scores(folder / "runs" / "mini")
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
+    """Puts a shell script on the PATH, under the name of a program of SLURM."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+    def put(name: str, script: str) -> None:
+        (folder / name).write_text(f"#!/bin/bash\n{script}\n", encoding="utf-8")
+        (folder / name).chmod(0o755)
+
+    return put

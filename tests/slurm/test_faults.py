@@ -34,6 +34,18 @@ def test_a_node_where_python_cannot_start_is_seen_in_the_status_and_avoided(user
     assert {item["node"] for item in statuses(user.run).values()} == {"n2"}
 
 
+def test_a_setup_that_exits_is_seen_and_the_only_node_is_not_to_blame(user: User) -> None:
+    only_n1 = ("--set", "launch.exclude=n2", "--set", "launch.cpus=1")
+    user.ok("sweep", user.write(), "--set", "launch.setup=['exit 3']", *only_n1)
+    user.wait_for_queue()
+    assert user.ok("status", "runs/mini").count("ended on n1 with exit code 3") == 2
+    for _ in range(2):  # with other lines than before; then with the same ones, and n1 is all that is left
+        said = user.ok("sweep", "mini.yaml", "--set", "launch.setup=['exit 4']", *only_n1)
+        assert "2 trials submitted" in said
+        assert "not on n1" not in said
+        user.wait_for_queue()
+
+
 def test_a_missing_package_and_a_variant_that_is_gone_show_in_the_status(user: User, held: object) -> None:
     fake = user.folder / "fake" / "torch"
     fake.mkdir(parents=True)

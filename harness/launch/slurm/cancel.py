@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from harness.launch.slurm import client, reconcile, submission
@@ -13,6 +13,7 @@ from harness.record import OPEN_STATUSES
 from harness.store import Store, TrialFolder
 
 POLL_SECONDS = 0.5
+Say = Callable[[str], None]
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Cancelled:
     still_there: int = 0
 
 
-def cancel(store: Store, folders: Sequence[TrialFolder], wait_s: float) -> Cancelled:
+def cancel(store: Store, folders: Sequence[TrialFolder], wait_s: float, say: Say = print) -> Cancelled:
     """Ends the jobs of open trials and waits at most `wait_s` seconds for their end.
 
     A job that other open trials need too is left. Trials that had not begun are pending again; one that runs writes
@@ -44,21 +45,32 @@ def cancel(store: Store, folders: Sequence[TrialFolder], wait_s: float) -> Cance
     found: dict[str, Submission] = {}
     ids: list[str] = []
     for job, asked in by_job.items():
-        token = reconcile.token_of(job)
-        noted = found.get(token) or submission.find(store, token)
-        if noted is not None:
-            found[token] = noted
-            _cancel_job(store, noted, job, asked, ids, done)
+        known = submission.find_job(store, job)
+        if known is None:
+            _forget_job(job, asked, say)
+            continue
+        noted, index = known
+        found[noted.token] = noted
+        _cancel_job(store, noted, index, asked, ids, done)
     done.problem = client.cancel_jobs(ids)
     if not done.problem and ids:
         done.still_there = _wait(list(found.values()), set(ids), wait_s)
     return done
 
 
+def _forget_job(job: str, asked: Sequence[TrialFolder], say: Say) -> None:
+    """Takes trials from a job that was never submitted: their status files are damaged."""
+    for folder in asked:
+        if reconcile.release_one(folder, reconcile.token_of(job)):
+            say(f"{folder.trial_id}: named the job {job!r}, which nobody submitted; it is pending again")
+        else:
+            say(f"{folder.trial_id}: names the job {job!r}, which nobody submitted, and a worker has it; left alone")
+
+
 def _cancel_job(
-    store: Store, noted: Submission, job: str, asked: Sequence[TrialFolder], ids: list[str], done: Cancelled
+    store: Store, noted: Submission, index: int, asked: Sequence[TrialFolder], ids: list[str], done: Cancelled
 ) -> None:
-    index = int(job.partition("/")[2] or 0)
+    job = noted.job(index)
     chosen = {folder.trial_id for folder in asked}
     others = [store.trial(trial) for trial in noted.trials[index] if trial not in chosen]
     if any(folder.written_status().job == job and state_of(folder)[0] in OPEN_STATUSES for folder in others):

@@ -5,13 +5,23 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 TIMEOUT_SECONDS = 30.0
 MAX_NAMES = 100  # of jobs in one command line
 MAX_ARRAY_SIZE = 1000  # SLURM's own default, less the element that counting from 0 costs
+#: A job in one of these states is over. squeue is asked for all, since its own defaults hide jobs that wait in
+#: unusual ones (held after a requeue), and tell no more of those than this.
+ENDED_STATES = (
+    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED",
+    "TIMEOUT",
+)  # fmt: skip
+#: Variables that change what SLURM's commands do or say. `squeue` with a user's SQUEUE_STATES would hide our jobs.
+OPTIONS = ("SLURM_", "SUBMITIT_", "SQUEUE_", "SBATCH_", "SCANCEL_", "SINFO_", "SRUN_", "SALLOC_", "SCONTROL_")
+#: Those that only say on whose account, and where, somebody's jobs run.
+KEPT = ("SLURM_CONF", "SBATCH_ACCOUNT", "SBATCH_PARTITION", "SBATCH_QOS", "SBATCH_RESERVATION")
 
 
 @dataclass(frozen=True)
@@ -53,12 +63,17 @@ def ask(*command: str, timeout_s: float = TIMEOUT_SECONDS) -> Answer:
     return Answer(out, f"{command[0]}: {said or f'exit code {done.returncode}'}" if done.returncode else "")
 
 
-def queue(names: Sequence[str]) -> tuple[list[QueueLine], str]:
-    """(jobs with these names that SLURM still has, problem). With a problem the list says nothing."""
+def queue(names: Sequence[str], *, ended: bool = False) -> tuple[list[QueueLine], str]:
+    """(jobs with these names that SLURM still has, problem). With a problem the list says nothing.
+
+    `ended`: also those that are over and that SLURM has not forgotten yet (MinJobAge).
+    """
     found: list[QueueLine] = []
     for first in range(0, len(names), MAX_NAMES):
         asked = ",".join(names[first : first + MAX_NAMES])
-        answer = ask("squeue", "--noheader", "--array", f"--name={asked}", "--format=%j|%F|%K|%T")
+        answer = ask(
+            "squeue", "--noheader", "--array", "--states=all", f"--name={asked}", "--format=%j|%F|%K|%T"
+        )  # fmt: skip
         if answer.problem:
             return [], answer.problem
         for line in answer.out.splitlines():
@@ -67,7 +82,7 @@ def queue(names: Sequence[str]) -> tuple[list[QueueLine], str]:
                 return [], f"squeue: not understood: {line[:80]!r}"
             name, job_id, index, state = match.groups()
             found.append(QueueLine(name, job_id, 0 if index == "N/A" else int(index), state, index != "N/A"))
-    return found, ""
+    return [line for line in found if ended or line.state not in ENDED_STATES], ""
 
 
 def max_array_size() -> int:
@@ -84,20 +99,26 @@ def cancel_jobs(ids: Sequence[str]) -> str:
 
 
 def clean_environment(given: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment without what an enclosing job left in it: its SLURM_* would bind our jobs to its CPUs."""
+    """The environment without what an enclosing job or the user's habits would make of our commands.
+
+    SLURM_* of a job would bind our jobs to its CPUs, SQUEUE_* of a user would hide jobs from us.
+    """
     given = os.environ if given is None else given
     inside = "SLURM_JOB_ID" in given
-    dropped = ("SLURM_", "SUBMITIT_", *(("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES") if inside else ()))
-    return {key: value for key, value in given.items() if key == "SLURM_CONF" or not key.startswith(dropped)}
+    dropped = (*OPTIONS, *(("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES") if inside else ()))
+    return {key: value for key, value in given.items() if key in KEPT or not key.startswith(dropped)}
 
 
 @contextmanager
-def scrubbed_environment() -> Iterator[None]:
-    """Within, this process has the clean environment: submitit hands its own to sbatch."""
+def scrubbed_environment(said: Collection[str] = ()) -> Iterator[None]:
+    """Within, this process has the clean environment: submitit hands its own to sbatch.
+
+    `said`: options that the batch script gives; sbatch would let the variable of that name (SBATCH_PARTITION) win.
+    """
     before = dict(os.environ)
-    clean = clean_environment()
+    kept = clean_environment().keys() - {f"SBATCH_{name.upper()}" for name in said}
     try:
-        for key in before.keys() - clean.keys():
+        for key in before.keys() - kept:
             del os.environ[key]
         yield
     finally:

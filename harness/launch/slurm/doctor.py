@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 import time
@@ -17,7 +18,7 @@ from harness.launch.doctor import Finding
 from harness.launch.slurm import client
 from harness.launch.slurm.submit import check_folder
 from harness.measure.environment import ROOT
-from harness.sweep.launch_config import LaunchConfig
+from harness.sweep.launch_config import LaunchConfig, Override, Resources, minutes
 
 COMMANDS = ("sbatch", "srun", "squeue", "scancel", "scontrol")
 MAX_SKEW_SECONDS = 5.0
@@ -41,6 +42,7 @@ def look_at_cluster(launch: LaunchConfig, runs: Path, wait_s: float) -> Iterator
     partition = _partition(launch)
     yield partition
     if partition.kind != "problem":
+        yield from look_at_resources(launch)
         yield from look_at_node(launch, runs, wait_s)
 
 
@@ -69,16 +71,52 @@ def _accounting() -> Finding:
 
 
 def _partition(launch: LaunchConfig) -> Finding:
-    options = [f"--partition={launch.partition}"] if launch.partition else []
-    answer = client.ask("sinfo", "--noheader", "--format=%R|%a|%D|%l", *options)
+    wanted = launch.partition or os.environ.get("SBATCH_PARTITION")
+    options = [f"--partition={wanted}"] if wanted else []
+    answer = client.ask("sinfo", "--noheader", "--format=%P|%a|%D|%l", *options)
     lines = [line.split("|") for line in answer.out.splitlines() if line.count("|") == 3]
     if answer.problem or not lines:
-        text = answer.problem or f"no partition {launch.partition}"
+        text = answer.problem or f"no partition {wanted}"
         return Finding("problem", "partition", text, "`sinfo` lists them; set launch.partition")
+    mine = lines if wanted else [line for line in lines if line[0].endswith("*")]
+    if not mine:
+        text = f"no default one, and none of {', '.join(line[0] for line in lines)} is asked for"
+        return Finding("problem", "partition", text, "set launch.partition")
+    if not any(state == "up" for _, state, _, _ in mine):
+        text = f"{', '.join(line[0] for line in mine)} is down (* is the default one)"
+        return Finding("problem", "partition", text, "wait, or choose another with launch.partition")
     up = [f"{name} ({nodes} nodes, limit {limit})" for name, state, nodes, limit in lines if state == "up"]
-    if not up:
-        return Finding("problem", "partition", "none is up", "wait, or choose another with launch.partition")
     return Finding("ok", "partition", ", ".join(up))
+
+
+def look_at_resources(launch: LaunchConfig) -> Iterator[Finding]:
+    """Whether SLURM could ever start what the block and each of its overrides ask for; nothing is submitted."""
+    for number, shape in enumerate([launch, *(_overridden(launch, override) for override in launch.overrides)]):
+        where = "launch" if number == 0 else f"launch.overrides[{number - 1}]"
+        options = [*_options(shape, launch), f"--time={minutes(shape.time or launch.time)}"]
+        options += [f"--nodes={shape.nodes}"] if shape.nodes else []
+        problem = client.ask("sbatch", "--test-only", *options, "--wrap=true").problem
+        if problem:
+            yield Finding(
+                "problem", "resources", f"{where}: {problem}", f"look at the fields of {where} and at `sinfo`"
+            )
+        else:
+            yield Finding("ok", "resources", f"{where}: SLURM would take such a job")
+
+
+def _overridden(launch: LaunchConfig, override: Override) -> Resources:
+    """What a trial asks for that this override alone fits."""
+    chosen = {name: getattr(launch, name) for name in Resources.model_fields}
+    return Resources(**(chosen | override.model_dump(include=override.model_fields_set - {"where"})))
+
+
+def _options(shape: Resources, launch: LaunchConfig) -> list[str]:
+    """What a job of this shape asks for, as sbatch and srun understand it."""
+    named = shape.model_dump(include={"partition", "account", "qos", "constraint", "mem"}, exclude_none=True)
+    named |= {"exclude": launch.exclude} if launch.exclude else {}
+    named |= {"gpus-per-node": shape.gpus} if shape.gpus else {}
+    options = [f"--{name}={value}" for name, value in named.items()]
+    return [*options, f"--cpus-per-task={shape.cpus or 1}", *(["--exclusive"] if shape.exclusive else [])]
 
 
 def look_at_node(launch: LaunchConfig, runs: Path, wait_s: float) -> Iterator[Finding]:
@@ -97,20 +135,21 @@ def look_at_node(launch: LaunchConfig, runs: Path, wait_s: float) -> Iterator[Fi
         said = json.loads(answer.out.splitlines()[-1])
     except (ValueError, IndexError):
         client.ask("scancel", f"--name={name}")
-        text = f"no node answered within {wait_s:g} s ({answer.problem or 'nothing said'})"
-        yield Finding("problem", "node", text, "is the cluster busy? --wait gives it longer; does Python start there?")
+        text = f"no node answered within {wait_s:g} s ({answer.problem or answer.out[-200:] or 'nothing said'})"
+        todo = "is the cluster busy? --wait gives it longer; do launch.setup and Python work there?"
+        yield Finding("problem", "node", text, todo)
         return
     yield from _about_node(said, file, began, ended, launch)
 
 
 def _command(launch: LaunchConfig, file: Path, name: str, wait_s: float) -> list[str]:
-    options = launch.model_dump(include={"partition", "account", "qos", "constraint", "exclude"}, exclude_none=True)
-    return [
-        "srun", "--ntasks=1", f"--job-name={name}", "--time=1", f"--immediate={max(1, int(wait_s))}", "--quiet",
-        f"--cpus-per-task={launch.cpus or 1}", *(f"--{key}={value}" for key, value in options.items()),
-        *([f"--gpus-per-node={launch.gpus}"] if launch.gpus else []),
+    look = [
         "env", f"PYTHONPATH={ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
         sys.executable, "-P", "-m", "harness.launch.slurm.look", str(file),
+    ]  # fmt: skip
+    return [
+        "srun", "--ntasks=1", f"--job-name={name}", "--time=1", f"--immediate={max(1, int(wait_s))}", "--quiet",
+        *_options(launch, launch), "bash", "-c", "\n".join([*launch.setup, shlex.join(look)]),
     ]  # fmt: skip
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 
 from harness.launch.slurm import client, submission
 from harness.launch.slurm.entry import Entry
-from harness.launch.slurm.logs import job_folder
+from harness.launch.slurm.logs import job_folder, starts
 from harness.launch.slurm.submission import Submission
-from harness.launch.todo import Task
-from harness.store import Store, TrialFolder, TrialStatus, side_by_side
+from harness.launch.todo import Task, state_of
+from harness.record import OPEN_STATUSES
+from harness.store import Store, TrialFolder, TrialStatus, exclusive_lock, side_by_side
+from harness.store.lease import last_beat
 
 NO_LIMIT = 10**6  # of submitit's own restarts: we count them
 
@@ -70,11 +71,11 @@ def settle_intents(store: Store) -> list[str]:
 
 
 def settle(store: Store, found: Submission) -> str:
-    """Adopts the jobs if SLURM has them, else gives their trials back; says what it did."""
-    lines, problem = client.queue([found.name])
+    """Adopts the jobs if SLURM has or had them, else gives their trials back; says what it did."""
+    lines, problem = client.queue([found.name], ended=True)
     if problem:
         return f"submission {found.token}: nobody noted whether SLURM has it, and it cannot be asked ({problem})"
-    ids = {line.job_id for line in lines}
+    ids = {line.job_id for line in lines} or begun_ids(store, found)
     if len(ids) > 1:  # cannot come from one sbatch; whoever did this: none of them is needed
         client.cancel_jobs(sorted(ids))
     if len(ids) == 1:
@@ -86,6 +87,12 @@ def settle(store: Store, found: Submission) -> str:
     submission.write(store, found)
     number = release(store, found, [trial for job in found.trials for trial in job])
     return f"submission {found.token}: SLURM does not have it; its {number} trials are pending again"
+
+
+def begun_ids(store: Store, found: Submission) -> set[str]:
+    """SLURM's ids of a submission by the marks of its jobs: SLURM itself soon forgets a job that is over."""
+    begun = (starts(store, found.job(index)).values() for index in range(len(found.trials)))
+    return {slurm_id.partition("_")[0] for marks in begun for _, slurm_id in marks if slurm_id}
 
 
 def complete_pickles(store: Store, found: Submission) -> None:
@@ -112,13 +119,32 @@ def assign(store: Store, found: Submission) -> None:
 
 
 def _assign_one(folder: TrialFolder, job: str) -> None:
-    status = folder.written_status()
-    folder.write_status(
-        TrialStatus(
+    def assigned(status: TrialStatus) -> TrialStatus:
+        return TrialStatus(
             status="queued", job=job, num_starts=status.num_starts, step=status.step, num_steps=status.num_steps,
             loss=status.loss,
-        )
-    )  # fmt: skip
+        )  # fmt: skip
+
+    _change_open(folder, assigned)
+
+
+def _change_open(folder: TrialFolder, change: Callable[[TrialStatus], TrialStatus | None]) -> bool:
+    """Changes the status of a trial that is open and that nobody works on, else leaves it; returns whether it did.
+
+    Under the trial's lock, so that no worker writes between our look and our word. A worker waits for it a second.
+    """
+    if not folder.path.is_dir():
+        return False
+    with exclusive_lock(folder.lock_file) as got:
+        beat = last_beat(folder.beat_file) if got else None
+        if not got or (beat is not None and beat.is_elsewhere and beat.is_fresh):
+            return False
+        if state_of(folder)[0] not in OPEN_STATUSES:
+            return False
+        changed = change(folder.written_status())
+        if changed is not None:
+            folder.write_status(changed)
+        return changed is not None
 
 
 def release(store: Store, found: Submission, trials: Sequence[str]) -> int:
@@ -135,12 +161,13 @@ def release(store: Store, found: Submission, trials: Sequence[str]) -> int:
 
 def release_one(folder: TrialFolder, token: str) -> bool:
     """Puts one trial back to pending. A job that starts later sees that the trial is not its own any more."""
-    status = folder.written_status()
-    if token_of(status.job) != token or folder.is_held():
-        return False
-    status.status, status.job, status.message = "pending", "", ""
-    folder.write_status(status)
-    return True
+
+    def released(status: TrialStatus) -> TrialStatus | None:
+        if token_of(status.job) != token:
+            return None
+        return replace(status, status="pending", job="", message="")
+
+    return _change_open(folder, released)
 
 
 def dropped_trials(store: Store, asked: Collection[str]) -> list[TrialFolder]:
@@ -152,11 +179,3 @@ def dropped_trials(store: Store, asked: Collection[str]) -> list[TrialFolder]:
             if status.status == "running" or (status.job and status.status in ("queued", "preempted", "lost")):
                 found.append(folder)
     return found
-
-
-def relative(path: Path) -> str:
-    """A path as people write it from here."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)

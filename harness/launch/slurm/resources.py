@@ -95,7 +95,7 @@ def sbatch_parameters(
         "stderr_to_stdout": True,
         "wckey": None,  # submitit's own would be refused where keys are checked
         "setup": setup_lines(launch, folder, code),
-        "teardown": teardown_lines(folder),
+        "teardown": teardown_lines(),
         "additional_parameters": more,
         **({"gpus_per_node": asked.gpus} if asked.gpus else {}),
         **({"exclusive": True} if asked.exclusive else {}),
@@ -116,21 +116,27 @@ def _tasks(array: JobArray) -> dict[str, Any]:
 
 
 def setup_lines(launch: LaunchConfig, folder: Path, code: Path) -> list[str]:
-    """The shell's part before Python starts: it notes the node, so that a node without Python can be told."""
+    """The shell's part before Python starts: it notes the node, so that a node without Python can be told.
+
+    A setup that exits ends the script on the spot, so how the job ended is noted by a trap that is set before it,
+    unless Python said so itself; the job's exit code stays.
+    """
     started, ended = (f"{shlex.quote(str(folder / kind))}/{INDEX}" for kind in ("started", "ended"))
     return [
         f"mkdir -p {started} {ended}",
         f'echo "${{SLURMD_NODENAME:-$(hostname)}} {SLURM_ID}" > {started}/{RESTART}',
+        f"harness_ended() {{ local code=$? mark={ended}/{RESTART}; "
+        '[ -e "$mark" ] || echo "shell $code" > "$mark"; return $code; }',
+        "trap harness_ended EXIT",
         *launch.setup,
         f"export PYTHONPATH={shlex.quote(str(code))}${{PYTHONPATH:+:$PYTHONPATH}}",
         "export PYTHONSAFEPATH=1",  # -P for workers too: a job may lie in the very clone that has been edited since
     ]
 
 
-def teardown_lines(folder: Path) -> list[str]:
-    """The shell's part at the end: how Python ended, unless Python said so itself; the job's exit code stays."""
-    ended = f"{shlex.quote(str(folder / 'ended'))}/{INDEX}/{RESTART}"
-    return ["harness_code=$?", f'[ -e {ended} ] || echo "shell $harness_code" > {ended}', "exit $harness_code"]
+def teardown_lines() -> list[str]:
+    """The shell's part at the end, for a setup with a trap of its own in place of ours."""
+    return ["harness_ended", "exit $?"]
 
 
 def python_command() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from pathlib import Path
 from typing import Literal
@@ -30,6 +31,7 @@ class Submission(Part):
     trials: list[list[str]] = Field(description="index in the array -> ids of its trials")
     labels: dict[str, str] = Field(description="trial id -> its row and seed, for messages")
     code: str = Field(description="folder of the code that the jobs run")
+    setup: list[str] = Field([], description="the user's shell lines of the jobs")
     nodes: int = Field(1, description="of each job; more than 1: SLURM starts every process of the trial as a task")
     max_restarts: int
     num_workers: int | None = None
@@ -79,6 +81,15 @@ def find(store: Store, token: str) -> Submission | None:
     """The submission with this token, or None where its folder is gone."""
     folder = job_folder(store, token)
     return read(folder) if token and (folder / "submission.json").exists() else None
+
+
+def find_job(store: Store, job: str) -> tuple[Submission, int] | None:
+    """The submission and the index of a job TOKEN/INDEX; None for one that nobody submitted."""
+    match = re.fullmatch(r"([0-9a-f]+)/([0-9]{1,9})", job, re.ASCII)
+    found = find(store, match[1]) if match else None
+    if match is None or found is None or int(match[2]) >= len(found.trials):
+        return None
+    return found, int(match[2])
 
 
 def every(store: Store) -> list[Submission]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,13 +59,23 @@ def submit(plan: Plan, store: Store, tasks: Sequence[Task], variant_dirs: Sequen
         )
     code = snapshot.take(store.path.resolve(), variant_dirs)
     prepare(Todo(found.free), plan, code.variant_dirs)
-    exclude = [] if queue.problem else excludable(failing_nodes(store, queue.live))
-    if exclude:
-        say(f"not on {', '.join(exclude)}: every job there died ({store.path / 'jobs'} says when)")
     made = arrays(found.free, plan.launch, client.max_array_size())
+    exclude = {} if queue.problem else _nodes_to_avoid(plan.launch, store, made, queue.live, code.path, say)
     cap, first = _room(store, plan.launch.array_parallelism, queue.live)
     _submit_all(plan, store, capped(made, cap), code.path, exclude, first, outcome, say)
     return outcome
+
+
+def _nodes_to_avoid(
+    launch: LaunchConfig, store: Store, made: Sequence[JobArray], live: Collection[str], code: Path, say: Say
+) -> dict[str | None, list[str]]:
+    """Partition -> nodes where every job died."""
+    failing = failing_nodes(store, live, str(code), launch.setup)
+    partitions = {array.resources.partition for array in made}
+    avoided = {partition: excludable(failing, partition, launch.exclude) for partition in partitions}
+    if any(avoided.values()):
+        say(f"not on {', '.join(failing)}: every job there died ({store.path / 'jobs'} says when)")
+    return avoided
 
 
 def _room(store: Store, cap: int | None, live: Collection[str]) -> tuple[int | None, str]:
@@ -92,7 +102,7 @@ def _submit_all(
     store: Store,
     made: Sequence[JobArray],
     code: Path,
-    exclude: Sequence[str],
+    exclude: Mapping[str | None, Sequence[str]],
     first: str,
     outcome: Outcome,
     say: Say,
@@ -100,7 +110,7 @@ def _submit_all(
     for number, array in enumerate(made):
         noted = _note(plan, store, array, code)
         before = first if array.after is None else outcome.job_ids[number - array.after]
-        _hand_over(store, noted, array, plan.launch, exclude, before)
+        _hand_over(store, noted, array, plan.launch, exclude.get(array.resources.partition, ()), before)
         outcome.job_ids.append(noted.job_id)
         trials = sum(len(job) for job in array.jobs)
         outcome.submitted += trials
@@ -118,6 +128,7 @@ def _note(plan: Plan, store: Store, array: JobArray, code: Path) -> Submission:
         trials=[[task.trial.trial_id for task in job] for job in array.jobs],
         labels={trial.trial_id: f"{trial.label}, seed {trial.seed}" for trial in every},
         code=str(code),
+        setup=plan.launch.setup,
         nodes=array.resources.nodes or 1,
         max_restarts=plan.launch.max_restarts,
         num_workers=plan.launch.num_workers,
@@ -151,7 +162,7 @@ def _sbatch(folder: Path, parameters: dict[str, object], number: int) -> str:
 
     executor = submitit.SlurmExecutor(folder / "log", max_num_timeout=reconcile.NO_LIMIT, python=python_command())
     executor.update_parameters(**parameters)
-    with client.scrubbed_environment(), _time_limit(SBATCH_SECONDS):
+    with client.scrubbed_environment(parameters), _time_limit(SBATCH_SECONDS):
         jobs = executor.submit_array([Entry(str(folder))] * number)
     return str(jobs[0].job_id).partition("_")[0]
 

@@ -1,0 +1,83 @@
+"""What becomes of submissions whose end nobody noted. Needs no cluster: squeue is a script, the files are real."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.launch.slurm import reconcile, submission
+from harness.launch.slurm.cancel import cancel
+from harness.launch.slurm.submission import Submission
+from harness.store import Store, TrialStatus
+from tests.slurm.user import Program
+
+TOKEN = "0123456789"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "run")
+
+
+def noted(store: Store, **statuses: TrialStatus) -> Submission:
+    """A submission of one job for each trial, of which nobody noted what became."""
+    found = Submission(
+        token=TOKEN, name=f"mini.{TOKEN}", trials=[[name] for name in statuses], labels={}, code="", max_restarts=1
+    )  # fmt: skip
+    submission.write(store, found)
+    for index, (name, status) in enumerate(statuses.items()):
+        store.trial(name).create({"launch": {}})
+        status.job = found.job(index)
+        store.trial(name).write_status(status)
+    return found
+
+
+def states(store: Store) -> list[str]:
+    return [folder.written_status().status for folder in store.trials()]
+
+
+def test_an_end_is_final_whatever_is_found_out_of_its_job(store: Store, program: Program) -> None:
+    program("squeue", "true")
+    found = noted(store, a=TrialStatus("oom"), b=TrialStatus("queued"), c=TrialStatus("running"))
+    assert "its 2 trials are pending again" in reconcile.settle(store, found)
+    assert states(store) == ["oom", "pending", "pending"]
+    reconcile.assign(store, found)
+    assert states(store) == ["oom", "queued", "queued"]
+
+
+def test_a_trial_at_work_is_neither_released_nor_assigned(store: Store) -> None:
+    found = noted(store, a=TrialStatus("running"))
+    with store.trial("a").lease().held():
+        assert reconcile.release(store, found, ["a"]) == 0
+        reconcile.assign(store, found)
+        assert states(store) == ["running"]
+
+
+@pytest.mark.parametrize("squeue", ["true", f"printf 'mini.{TOKEN}|7|%s|FAILED\\n' 0 1"], ids=["forgotten", "ended"])
+def test_jobs_that_are_over_already_are_found_by_their_marks_or_by_slurm(
+    store: Store, program: Program, squeue: str
+) -> None:
+    program("squeue", squeue)
+    found = noted(store, a=TrialStatus("oom"), b=TrialStatus("queued"))
+    if squeue == "true":
+        mark = store.path / "jobs" / TOKEN / "started" / "0"
+        mark.mkdir()
+        (mark / "0").write_text("n1 7_0\n")
+    assert "as job 7 and taken over" in reconcile.settle(store, found)
+    assert [item.state for item in submission.every(store)] == ["submitted"]
+    assert states(store) == ["oom", "queued"]
+
+
+@pytest.mark.parametrize("job", [f"{TOKEN}/x", f"{TOKEN}/99", "../../x/0", f"{TOKEN}/00000000000", "no job", "/"])
+def test_a_job_that_nobody_submitted_is_taken_from_its_trial(
+    store: Store, program: Program, capsys: pytest.CaptureFixture[str], job: str
+) -> None:
+    program("scancel", f"touch '{store.path}/scancelled'")
+    noted(store, a=TrialStatus("queued"))
+    store.trial("a").write_status(TrialStatus("queued", job=job))
+    assert cancel(store, [store.trial("a")], 0).trials == []
+    assert f"a: named the job {job!r}, which nobody submitted" in capsys.readouterr().out
+    status = store.trial("a").written_status()
+    assert (status.status, status.job) == ("pending", "")
+    assert not (store.path / "scancelled").exists()
