@@ -5,6 +5,7 @@ VENV ?= .venv
 PIP_ARGS ?=
 RUN := $(VENV)/bin/python
 SWEEP ?= sweeps/window_size.yaml
+TEST_JOBS ?= 2
 # threads of a trial are a field of its configuration; this is for everything else
 export OMP_NUM_THREADS ?= 1
 
@@ -14,8 +15,9 @@ export OMP_NUM_THREADS ?= 1
 demo: $(VENV)/.installed
 	$(RUN) -m harness sweep $(SWEEP)
 
+# two files at a time: most tests are processes that wait for each other on one core
 test: $(VENV)/.installed-test
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n $(TEST_JOBS) --dist loadfile
 
 lint: $(VENV)/.installed-test
 	$(RUN) -m ruff check .
