@@ -53,10 +53,7 @@ def submit(plan: Plan, store: Store, tasks: Sequence[Task], variant_dirs: Sequen
     outcome = Outcome(0, len(found.taken), len(found.unknown), queue.problem)
     if not found.free:
         return outcome
-    if shutil.which("sbatch") is None or shutil.which("srun") is None:
-        raise UserError(
-            "no sbatch and srun here: this is no machine of a SLURM cluster. Use --launch local, or log in."
-        )
+    check_commands()
     code = snapshot.take(store.path.resolve(), variant_dirs)
     prepare(Todo(found.free), plan, code.variant_dirs)
     made = arrays(found.free, plan.launch, client.max_array_size())
@@ -84,6 +81,14 @@ def _room(store: Store, cap: int | None, live: Collection[str]) -> tuple[int | N
         return (None if cap is None else cap - len(live)), ""
     found = (submission.find(store, token) for token in sorted({reconcile.token_of(job) for job in live}))
     return cap, ":".join(noted.job_id for noted in found if noted is not None and noted.job_id)
+
+
+def check_commands() -> None:
+    """Raises: UserError on a machine from which nothing can be submitted."""
+    if shutil.which("sbatch") is None or shutil.which("srun") is None:
+        raise UserError(
+            "no sbatch and srun here: this is no machine of a SLURM cluster. Use --launch local, or log in."
+        )
 
 
 def check_folder(run: Path) -> None:
