@@ -37,7 +37,7 @@ def submit_sweep(parsed: argparse.Namespace, plan: Plan, store: Store, todo: Tod
     from harness.launch.slurm.submit import submit
 
     _dropped(parsed, plan, store)
-    outcome = submit(plan, store, todo.tasks, parsed.variants)
+    outcome = submit(plan, store, todo.tasks, parsed.variants, partly=True)
     _tell(store, todo, outcome)
     if outcome.unknown:
         raise UserError(
@@ -69,6 +69,8 @@ def without_jobs(store: Store, tasks: Sequence[Task]) -> list[Task]:
 def _tell(store: Store, todo: Todo, outcome: Outcome) -> None:
     parts = [f"{outcome.submitted} trials submitted", f"{outcome.taken} at work or in the queue already"]
     print(", ".join([*parts, f"{len(todo.done)} done"]))
+    if outcome.limit:
+        print(f"{outcome.waiting} trials wait: {outcome.limit} Run it again when some of your jobs have ended.")
     if todo.failed:
         print(f"{len(todo.failed)} failed before: `python -m harness retry {store.path}`, then this command again.")
     if outcome.submitted or outcome.taken:

@@ -1,4 +1,4 @@
-"""What `sweep --launch slurm` refuses before it changes anything, and what it leaves to jobs. Needs no cluster."""
+"""What `sweep --launch slurm` refuses before it changes anything, and what it leaves to jobs or for later. Needs no cluster."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.launch.slurm.submission import Submission
 from harness.launch.todo import Task
 from harness.store import Store, TrialStatus
 from harness.sweep.plan import PlannedTrial
-from tests.e2e import write_sweep
+from tests.e2e import MINI, write_sweep
 from tests.slurm.user import Program
 
 
@@ -50,3 +50,29 @@ def test_tasks_with_a_job_are_told_by_their_id(
 
     monkeypatch.setattr(Task, "__eq__", compared)
     assert [task.trial.trial_id for task in without_jobs(store, tasks)] == ["b", "c"]
+
+
+SBATCH = """
+[[ "$(tail -n 1 {jobs})" -ge 5 ]] 2>/dev/null && {{ echo "sbatch: error: QOSMaxSubmitJobPerUserLimit" >&2; exit 1; }}
+last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "${{@: -1}}"); number=$((${{last:-0}} + 1))
+[[ $number -le 5 ]] || {{ echo "sbatch: error: QOSMaxSubmitJobPerUserLimit" >&2; exit 1; }}
+echo $number >> {jobs}; echo "Submitted batch job 7"
+"""
+
+
+def test_a_limit_of_jobs_that_one_may_submit_is_no_fault(
+    tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = tmp_path / "jobs"
+    program("sbatch", SBATCH.format(jobs=jobs))
+    for name in ("squeue", "srun", "scontrol", "sinfo"):
+        program(name, "true")
+    monkeypatch.chdir(tmp_path)
+    text = MINI.replace("seeds: 1", "seeds: 10")
+    assert main(["sweep", str(write_sweep(tmp_path, text)), "--launch", "slurm"]) == 0
+    assert "5 trials submitted" in (said := capsys.readouterr().out)
+    assert "15 trials wait: sbatch did not take the job" in said
+    assert "QOSMaxSubmitJobPerUserLimit" in said
+    states = [folder.written_status().status for folder in Store(tmp_path / "runs" / "mini").trials()]
+    assert (states.count("queued"), states.count("pending")) == (5, 15)
+    assert jobs.read_text().split() == ["5"]
