@@ -18,15 +18,26 @@ if TYPE_CHECKING:
 CANCEL_SECONDS = 60.0
 
 
-def submit_sweep(parsed: argparse.Namespace, plan: Plan, store: Store, todo: Todo) -> int:
-    """Under the run's lock: submits what is open and has no job; returns the exit code."""
-    from harness.launch.slurm.submit import submit
+def check_launch(parsed: argparse.Namespace, plan: Plan, store: Store, todo: Todo) -> None:
+    """Before anything is changed. Raises: UserError for what SLURM cannot do, or where there is no SLURM."""
+    if plan.launch.where != "slurm":
+        return
+    from harness.launch.slurm.submit import check_commands, check_folder
 
     for option, instead in (("jobs", "launch.array_parallelism"), ("time_budget", "launch.time")):
         if getattr(parsed, option) is not None and (plan.tuning is None or option == "jobs"):
             raise UserError(f"--{option.replace('_', '-')}: is for the local pool; for SLURM set {instead}.")
+    check_folder(store.path)
+    if todo.tasks or parsed.stale == "rerun":
+        check_commands()
+
+
+def submit_sweep(parsed: argparse.Namespace, plan: Plan, store: Store, todo: Todo) -> int:
+    """Under the run's lock: submits what is open and has no job; returns the exit code."""
+    from harness.launch.slurm.submit import submit
+
     _dropped(parsed, plan, store)
-    outcome = submit(plan, store, todo.tasks, parsed.variants)
+    outcome = submit(plan, store, todo.tasks, parsed.variants, partly=True)
     _tell(store, todo, outcome)
     if outcome.unknown:
         raise UserError(
@@ -51,12 +62,15 @@ def without_jobs(store: Store, tasks: Sequence[Task]) -> list[Task]:
             f"{len(left)} trials have a SLURM job{why} and are left to it; "
             f"`python -m harness cancel {store.path}` takes them back."
         )
-    return [task for task in tasks if task not in left]
+    taken = {task.trial.trial_id for task in left}
+    return [task for task in tasks if task.trial.trial_id not in taken]
 
 
 def _tell(store: Store, todo: Todo, outcome: Outcome) -> None:
     parts = [f"{outcome.submitted} trials submitted", f"{outcome.taken} at work or in the queue already"]
     print(", ".join([*parts, f"{len(todo.done)} done"]))
+    if outcome.limit:
+        print(f"{outcome.waiting} trials wait: {outcome.limit} Run it again when some of your jobs have ended.")
     if todo.failed:
         print(f"{len(todo.failed)} failed before: `python -m harness retry {store.path}`, then this command again.")
     if outcome.submitted or outcome.taken:

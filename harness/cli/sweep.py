@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
+    from harness.cli.submission import check_launch
     from harness.data import data_identity
     from harness.launch.select import select
     from harness.launch.todo import code_of_trials, find_todo
@@ -64,6 +65,7 @@ def run(parsed: argparse.Namespace) -> int:
     store = Store(parsed.runs / plan.name)
     chosen = select(plan, parsed.only)
     if parsed.retried is not None:
+        parsed.retried = set(parsed.retried)
         chosen = [trial for trial in chosen if trial.trial_id in parsed.retried]
     todo = find_todo(plan, store, chosen, code_of_trials(parsed.variants))
     if parsed.dry_run:
@@ -75,6 +77,7 @@ def run(parsed: argparse.Namespace) -> int:
         print(f"{plan.name}: {len(plan.rows)} rows, {len(chosen)} trials: {todo.summary()}", flush=True)
     elif parsed.only:
         raise UserError("--only: a sweep with `tune:` searches all its rows with the same budget. Leave it out.")
+    check_launch(parsed, plan, store, todo)
     return _run(parsed, plan, store, chosen)
 
 
@@ -103,7 +106,8 @@ def _run(parsed: argparse.Namespace, plan: Plan, store: Store, chosen: list[Plan
             store.trial(trial_id).requeue(from_scratch=parsed.from_scratch)
         stale = find_todo(plan, store, code_of=code_of_trials(parsed.variants)).stale
         if parsed.stale == "rerun":
-            repeat(store, again := [trial.trial_id for trial in chosen if trial.trial_id in stale])
+            again = {trial.trial_id for trial in chosen} & set(stale)
+            repeat(store, [trial_id for trial_id in stale if trial_id in again])
             stale = [trial_id for trial_id in stale if trial_id not in again]
         store.write_plan(plan.to_file(_command(parsed), stale))
         todo = find_todo(plan, store, chosen)
@@ -190,8 +194,9 @@ def _report(run: Path) -> None:
 
 def _closing(store: Store, todo: Todo, chosen: list[PlannedTrial], finished: bool) -> int:
     """Says what did not come out; returns the exit code."""
+    trials = {trial.trial_id: trial for trial in chosen}
     for trial_id, message in todo.failed.items():
-        trial = next(trial for trial in chosen if trial.trial_id == trial_id)
+        trial = trials[trial_id]
         print(f"{trial_id}  {trial.label}, seed {trial.seed}: {message}")
     if todo.failed:
         print(f"`python -m harness retry {store.path}` puts them back in the queue.")

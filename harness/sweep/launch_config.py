@@ -83,7 +83,7 @@ class LaunchConfig(Resources):
         90, description="how long before its end a job is told, in seconds: time to write a checkpoint"
     )
     max_restarts: Annotated[int, Field(ge=0)] = Field(
-        100, description="of a job, after preemption, time limit or a lost node; then its trials are failed"
+        100, description="of a job, after preemption, time limit or a lost node; one more, and its trials are failed"
     )
     overrides: list[Override] = Field([], description="other resources for some trials; the last that fits wins")
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.launch.slurm import reconcile, submission
+from harness.launch.slurm import job, reconcile, submission
 from harness.launch.slurm.cancel import cancel
 from harness.launch.slurm.submission import Submission
 from harness.store import Store, TrialStatus
+from harness.worker.exit_codes import EXIT_DONE, EXIT_FAILED
 from tests.slurm.user import Program
 
 TOKEN = "0123456789"
@@ -81,3 +82,12 @@ def test_a_job_that_nobody_submitted_is_taken_from_its_trial(
     status = store.trial("a").written_status()
     assert (status.status, status.job) == ("pending", "")
     assert not (store.path / "scancelled").exists()
+
+
+def test_max_restarts_counts_restarts_not_starts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = submission.write(
+        store, Submission(token=TOKEN, name="mini", trials=[[]], labels={}, code="", max_restarts=1)
+    )
+    for restart, code in ((0, EXIT_DONE), (1, EXIT_DONE), (2, EXIT_FAILED)):
+        monkeypatch.setenv("SLURM_RESTART_COUNT", str(restart))
+        assert job.run(folder, 0) == code

@@ -7,11 +7,12 @@ name (see `reconcile`).
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 
@@ -27,23 +28,42 @@ from harness.sweep.launch_config import LaunchConfig
 from harness.sweep.plan import Plan
 
 SBATCH_SECONDS = 120.0
+#: of a QOS or an association: 'QOSMaxSubmitJobPerUserLimit', 'AssocGrpSubmitJobsLimit'
+SUBMIT_LIMIT = re.compile(r"\b(?:QOS|Assoc)\w*Submit\w*Limit\b|\bMaxSubmit\w*")
 Say = Callable[[str], None]
+
+
+class LimitReached(UserError):
+    """SLURM takes no more jobs of this user until some have ended."""
 
 
 @dataclass
 class Outcome:
-    """What one command did: trials that were submitted, that have a job or a worker already, that nobody can tell."""
+    """What one command did: trials that were submitted, that have a job or a worker already, that nobody can tell.
+
+    `waiting`: trials that SLURM takes no jobs for until others have ended; `limit` is its word on that.
+    """
 
     submitted: int = 0
     taken: int = 0
     unknown: int = 0
     problem: str = ""
+    waiting: int = 0
+    limit: str = ""
     job_ids: list[str] = field(default_factory=list)
 
 
-def submit(plan: Plan, store: Store, tasks: Sequence[Task], variant_dirs: Sequence[Path], say: Say = print) -> Outcome:
+def submit(
+    plan: Plan,
+    store: Store,
+    tasks: Sequence[Task],
+    variant_dirs: Sequence[Path],
+    say: Say = print,
+    partly: bool = False,
+) -> Outcome:
     """Submits the open tasks of a plan as job arrays. Only under the run's lock.
 
+    `partly`: at a limit of the jobs that a user may have, submits what fits, and leaves the rest pending.
     Raises: UserError where sbatch is missing or refuses; what it did not take is pending again.
     """
     check_folder(store.path)
@@ -53,16 +73,15 @@ def submit(plan: Plan, store: Store, tasks: Sequence[Task], variant_dirs: Sequen
     outcome = Outcome(0, len(found.taken), len(found.unknown), queue.problem)
     if not found.free:
         return outcome
-    if shutil.which("sbatch") is None or shutil.which("srun") is None:
-        raise UserError(
-            "no sbatch and srun here: this is no machine of a SLURM cluster. Use --launch local, or log in."
-        )
+    check_commands()
     code = snapshot.take(store.path.resolve(), variant_dirs)
     prepare(Todo(found.free), plan, code.variant_dirs)
     made = arrays(found.free, plan.launch, client.max_array_size())
     exclude = {} if queue.problem else _nodes_to_avoid(plan.launch, store, made, queue.live, code.path, say)
     cap, first = _room(store, plan.launch.array_parallelism, queue.live)
-    _submit_all(plan, store, capped(made, cap), code.path, exclude, first, outcome, say)
+    handing = _Handing(plan, store, code.path, exclude, partly)
+    _submit_all(handing, capped(made, cap), first, outcome, say)
+    outcome.waiting = len(found.free) - outcome.submitted
     return outcome
 
 
@@ -86,6 +105,14 @@ def _room(store: Store, cap: int | None, live: Collection[str]) -> tuple[int | N
     return cap, ":".join(noted.job_id for noted in found if noted is not None and noted.job_id)
 
 
+def check_commands() -> None:
+    """Raises: UserError on a machine from which nothing can be submitted."""
+    if shutil.which("sbatch") is None or shutil.which("srun") is None:
+        raise UserError(
+            "no sbatch and srun here: this is no machine of a SLURM cluster. Use --launch local, or log in."
+        )
+
+
 def check_folder(run: Path) -> None:
     """Raises: UserError for a folder whose name sbatch and the shell cannot carry."""
     path = str(run.resolve())
@@ -97,25 +124,48 @@ def check_folder(run: Path) -> None:
         )
 
 
-def _submit_all(
-    plan: Plan,
-    store: Store,
-    made: Sequence[JobArray],
-    code: Path,
-    exclude: Mapping[str | None, Sequence[str]],
-    first: str,
-    outcome: Outcome,
-    say: Say,
-) -> None:
-    for number, array in enumerate(made):
-        noted = _note(plan, store, array, code)
-        before = first if array.after is None else outcome.job_ids[number - array.after]
-        _hand_over(store, noted, array, plan.launch, exclude.get(array.resources.partition, ()), before)
-        outcome.job_ids.append(noted.job_id)
-        trials = sum(len(job) for job in array.jobs)
-        outcome.submitted += trials
-        what = "array" if noted.is_array else "job"
-        say(f"submitted {what} {noted.job_id}: {trials} trials in {len(array.jobs)} jobs ({summary(array)})")
+@dataclass(frozen=True)
+class _Handing:
+    """What all arrays of a command have in common; `exclude`: partition -> nodes."""
+
+    plan: Plan
+    store: Store
+    code: Path
+    exclude: Mapping[str | None, Sequence[str]]
+    partly: bool
+
+
+def _submit_all(handing: _Handing, made: Sequence[JobArray], first: str, outcome: Outcome, say: Say) -> None:
+    for number, whole in enumerate(made):
+        before = first if whole.after is None else outcome.job_ids[number - whole.after]
+        noted, array, outcome.limit = _submit_what_fits(handing, whole, before)
+        if noted is not None:
+            outcome.job_ids.append(noted.job_id)
+            trials = sum(len(job) for job in array.jobs)
+            outcome.submitted += trials
+            what = "array" if noted.is_array else "job"
+            say(f"submitted {what} {noted.job_id}: {trials} trials in {len(array.jobs)} jobs ({summary(array)})")
+        if outcome.limit:
+            return
+
+
+def _submit_what_fits(handing: _Handing, array: JobArray, before: str) -> tuple[Submission | None, JobArray, str]:
+    """(submission or None, what of the array it has, the limit that was met): SLURM takes an array whole or not at all,
+    so one that is too large is halved until it fits."""
+    limit = ""
+    while True:
+        noted = _note(handing.plan, handing.store, array, handing.code)
+        try:
+            exclude = handing.exclude.get(array.resources.partition, ())
+            _hand_over(handing.store, noted, array, handing.plan.launch, exclude, before)
+            return noted, array, limit
+        except LimitReached as error:
+            if not handing.partly:
+                raise
+            limit, half = str(error), array.jobs[: len(array.jobs) // 2]
+        if not half:
+            return None, array, limit
+        array = replace(array, jobs=half, limit=min(array.limit, len(half)))
 
 
 def _note(plan: Plan, store: Store, array: JobArray, code: Path) -> Submission:
@@ -174,9 +224,8 @@ def _after_failure(store: Store, noted: Submission, error: Exception) -> None:
         return
     reason = " ".join(str(error).split()) or type(error).__name__
     if noted.state == "abandoned":
-        raise UserError(
-            f"sbatch did not take the job: {reason}. Its trials are pending again; the same command goes on."
-        )
+        kind = LimitReached if SUBMIT_LIMIT.search(reason) else UserError
+        raise kind(f"sbatch did not take the job: {reason}. Its trials are pending again; the same command goes on.")
     raise UserError(f"sbatch: {reason}. {line}. Run the same command again once squeue answers: it finds out.")
 
 
