@@ -90,6 +90,22 @@ def test_a_search_outlasts_a_controller_that_is_away(
     assert arrays.poll() == list(tasks), "jobs that are gone have ended"
 
 
+def test_a_search_waits_at_a_limit_of_jobs_until_some_have_ended(
+    slurm: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "FIRST_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(search, "PATIENCE_SECONDS", -1.0)  # SLURM answers: there is no silence to be patient with
+    plan, store, tasks = planned(tmp_path)
+    arrays = Arrays(plan, store, [])
+    slurm.refuse.write_text("sbatch: error: QOSMaxSubmitJobPerUserLimit")
+    for _ in range(3):
+        start_and_poll(arrays, tasks if not arrays.tasks else [])
+    assert {task.folder.written_status().status for task in tasks} == {"pending"}
+    slurm.refuse.unlink()
+    assert arrays.poll() == []
+    assert {task.folder.written_status().status for task in tasks} == {"queued"}
+
+
 @pytest.mark.parametrize(("said", "patience"), [("invalid partition specified: nope", 600.0), (AWAY, -1.0)])
 def test_a_search_ends_where_sbatch_refuses_for_good_or_is_away_for_too_long(
     slurm: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, patience: float

@@ -74,7 +74,7 @@ class Arrays(EndedByFiles):
     def _try_to_submit(self) -> str:
         """What kept SLURM from answering; empty where it did."""
         try:
-            outcome = submit(self.plan, self.store, self.waiting, self.variant_dirs)
+            outcome = submit(self.plan, self.store, self.waiting, self.variant_dirs, partly=True)
         except UserError as error:
             if not TRANSIENT.search(str(error)):
                 raise
