@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.errors import UserError, did_you_mean
@@ -18,18 +18,8 @@ def select(plan: Plan, conditions: Sequence[str]) -> list[PlannedTrial]:
     A condition is `FIELD=VALUE` of a varied or any other field, `seed=N`, a row's label, or the beginning of a trial
     id. Raises: UserError for one that no trial satisfies, with what is there.
     """
-    chosen = list(plan.trials)
-    for condition in conditions:
-        kept = [trial for trial in chosen if _holds(trial, condition)]
-        if not kept:
-            labels = [row.label for row in plan.rows]
-            fields = ", ".join([*plan.axes, "seed"])
-            raise UserError(
-                f"--only {condition}: no trial of {plan.name} fits. Give FIELD=VALUE (varied here: {fields}), "
-                f"the beginning of a trial id, or a label: {'; '.join(labels)}.{did_you_mean(condition, labels)}"
-            )
-        chosen = kept
-    return chosen
+    labels = [row.label for row in plan.rows]
+    return _narrowed(plan.trials, conditions, lambda trial: None, plan.name, plan.axes, labels)
 
 
 def select_planned(plan: PlanFile, conditions: Sequence[str]) -> list[str]:
@@ -40,20 +30,33 @@ def select_planned(plan: PlanFile, conditions: Sequence[str]) -> list[str]:
     rows = [(row, seed, trial) for row in plan.rows for seed, trial in row.trials.items()]
     planned = [PlannedTrial(trial, row.row_id, int(seed), {}, row.label, "") for row, seed, trial in rows]
     values = {row.row_id: row.values for row in plan.rows}
+    labels = [row.label for row in plan.rows]
+    kept = _narrowed(planned, conditions, lambda trial: values[trial.row_id], plan.sweep, plan.axes, labels)
+    return [trial.trial_id for trial in kept]
+
+
+def _narrowed(
+    trials: Sequence[PlannedTrial],
+    conditions: Sequence[str],
+    values_of: Callable[[PlannedTrial], Mapping[str, Any] | None],
+    name: str,
+    axes: Sequence[str],
+    labels: Sequence[str],
+) -> list[PlannedTrial]:
+    """Condition after condition, what is left; `values_of` as `_holds` wants it."""
+    chosen = list(trials)
     for condition in conditions:
-        kept = [trial for trial in planned if _holds(trial, condition, values[trial.row_id])]
+        kept = [trial for trial in chosen if _holds(trial, condition, values_of(trial))]
         if not kept:
-            labels = [row.label for row in plan.rows]
-            fields = ", ".join([*plan.axes, "seed"])
             raise UserError(
-                f"{condition}: no trial of {plan.sweep} fits. Give FIELD=VALUE (of {fields}), "
-                f"the beginning of a trial id, or a label: {'; '.join(labels)}.{did_you_mean(condition, labels)}"
+                f"{condition}: no trial of {name} fits. Give FIELD=VALUE (varied here: {', '.join(axes)}, "
+                f"seed), the beginning of a trial id, or a label: {'; '.join(labels)}.{did_you_mean(condition, labels)}"
             )
-        planned = kept
-    return [trial.trial_id for trial in planned]
+        chosen = kept
+    return chosen
 
 
-def _holds(trial: PlannedTrial, condition: str, values: Mapping[str, Any] | None = None) -> bool:
+def _holds(trial: PlannedTrial, condition: str, values: Mapping[str, Any] | None) -> bool:
     """Whether one condition holds; the value of a field comes from `values` (dotted) or from the configuration."""
     if not condition.strip():  # an unset variable of a script must not choose everything
         raise UserError("an empty condition was given (--only ''). Leave it out to choose all trials.")
