@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.store import Store
 from tests.e2e import harness, write_sweep
 from tests.faults.scene import LONGER
 
@@ -23,5 +24,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def place(tmp_path: Path, undisturbed: Path) -> Path:
     """A folder of one's own with the finished sweep in it: `mini.yaml` and `runs/mini`."""
-    shutil.copytree(undisturbed.parent.parent, tmp_path / "place")
-    return tmp_path / "place"
+    place = tmp_path / "place"
+    shutil.copytree(undisturbed.parent.parent, place)
+    store = Store(place / "runs/mini")
+    store.write_plan(store.plan().model_copy(update={"directory": str(place)}))
+    return place

@@ -61,7 +61,8 @@ def test_a_full_disk_is_said_and_with_space_again_the_sweep_goes_on(place: Path,
     assert code == 1
     assert "No space left on device" in output
     assert steps["status"][0] == 0
-    assert "1 done, 1 pending" in steps["status"][1]
+    assert "1 done" in steps["status"][1]
+    assert "1 pending" in steps["status"][1]
     assert steps["report"] == (2, "report: No space left on device. Choose another place, or make this one usable.\n")
     code, output = steps["little_free"]  # the checkpoint does not fit, the word about it does
     assert code == 1
@@ -120,7 +121,8 @@ def test_a_record_that_cannot_be_written_fails_its_trial_with_the_reason(place: 
     assert "Traceback" not in done.stderr
     shown = harness("status", run, cwd=place)
     assert shown.returncode == 0
-    assert "1 done, 1 invalid" in shown.stdout
+    assert "1 done" in shown.stdout
+    assert "1 invalid" in shown.stdout
     worker = harness("worker", trial, "--stage", "train", cwd=place)
     assert worker.returncode == 1
     assert "Is a directory" in statuses(run)[trial.name]["message"]

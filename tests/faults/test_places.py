@@ -84,7 +84,7 @@ def test_names_with_spaces_quotes_and_newlines(place: Path, undisturbed: Path) -
     planned = Store(run).plan()
     planned.command = shlex.join(["python", "-m", "harness", "sweep", str(odd / "mini.yaml")])
     Store(run).write_plan(planned)
-    done = harness("retry", run, "--start", cwd=place)  # takes the command out of the plan
+    done = harness("retry", run, "--status", "lost", "--start", cwd=place)  # takes the command out of the plan
     assert done.returncode == 0, done.stdout + done.stderr
     assert scores(run) == scores(undisturbed)
     assert (run / "report/index.html").exists()

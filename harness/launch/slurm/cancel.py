@@ -55,6 +55,9 @@ def cancel(store: Store, folders: Sequence[TrialFolder], wait_s: float, say: Say
     done.problem = client.cancel_jobs(ids)
     if not done.problem and ids:
         done.still_there = _wait(list(found.values()), set(ids), wait_s)
+    if not done.problem and not done.still_there:
+        for trial in done.trials:  # what ran has ended meanwhile, and no job will come for it
+            reconcile.leave_job(store.trial(trial))
     return done
 
 

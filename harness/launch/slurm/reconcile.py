@@ -170,6 +170,11 @@ def release_one(folder: TrialFolder, token: str) -> bool:
     return _change_open(folder, released)
 
 
+def leave_job(folder: TrialFolder) -> None:
+    """Notes that a trial on which nobody works has no job any more; where it stands stays as it is."""
+    _change_open(folder, lambda status: replace(status, job=""))
+
+
 def dropped_trials(store: Store, asked: Collection[str]) -> list[TrialFolder]:
     """Trials with a job or a worker that the sweep no longer asks for."""
     found = []
