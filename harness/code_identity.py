@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -21,9 +22,14 @@ def code_identity(variant_file: Path) -> str:
 
 @cache
 def _trunk_digest() -> bytes:
+    places = [HARNESS / room for room in RESULT_ROOMS]
+    paths = [path for place in places for path in ([place] if place.is_file() else sorted(place.rglob("*.py")))]
+    return bytes.fromhex(hash_files((str(path.relative_to(HARNESS)), path) for path in paths))
+
+
+def hash_files(files: Iterable[tuple[str, Path]]) -> str:
+    """SHA-256 over (name, content) of files in this order, as hex digits."""
     digest = hashlib.sha256()
-    for room in RESULT_ROOMS:
-        place = HARNESS / room
-        for path in [place] if place.is_file() else sorted(place.rglob("*.py")):
-            digest.update(f"{path.relative_to(HARNESS)}\0".encode() + path.read_bytes() + b"\0")
-    return digest.digest()
+    for name, path in files:
+        digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()

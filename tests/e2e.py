@@ -46,6 +46,19 @@ def harness(*arguments: str | Path, cwd: Path, timeout: float = 300) -> subproce
     )
 
 
+def processes_with(*words: str | Path) -> list[int]:
+    """Process ids of live processes whose command line holds all of these words."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            line = (entry / "cmdline").read_bytes().decode(errors="replace") if entry.name.isdigit() else ""
+        except OSError:
+            continue
+        if line and all(str(word) in line for word in words):
+            found.append(int(entry.name))
+    return found
+
+
 def write_sweep(folder: Path, text: str = MINI, name: str = "mini") -> Path:
     """Writes a sweep file and returns its path."""
     path = folder / f"{name}.yaml"

@@ -65,7 +65,8 @@ def _chosen(store: Store, plan: PlanFile, wanted: tuple[str, ...]) -> list[Trial
     if left:
         why = f"may have one ({queue.problem})" if queue.problem else "have one"
         print(f"{len(left)} trials are left to their SLURM job: they {why}; `cancel` takes them back")
-    return [item.folder for item in found if item not in left]
+    left_ids = {item.folder.trial_id for item in left}
+    return [item.folder for item in found if item.folder.trial_id not in left_ids]
 
 
 def _requeue(store: Store, chosen: list[TrialFolder], from_scratch: bool) -> None:

@@ -13,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from harness.code_identity import hash_files
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 CODE_FOLDERS = ("harness", "variants")
 PACKAGES = ("torch", "numpy", "fvcore", "av", "safetensors")
@@ -100,9 +102,6 @@ def _git(*arguments: str) -> str | None:
 
 @cache
 def code_hash() -> str:
-    """Hash of all source files that can change a result, by relative path and content."""
-    digest = hashlib.sha256()
-    for folder in CODE_FOLDERS:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:16]
+    """Hash of all source files of the harness and its variants, by relative path and content."""
+    paths = [path for folder in CODE_FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+    return hash_files((str(path.relative_to(ROOT)), path) for path in paths)[:16]

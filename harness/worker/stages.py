@@ -130,7 +130,7 @@ def train_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, rend
 
     record = folder.record()
     if record is not None:
-        return _leave(reporter, record)
+        return _conclude(reporter, record)  # another worker did this stage while this one waited for the trial
     trial, launch = _config(folder)
     reporter.status.num_steps = trial.train.num_steps
     try:
@@ -148,12 +148,11 @@ def train_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, rend
     record = _record(folder.trial_id, trial, launch, progress, scores, costs)
     reporter.ensure_ours()
     folder.write_record(record)
-    reporter.end("queued", "trained; to be measured")
-    return EXIT_DONE
+    return _conclude(reporter, record)
 
 
-def _leave(reporter: Reporter, record: Record) -> int:
-    """Another worker did this stage while this one waited for the trial: nothing finished is done again."""
+def _conclude(reporter: Reporter, record: Record) -> int:
+    """Lets the status say what the record holds."""
     if record.costs.timings is None:
         reporter.end("queued", "trained; to be measured")
     else:
@@ -228,7 +227,7 @@ def measure_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, al
     if record is None:
         raise UserError(f"{folder.path}: nothing to measure, the trial has no record yet")
     if record.costs.timings is not None:
-        return _leave(reporter, record)
+        return _conclude(reporter, record)  # another worker did this stage while this one waited for the trial
     trial, launch = _config(folder)
     model, sources = _build(trial, launch)
     record.costs.environment = environment(trial.train.device)
@@ -239,6 +238,4 @@ def measure_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, al
         return EXIT_PREEMPTED
     reporter.ensure_ours()
     folder.write_record(record)
-    reporter.status.code = record.code or ""
-    reporter.end("done")
-    return EXIT_DONE
+    return _conclude(reporter, record)

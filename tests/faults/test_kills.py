@@ -15,6 +15,7 @@ from tests.e2e import (
     command,
     environment,
     harness,
+    processes_with,
     records,
     scores,
     statuses,
@@ -33,15 +34,7 @@ def start(sweep: Path, *extra: str) -> subprocess.Popen[bytes]:
 
 def workers_alive(run: Path) -> list[int]:
     """Process ids of live workers of this run."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            line = (entry / "cmdline").read_bytes().decode(errors="replace") if entry.name.isdigit() else ""
-        except OSError:
-            continue
-        if "harness\0worker" in line and str(run) in line:
-            found.append(int(entry.name))
-    return found
+    return processes_with("harness\0worker", run)
 
 
 def children_seconds() -> float:

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import harness, scores
 from tests.slurm.cluster import Cluster, missing
-from tests.slurm.user import LONG, Program, User
+from tests.slurm.user import LONG, Program, User, run_locally
 
 
 @pytest.fixture(scope="session")
@@ -53,11 +52,7 @@ def held(cluster: Cluster) -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """What the long trial finds when the local pool runs it in one go."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    (folder / "mini.yaml").write_text(LONG, encoding="utf-8")
-    done = harness("sweep", "mini.yaml", "--launch", "local", "--no-report", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return scores(folder / "runs" / "mini")
+    return run_locally(tmp_path_factory.mktemp("undisturbed"), LONG)
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import harness, scores, statuses
+from tests.e2e import scores, statuses
 from tests.slurm.cluster import eventually
-from tests.slurm.user import LONG, User
+from tests.slurm.user import LONG, User, run_locally
 
 PAIR = LONG.replace("num_steps: 900", "num_steps: 400, num_processes: 2").replace(
     "checkpoint_every_steps: 50", 'checkpoint_every_steps: 20, setup: ["export GLOO_SOCKET_IFNAME=lo"]'
@@ -22,11 +22,7 @@ TWO_NODES = ("--set", "launch.nodes=2")
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """What the local pool finds, in one go."""
-    folder = tmp_path_factory.mktemp("together")
-    (folder / "mini.yaml").write_text(PAIR, encoding="utf-8")
-    done = harness("sweep", "mini.yaml", "--launch", "local", "--no-report", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return scores(folder / "runs" / "mini")
+    return run_locally(tmp_path_factory.mktemp("together"), PAIR)
 
 
 def workers(user: User) -> dict[int, str]:

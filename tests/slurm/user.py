@@ -12,7 +12,7 @@ from pathlib import Path
 from unittest import mock
 
 from harness.cli import main
-from tests.e2e import MINI, ROOT, command, statuses
+from tests.e2e import MINI, ROOT, command, harness, scores, statuses
 from tests.slurm.cluster import Cluster, eventually
 
 #: puts a shell script on the PATH, under the name of a program of SLURM
@@ -26,6 +26,14 @@ LONG = (
     .replace("[0, 1]}", "[1]}")
     .replace("baseline: {variant.temporal_window: 0}", "")
 )
+
+
+def run_locally(folder: Path, text: str) -> dict[str, object]:
+    """What the local pool finds when it runs a sweep in one go; as `scores`."""
+    (folder / "mini.yaml").write_text(text, encoding="utf-8")
+    done = harness("sweep", "mini.yaml", "--launch", "local", "--no-report", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return scores(folder / "runs" / "mini")
 
 
 @dataclass

@@ -19,7 +19,7 @@ from harness import worker
 from harness.data import data_identity
 from harness.store import TrialFolder
 from harness.worker import ranks
-from tests.e2e import ROOT, command, environment
+from tests.e2e import ROOT, command, environment, processes_with
 from tests.train.rank_job import trial
 
 STEPS = 400
@@ -64,15 +64,7 @@ def start(folder: TrialFolder, *extra: str) -> subprocess.Popen[bytes]:
 
 def ranks_alive(folder: TrialFolder, leader: int) -> list[int]:
     """Processes of the trial other than the one that leads."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            line = (entry / "cmdline").read_bytes().decode(errors="replace") if entry.name.isdigit() else ""
-        except OSError:
-            continue
-        if str(folder.path) in line and "--rank" in line and int(entry.name) != leader:
-            found.append(int(entry.name))
-    return found
+    return [pid for pid in processes_with(folder.path, "--rank") if pid != leader]
 
 
 def wait_for(true: Callable[[], Any], seconds: float = 60) -> float:

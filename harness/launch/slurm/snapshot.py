@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -10,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.code_identity import hash_files
 from harness.measure.environment import ROOT, git_state
 
 FOLDERS = ("harness", "variants")
@@ -26,10 +26,7 @@ class Snapshot:
 def take(run: Path, variant_dirs: Sequence[Path]) -> Snapshot:
     """Copies harness, variants and the user's variants to `<run>/code/HASH`, unless that very code lies there."""
     files = list(_files(variant_dirs))
-    digest = hashlib.sha256()
-    for name, path in files:
-        digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
-    target = run / "code" / digest.hexdigest()[:16]
+    target = run / "code" / hash_files(files)[:16]
     extras = [f"extra_{number}" for number in range(len(variant_dirs))]
     if not target.exists():
         _copy(files, extras, target)
