@@ -89,6 +89,10 @@ class Timing(Part):
     unstable: bool = Field(description="interquartile range over median above 5 %, or a drift over the run")
     iqr_ms: float | None = Field(None, description="interquartile range of the samples")
     p95_ms: float | None = Field(None, description="95th percentile of the samples")
+    freed_memory_kept: bool | None = Field(
+        None,
+        description="CPU: the process kept what it freed, no page is faulted in twice; None: on a GPU",
+    )
     first_call_ms: float | None = Field(None, description="the very first call, which is no sample")
 
     @property
@@ -130,6 +134,9 @@ class Timings(Part):
     train_step: Timing = Field(description="forward, backward, update, a batch")
     alone: bool = Field(description="no other trial of this sweep ran meanwhile")
     preflight: dict[str, Any] | None = Field(None, description="state of the machine just before; `dirty` lists faults")
+    reference_ms: float | None = Field(
+        None, description="a fixed piece of work between the timings, median: how quiet the machine was; None: on a GPU"
+    )
     energy_j_per_clip: float | None = Field(None, description="of inference of a batch, joules; None: no meter here")
     energy_source: str | None = Field(None, description="rapl or nvml; whole package or GPU, idle power included")
 

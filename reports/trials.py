@@ -50,6 +50,7 @@ def _line(run: Run, label: str, seed: int, trial_id: str) -> dict[str, Any]:
             for name in ("latency", "inference", "train_step")
             for end, field in (("ms", "median_ms"), ("unstable", "unstable"))
         }
+        line["timing_reference_ms"] = costs.timings.reference_ms
         line["timing_dirty"] = "; ".join(dirty_faults(record))
     return line | _flat(record.config)
 

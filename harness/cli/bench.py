@@ -28,6 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--blocks", type=arguments.positive_int, default=10, metavar="N", help="ABBA blocks per process (default: 10)"
     )
+    parser.add_argument(
+        "--patience", type=arguments.parse_duration, default=60.0, metavar="TIME",
+        help="wait so long in all for moments in which the machine is quiet (default: 60s)",
+    )  # fmt: skip
     parser.add_argument("--compile", metavar="BACKEND", help="torch.compile backend, e.g. inductor (default: eager)")
     parser.add_argument("--best-batch", action="store_true", help="find the batch of the highest throughput too")
     parser.add_argument(
@@ -40,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from harness.launch.bench import BenchOptions, compare, find_best_batch
+    from harness.launch.bench import BenchOptions, BestKnown, compare, find_best_batch
     from harness.measure.environment import environment
     from harness.store import write_atomically
 
@@ -48,10 +52,15 @@ def run(parsed: argparse.Namespace) -> int:
     folder = arguments.make_folder(parsed.out)
     options = BenchOptions(
         mode=parsed.mode, batch_size=parsed.batch_size, num_processes=parsed.repeats, num_blocks=parsed.blocks,
-        compile=parsed.compile, seed=parsed.seed, variant_dirs=[str(path.resolve()) for path in parsed.variants],
+        compile=parsed.compile, seed=parsed.seed, patience_s=parsed.patience,
+        variant_dirs=[str(path.resolve()) for path in parsed.variants],
     )  # fmt: skip
-    result = compare(configs, baseline, options, lambda line: print(line, flush=True))
-    result.environment = environment(configs[baseline]["train"]["device"])
+    found = environment(configs[baseline]["train"]["device"])
+    known = BestKnown(folder / "machine.json", found | {"num_threads": configs[baseline]["train"]["num_threads"]})
+    result = compare(configs, baseline, options, lambda line: print(line, flush=True), known.read())
+    result.environment = found
+    if result.best_reference_ms is not None:
+        known.note(result.best_reference_ms)
     _print(result)
     for label, config in configs.items() if parsed.best_batch else ():
         result.best_batches.append(find_best_batch(label, config, options))
@@ -70,6 +79,8 @@ def _print(result: BenchResult) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from harness.measure.reference import QUIET_FACTOR
+
     with_energy = any(row.energy_j_per_clip is not None for row in result.rows)
     columns = ["row", "median", "IQR", "p95", "first call", "second call"]
     columns += ["compile"] * (result.options.compile is not None) + ["energy per clip"] * with_energy
@@ -81,6 +92,12 @@ def _print(result: BenchResult) -> None:
     for row in result.rows:
         for mark in row.marks:
             print(f"{row.label}: {mark}")
+    aside = max(result.rows, key=lambda row: row.num_set_aside)
+    if aside.num_set_aside:
+        print(
+            f"set aside: {aside.num_set_aside} of {aside.num_blocks} blocks, in which a fixed piece of work took over "
+            f"{QUIET_FACTOR:g} times the {units.milliseconds(result.best_reference_ms)} it takes at this machine's best"
+        )
 
 
 def cells(row: RowResult, result: BenchResult, with_energy: bool) -> list[str]:

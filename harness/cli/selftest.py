@@ -39,16 +39,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     found: list[RowResult] = []
+    best_ms = None  # of the machine, in all comparisons so far
     configs, start = _configs(parsed), time.monotonic()
     for number in range(parsed.runs):
-        found.append(_compare(configs, _options(parsed, number)))
+        row, best_ms = _compare(configs, _options(parsed, number), best_ms)
+        found.append(row)
         if found[-1].ratio is None:
             print(f"run {number + 1}: {found[-1].status}: {found[-1].message}")
             return 1
         spent = time.monotonic() - start
         left = spent / len(found) * (parsed.runs - len(found))
         print(f"run {number + 1} of {parsed.runs}: {_line(found[-1])}  ({units.duration(left)} to go)", flush=True)
-    dirty = sum(any(mark.startswith("dirty") for mark in row.marks) for row in found)
+    dirty = sum(any(mark.startswith(("dirty", "never quiet")) for mark in row.marks) for row in found)
     quiet = (
         f"{dirty} of {len(found)} on a machine that was not quiet, {(time.monotonic() - start) / len(found):.1f} s each"
     )
@@ -73,15 +75,20 @@ def _options(parsed: argparse.Namespace, number: int) -> BenchOptions:
     return BenchOptions(num_processes=parsed.repeats, num_blocks=parsed.blocks, seed=seed, **given)
 
 
-def _compare(configs: dict[str, Any], options: BenchOptions) -> RowResult:
+def _compare(configs: dict[str, Any], options: BenchOptions, best_ms: float | None) -> tuple[RowResult, float | None]:
+    """The second row's result, and the reference work at the machine's best so far."""
     from harness.launch.bench import compare
 
-    return compare(configs, next(iter(configs)), options).rows[-1]
+    result = compare(configs, next(iter(configs)), options, known_best_ms=best_ms)
+    return result.rows[-1], result.best_reference_ms
 
 
 def _line(row: RowResult) -> str:
     interval = "-" if row.ratio_low is None else f"{row.ratio_low:.4f} to {row.ratio_high:.4f}"
-    return f"ratio {row.ratio:.4f}, {interval}{'  DIFFERENT' if row.significant else ''}"
+    aside = f", {row.num_set_aside} of {row.num_blocks} blocks set aside" if row.num_set_aside else ""
+    aside += ", never quiet" * any(mark.startswith("never quiet") for mark in row.marks)
+    different = "  DIFFERENT" if row.significant else ""
+    return f"ratio {row.ratio:.4f}, {interval}{aside}{different}"
 
 
 def _false_positives(found: list[RowResult], quiet: str) -> int:
@@ -98,11 +105,17 @@ def _false_positives(found: list[RowResult], quiet: str) -> int:
 
 
 def _repeatability(found: list[RowResult], quiet: str) -> int:
-    ratios = sorted(row.ratio for row in found if row.ratio is not None)
+    """Only comparisons that were made on a quiet machine can be asked to repeat."""
+    counted = [row for row in found if not any(mark.startswith("never quiet") for mark in row.marks)]
+    if len(counted) < 2:
+        print(f"the machine was quiet in {len(counted)} of {len(found)} comparisons: nothing can be said; {quiet}")
+        return 1
+    ratios = sorted(row.ratio for row in counted if row.ratio is not None)
     spread = ratios[-1] / ratios[0] - 1
     print(
-        f"{found[0].label}: {len(ratios)} comparisons, ratios {ratios[0]:.4f} to {ratios[-1]:.4f}: they differ by "
-        f"{units.percent(spread)} at most (wanted: {units.percent(SPREAD, 0)}); {quiet}"
+        f"{found[0].label}: {len(ratios)} of {len(found)} comparisons met a quiet machine, their ratios are "
+        f"{ratios[0]:.4f} to {ratios[-1]:.4f}: they differ by {units.percent(spread)} at most (wanted: "
+        f"{units.percent(SPREAD, 0)}); {quiet}"
     )
     return 0 if spread <= SPREAD else 1
 

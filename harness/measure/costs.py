@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -12,6 +13,7 @@ from harness.data import Batch
 from harness.measure.energy import joules_per_clip
 from harness.measure.memory import CPU_METHOD, CUDA_METHOD, peak_bytes, process_peak_bytes
 from harness.measure.preflight import preflight
+from harness.measure.reference import Reference
 from harness.measure.timing import time_call
 from harness.record import Memory, Timings
 from harness.sweep.schema import TrialConfig
@@ -73,16 +75,22 @@ def measure_timings(model: nn.Module, trial: TrialConfig, labels: Mapping[str, i
     limits: dict[str, Any] = {"min_samples": measure.min_samples, "max_seconds": measure.max_seconds, "device": device}
     one = random_batch(trial, labels, 1, device)
     many = random_batch(trial, labels, measure.batch_size, device)
+    reference = Reference() if device == "cpu" else None
+    beside = [reference.time_ms()] if reference else []
     latency = time_call(inference_call(model, trial, one), batch_size=1, **limits)
+    beside += [reference.time_ms()] if reference else []
     inference = time_call(inference_call(model, trial, many), batch_size=measure.batch_size, **limits)
+    beside += [reference.time_ms()] if reference else []
     energy, source = joules_per_clip(inference_call(model, trial, many), measure.batch_size, device)
     step = time_call(train_step_call(model, trial, many), batch_size=measure.batch_size, **limits)
+    beside += [reference.time_ms()] if reference else []
     return Timings(
         latency=latency,
         inference=inference,
         train_step=step,
         alone=alone,
         preflight=state,
+        reference_ms=float(np.median(beside)) if beside else None,
         energy_j_per_clip=energy,
         energy_source=source,
     )

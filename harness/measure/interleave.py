@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
+from harness.measure.allocator import keep_freed_memory
+from harness.measure.reference import Reference
 from harness.measure.timing import sample_calls
 from harness.record import Part
 
@@ -25,6 +28,7 @@ class Visit(Part):
     block: int
     row: str
     samples_ms: list[float]
+    reference_ms: float | None = Field(None, description="the reference work just before, milliseconds; None on a GPU")
 
 
 def interleave(
@@ -34,8 +38,14 @@ def interleave(
     """Visits of all rows, and each row's first two calls.
 
     A block visits the rows in a random order and then in the reverse of it (ABBA for two), which cancels a steady
-    drift. The rows are also made in random order, since what is made first may lie better in memory.
+    drift. The rows are also made in random order, since what is made first may lie better in memory. On CPU, the
+    reference work is timed before each visit, and this process keeps from then on the memory that it frees
+    (`harness.measure.allocator`).
     """
+    reference = None
+    if device == "cpu":
+        keep_freed_memory()
+        reference = Reference()
     generator = np.random.default_rng(seed)
     rows = list(makers)
     calls = {rows[index]: makers[rows[index]]() for index in generator.permutation(len(rows))}
@@ -45,7 +55,9 @@ def interleave(
     for block in range(num_blocks):
         order = [rows[index] for index in generator.permutation(len(rows))]
         for row in order + order[::-1]:
-            visits.append(Visit(block=block, row=row, samples_ms=sample_calls(calls[row], device, per_visit[row])))
+            beside = reference and reference.time_ms()
+            samples = sample_calls(calls[row], device, per_visit[row])
+            visits.append(Visit(block=block, row=row, samples_ms=samples, reference_ms=beside))
     return visits, first
 
 

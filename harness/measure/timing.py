@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from harness.measure.allocator import keep_freed_memory
 from harness.record import Timing
 from harness.stats.intervals import bootstrap_median_interval
 
@@ -27,8 +28,10 @@ def time_call(
     """Times `call` in milliseconds, one sample per call.
 
     Samples until there are `min_samples` and their spread is small, or `max_seconds` are over (then with fewer, but
-    at least 3). On CUDA, each call is timed by its own pair of events with one synchronisation at the end.
+    at least 3). On CUDA, each call is timed by its own pair of events with one synchronisation at the end. On CPU,
+    this process keeps from then on the memory that it frees (`harness.measure.allocator`).
     """
+    kept = keep_freed_memory() if device == "cpu" else None
     (first,) = sample_calls(call, device, 1)
     _warm_up(call, device, WARMUP_SHARE * max_seconds)
     samples: list[float] = []
@@ -40,10 +43,10 @@ def time_call(
             break
         if spent > max_seconds and len(samples) >= MIN_WARMUP_CALLS:
             break
-    return _timing(samples, batch_size, first)
+    return _timing(samples, batch_size, first, kept)
 
 
-def _timing(samples: list[float], batch_size: int, first_call_ms: float) -> Timing:
+def _timing(samples: list[float], batch_size: int, first_call_ms: float, kept: bool | None) -> Timing:
     low, high = bootstrap_median_interval(samples)
     lower, upper, p95 = np.percentile(samples, [25, 75, 95])
     return Timing(
@@ -56,6 +59,7 @@ def _timing(samples: list[float], batch_size: int, first_call_ms: float) -> Timi
         iqr_ms=float(upper - lower),
         p95_ms=float(p95),
         first_call_ms=first_call_ms,
+        freed_memory_kept=kept,
     )
 
 

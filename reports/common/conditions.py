@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness import units
 from harness.record import Record
 from reports.common.quantities import dirty_faults
 from reports.records import Run
 
 Reader = Callable[[Record], Any]
+
+SLOW_FACTOR = 1.1  # of the reference work beside the timings
 
 
 def field(record: Record, path: str) -> Any:
@@ -147,6 +150,7 @@ def warnings(run: Run) -> list[str]:
             f"{len(dirty)} of {len(timed)} trials were timed on a machine that was not fit for it: their times are "
             "marked dirty, with the reason."
         )
+    found += _slow_spells(timed)
     if run.plan.stale:
         found.append(
             f"{len(run.plan.stale)} of {planned} trials were trained by other code than that of the sweep command: "
@@ -160,3 +164,17 @@ def warnings(run: Run) -> list[str]:
     if len({record.data_identity for record in run.records.values()}) > 1:
         found.append("Rows were trained and tested on different data: their accuracies are not paired by clip.")
     return found
+
+
+def _slow_spells(timed: Sequence[Record]) -> list[str]:
+    """Trials timed while a fixed piece of work took longer than at the machine's best in this run."""
+    beside = [record.costs.timings.reference_ms for record in timed if record.costs.timings]
+    known = [value for value in beside if value is not None]
+    slow = [value for value in known if value > SLOW_FACTOR * min(known)]
+    if not slow:
+        return []
+    return [
+        f"{len(slow)} of {len(timed)} trials were timed while the machine was slower than at its best, by up to "
+        f"{units.percent(max(slow) / min(known) - 1, 0)}, whatever caused it: small differences of times mean nothing. "
+        "`python -m harness bench` compares rows in turn and sets such moments aside."
+    ]

@@ -9,15 +9,9 @@ import pytest
 
 from harness.cli.bench import cells
 from harness.errors import UserError
-from harness.launch.bench import (
-    MAX_ROWS_PER_PROCESS,
-    BenchOptions,
-    BenchResult,
-    ProcessRun,
-    compare,
-    row_result,
-    row_sets,
-)
+from harness.launch.bench import BenchOptions, BenchResult, compare
+from harness.launch.bench.comparison import MAX_ROWS_PER_PROCESS, row_result, row_sets
+from harness.launch.bench.process_run import ProcessRun
 from harness.measure.interleave import interleave
 from harness.measure.probe import Answer
 from harness.stats.ratios import ratio_of

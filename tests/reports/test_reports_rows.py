@@ -169,6 +169,24 @@ def test_a_dirty_timing_is_marked_with_its_reason_in_every_report() -> None:
     assert list(frame(run)["timing_dirty"].fillna(""))[:2] == ["", "other processes use 1.0 of 2 cores: python"]
 
 
+@pytest.mark.parametrize(
+    ("beside", "said"),
+    [
+        ([1.0, 1.0, 1.05], None),
+        ([1.0, 1.3, 1.2], "2 of 4 trials were timed while the machine was slower than at its best, by up to 30 %"),
+        ([None, None, None], None),
+        ([2.0, None, None], None),
+    ],
+)
+def test_timings_in_a_slow_spell_of_the_machine_are_warned_of(beside: list[float | None], said: str | None) -> None:
+    found = records("a", [1, 2, 3])
+    for record, value in zip(found, beside, strict=True):
+        assert record.costs.timings is not None
+        record.costs.timings.reference_ms = value
+    shown = [text for text in warnings(two_rows(found, records("b", [1]))) if "slower than at its best" in text]
+    assert [text.split(", whatever")[0] for text in shown] == ([] if said is None else [said])
+
+
 def test_masked_work_is_said_beside_executed_work() -> None:
     record = make_record("a-s0", macs=10_000_000)
     record.costs.macs.useful_macs = 8_000_000

@@ -10,14 +10,16 @@ import numpy as np
 from pydantic import Field
 
 from harness.errors import UserError
+from harness.launch.bench.process_run import Chosen, ProcessRun, best_reference, choose, num_settled
 from harness.measure.fresh import ask
-from harness.measure.interleave import Visit
 from harness.measure.probe import Answer, Mode, Request
+from harness.measure.reference import Patience
 from harness.measure.search import best_batch
 from harness.measure.timing import UNSTABLE_SPREAD
 from harness.record import Part
-from harness.stats.ratios import Ratio, ratio_of
+from harness.stats.ratios import ratio_of
 
+MAX_PROCESSES_FACTOR = 3  # times those asked for, where the machine is not quiet
 MAX_ROWS_PER_PROCESS = 4  # the baseline among them: models that lie beside each other share memory and caches
 
 Say = Callable[[str], None]
@@ -34,6 +36,7 @@ class BenchOptions(Part):
     compile: str | None = None
     seed: int = 0
     timeout_s: float = 600.0
+    patience_s: float = Field(60.0, description="waited in all for quiet moments to start a process in")
     variant_dirs: list[str] = Field(default_factory=list)
 
     def request(self, configs: Mapping[str, Mapping[str, Any]], repeat: int, compile_cache: str) -> Request:
@@ -45,14 +48,6 @@ class BenchOptions(Part):
         return Request(
             kind="compare", configs=plain, seed=self.seed + repeat, compile_cache=compile_cache, **shared
         )  # fmt: skip
-
-
-class ProcessRun(Part):
-    """One process: the rows it held and what it answered, all samples included."""
-
-    repeat: int
-    rows: list[str]
-    answer: Answer
 
 
 class RowResult(Part):
@@ -75,6 +70,8 @@ class RowResult(Part):
     ratio_low: float | None = Field(None, description="95 % interval; None for a single process")
     ratio_high: float | None = None
     significant: bool = False
+    num_blocks: int = Field(0, description="blocks that held the row")
+    num_set_aside: int = Field(0, description="of these, not counted: the machine was not at its best")
     marks: list[str] = Field(default_factory=list, description="what makes the numbers doubtful")
 
 
@@ -95,32 +92,58 @@ class BenchResult(Part):
     rows: list[RowResult]
     runs: list[ProcessRun]
     environment: dict[str, Any] = Field(default_factory=dict)
+    best_reference_ms: float | None = Field(None, description="the reference work at the machine's best; None on a GPU")
     best_batches: list[BestBatchResult] = Field(default_factory=list)
 
 
 def compare(
-    configs: Mapping[str, Mapping[str, Any]], baseline: str, options: BenchOptions, say: Say = lambda line: None
-) -> BenchResult:
+    configs: Mapping[str, Mapping[str, Any]], baseline: str, options: BenchOptions, say: Say = lambda line: None,
+    known_best_ms: float | None = None,
+) -> BenchResult:  # fmt: skip
     """Compares all rows with the baseline. A set of rows whose process fails is a result, not the end.
+
+    On a CPU, blocks count only where the reference work beside them was near the machine's best: in this comparison,
+    or before it (`known_best_ms`). Processes begin when the machine is quiet, for which they wait a while; those
+    without enough good blocks are started again, up to three times as many.
 
     Raises:
         UserError: rows of different devices or threads, which one process cannot hold.
     """
     _check_conditions(configs, baseline)
     sets = list(row_sets([label for label in configs if label != baseline], baseline))
-    number = options.num_processes * len(sets)
     runs: list[ProcessRun] = []
+    patience = Patience(options.patience_s)
     with tempfile.TemporaryDirectory() as compile_cache:  # empty: the first process of a row compiles all of it
-        for repeat in range(options.num_processes):  # repeats outermost: a slow spell of the machine meets every set
-            for rows in sets:
+        for repeat in range(MAX_PROCESSES_FACTOR * options.num_processes):
+            for rows in sets:  # repeats outermost: a slow spell of the machine meets every set
+                best = best_reference(runs, known_best_ms)
+                if repeat >= options.num_processes and _settled(runs, rows, best) >= options.num_processes:
+                    continue
+                patience.wait(best, configs[baseline]["train"]["num_threads"])
                 request = options.request({row: configs[row] for row in rows}, repeat, compile_cache)
                 answer = ask(request, timeout_s=options.timeout_s)
                 runs.append(ProcessRun(repeat=repeat, rows=rows, answer=answer))
-                say(f"process {len(runs)} of {number}: {answer.status} {answer.message}".rstrip())
-    results = [row_result(label, baseline, runs, compiled=options.compile is not None) for label in configs]
+                say(_process_line(runs, rows, options, best_reference(runs, known_best_ms)))
+    best = best_reference(runs, known_best_ms)
+    results = [row_result(label, baseline, runs, best, compiled=options.compile is not None) for label in configs]
     for row in results:
         row.marks += _precision_mark(configs, row.label, baseline)
-    return BenchResult(baseline=baseline, options=options, rows=results, runs=runs)
+    return BenchResult(baseline=baseline, options=options, rows=results, runs=runs, best_reference_ms=best)
+
+
+def _settled(runs: Sequence[ProcessRun], rows: Sequence[str], best_ms: float | None) -> int:
+    return num_settled((run for run in runs if run.rows == rows), best_ms)
+
+
+def _process_line(runs: Sequence[ProcessRun], rows: list[str], options: BenchOptions, best_ms: float | None) -> str:
+    """What the last process came to."""
+    answer = runs[-1].answer
+    beside = "" if rows == runs[0].rows and len(rows) < MAX_ROWS_PER_PROCESS else f" ({', '.join(rows[1:])})"
+    said = f"process {len(runs)}{beside}: {answer.status} {answer.message}".rstrip()
+    if not runs[-1].is_done or runs[-1].quiet_blocks(best_ms):
+        return said
+    settled = _settled(runs, rows, best_ms)
+    return f"{said}, but the machine was not quiet ({settled} of {options.num_processes} processes so far)"
 
 
 def _check_conditions(configs: Mapping[str, Mapping[str, Any]], baseline: str) -> None:
@@ -161,16 +184,19 @@ def row_sets(others: Sequence[str], baseline: str) -> Iterator[list[str]]:
         yield [baseline, *others[first : first + step]]
 
 
-def row_result(label: str, baseline: str, runs: Sequence[ProcessRun], *, compiled: bool = False) -> RowResult:
-    """Statistics of one row over the processes that held it."""
+def row_result(
+    label: str, baseline: str, runs: Sequence[ProcessRun], best_ms: float | None = None, *, compiled: bool = False
+) -> RowResult:
+    """Statistics of one row over the processes that held it, from their quiet blocks if there are enough."""
     held = [run for run in runs if label in run.rows]
-    good = [run for run in held if run.answer.status == "done"]
+    good = [run for run in held if run.is_done]
     if not good:
         worst = held[0].answer
         return RowResult(label=label, status=worst.status, message=worst.message)
-    samples = [value for run in good for visit in _visits(run) if visit.row == label for value in visit.samples_ms]
+    chosen = choose(good, best_ms)
+    samples = [value for blocks in chosen.processes for block in blocks for value in block[label]]
     low, middle, high, p95 = np.percentile(samples, [25, 50, 75, 95])
-    ratio = None if label == baseline else _ratio(good, label, baseline)
+    ratio = None if label == baseline else ratio_of(chosen.processes, label, baseline)
     return RowResult(
         label=label,
         status="done",
@@ -183,7 +209,9 @@ def row_result(label: str, baseline: str, runs: Sequence[ProcessRun], *, compile
         ratio_low=ratio and ratio.low,
         ratio_high=ratio and ratio.high,
         significant=ratio is not None and ratio.is_significant,
-        marks=_marks(held, good, float(high - low) / float(middle)),
+        num_blocks=chosen.num_blocks,
+        num_set_aside=chosen.num_set_aside,
+        marks=_marks(held, good, chosen, float(high - low) / float(middle)),
     )
 
 
@@ -204,25 +232,11 @@ def _energy(label: str, good: Sequence[ProcessRun]) -> dict[str, Any]:
     }
 
 
-def _ratio(runs: Sequence[ProcessRun], label: str, baseline: str) -> Ratio:
-    return ratio_of([_blocks(run) for run in runs], label, baseline)
-
-
-def _visits(run: ProcessRun) -> list[Visit]:
-    return [Visit(**visit) for visit in run.answer.values["visits"]]
-
-
-def _blocks(run: ProcessRun) -> list[dict[str, list[float]]]:
-    """Samples by block and row; the two visits of a block are one."""
-    blocks: dict[int, dict[str, list[float]]] = {}
-    for visit in _visits(run):
-        blocks.setdefault(visit.block, {}).setdefault(visit.row, []).extend(visit.samples_ms)
-    return list(blocks.values())
-
-
-def _marks(held: Sequence[ProcessRun], good: Sequence[ProcessRun], spread: float) -> list[str]:
+def _marks(held: Sequence[ProcessRun], good: Sequence[ProcessRun], chosen: Chosen, spread: float) -> list[str]:
     dirty = [fault for run in good for fault in run.answer.values["preflight"]["dirty"]]
     marks = [f"dirty in {len(dirty)} of {len(good)} processes: {dirty[0]}"] if dirty else []
+    if not chosen.was_quiet:
+        marks.append("never quiet: the machine was below its best throughout, every block counts")
     if spread > UNSTABLE_SPREAD:
         marks.append(f"unstable: the interquartile range is {spread:.0%} of the median; the ratio is of paired blocks")
     lost = [run for run in held if run not in good]
