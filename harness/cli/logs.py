@@ -57,7 +57,7 @@ def _is_open(folder: TrialFolder) -> bool:
     from harness.launch.todo import state_of
     from harness.record import OPEN_STATUSES
 
-    return state_of(folder)[0] in OPEN_STATUSES
+    return state_of(folder).status in OPEN_STATUSES
 
 
 def _show(store: Store, folder: TrialFolder, shown: dict[Path, int]) -> None:

@@ -133,7 +133,7 @@ class EndedByFiles:
         record = task.folder.record()
         if record is not None and (record.costs.timings is not None or not self.needs_timings):
             return not task.folder.is_held()
-        status, _ = state_of(task.folder)
+        status = state_of(task.folder).status
         if status in FINAL_STATUSES and status != "done":
             return True
         return status != "running" and self.is_gone(task, status)

@@ -88,7 +88,7 @@ class LocalPool:
         with self._stoppable():
             to_train = [task for task in tasks if task.stage == "train"]
             trained = self._drain(to_train, deadline, alone=False)
-            to_measure = [task for task in trained if state_of(task.folder)[0] != "done"]  # some need no timing
+            to_measure = [task for task in trained if state_of(task.folder).status != "done"]  # some need no timing
             to_measure += [task for task in tasks if task.stage == "measure"]
             self._drain(to_measure, deadline, alone=True)
         return not self.stopping

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from harness import units
 from harness.errors import UserError
-from harness.launch.todo import state_of
+from harness.launch.todo import State, state_of
 from harness.record import OPEN_STATUSES, PlanFile
 from harness.store import Store, TrialFolder, TrialStatus
 
@@ -55,11 +55,11 @@ def standings(store: Store, plan: PlanFile) -> Iterator[Standing]:
         for seed, trial_id in row.trials.items():
             folder = store.trial(trial_id)
             try:
-                status, message = state_of(folder)
+                state = state_of(folder)
             except UserError as error:  # a damaged record is this trial's trouble, not that of all the others
-                status, message = "invalid", str(error)
-            written = TrialStatus() if status == "done" else folder.written_status()
-            yield Standing(folder, row.label, seed, status, message, written)
+                state = State("invalid", str(error))
+            written = TrialStatus() if state.status == "done" else folder.written_status()
+            yield Standing(folder, row.label, seed, state.status, state.message, written)
 
 
 def tally(found: Iterable[Standing]) -> str:

@@ -37,7 +37,7 @@ def without_job(store: Store, found: Iterable[Standing]) -> list[Standing] | Non
 
 def _is_as_before(item: Standing) -> bool:
     """Whether a trial still waits: its job may have begun, and ended, since we looked."""
-    return state_of(item.folder)[0] == item.status and item.folder.written_status().job == item.written.job
+    return state_of(item.folder).status == item.status and item.folder.written_status().job == item.written.job
 
 
 class Attention:

@@ -55,33 +55,40 @@ class Todo:
         return ", ".join(parts)
 
 
-def state_of(folder: TrialFolder) -> tuple[str, str]:
-    """(status, message) of a trial by its files: the record is the truth, `status.json` a hint.
+@dataclass(frozen=True)
+class State:
+    """Where a trial stands by its files, and which code made its record, if there is one.
+
+    `is_settled`: `status.json` says the same.
+    """
+
+    status: str
+    message: str = ""
+    code: str | None = None
+    is_settled: bool = False
+
+
+def state_of(folder: TrialFolder) -> State:
+    """Where a trial stands: the record is the truth, `status.json` a hint.
+
+    A status that speaks of the very record that is there saves reading it: a run may have thousands.
 
     Raises: UserError for a damaged record.
     """
-    return _state(folder)[:2]
-
-
-def _state(folder: TrialFolder) -> tuple[str, str, str | None, bool]:
-    """(status, message, identity of the code that made its record, whether `status.json` says the same of it).
-
-    A status that speaks of the very record that is there saves reading it: a run may have thousands.
-    """
     status = folder.status()
     if status.status == "done" and status.record_stamp and status.record_stamp == folder.record_stamp():
-        return "done", "", status.code, True
+        return State("done", code=status.code, is_settled=True)
     record = folder.record()
     code = None if record is None else record.code
     if record is not None and (record.costs.timings is not None or not _is_timed(folder, record)):
-        return "done", "", code, False
+        return State("done", code=code)
     if record is not None and status.status in ("done", "pending", "queued"):
-        return "queued", "trained; to be measured", code, False
+        return State("queued", "trained; to be measured", code)
     if status.status == "queued" and status.job:
-        return "queued", f"job {status.job}", code, True
+        return State("queued", f"job {status.job}", code, is_settled=True)
     if status.status in ("done", "pending", "queued"):  # a status without the record it speaks of, or half-way
-        return "pending", "", code, False
-    return status.status, status.message, code, True
+        return State("pending", code=code)
+    return State(status.status, status.message, code, is_settled=True)
 
 
 def _is_timed(folder: TrialFolder, record: Record) -> bool:
@@ -104,15 +111,15 @@ def find_todo(
     todo = Todo()
     for trial in plan.trials if only is None else only:
         folder = store.trial(trial.trial_id)
-        status, message, code, settled = _state(folder)
-        if status == "done":
+        state = state_of(folder)
+        if state.status == "done":
             todo.done.append(trial.trial_id)
-            if not settled:
+            if not state.is_settled:
                 todo.unsettled.append(trial.trial_id)
-            if code_of is not None and code != code_of(trial):
+            if code_of is not None and state.code != code_of(trial):
                 todo.stale.append(trial.trial_id)
-        elif status in FINAL_STATUSES:
-            todo.failed[trial.trial_id] = f"{status}: {message}"
+        elif state.status in FINAL_STATUSES:
+            todo.failed[trial.trial_id] = f"{state.status}: {state.message}"
         else:
             todo.tasks.append(task_of(trial, folder))
     return todo

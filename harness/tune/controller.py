@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.launch.todo import Task, Todo, prepare, state_of, task_of
+from harness.launch.todo import State, Task, Todo, prepare, state_of, task_of
 from harness.record import OPEN_STATUSES, Record
 from harness.store import Store, TrialFolder
 from harness.sweep.plan import Plan, PlannedTrial
@@ -102,9 +102,9 @@ class Controller:
             self.ready.append(task)
             return
         del self.pending[task.trial.trial_id]
-        state, message = self._state(task.folder)
+        state = self._state(task.folder)
         for study, number in pending.waiting:
-            study.tell_failed(number, "failed", f"{state} {MAX_STARTS} times: {message}")
+            study.tell_failed(number, "failed", f"{state.status} {MAX_STARTS} times: {state.message}")
 
     def tick(self) -> None:
         """Passes on what trials reported; asks those to end that the pruner gives up."""
@@ -157,7 +157,7 @@ class Controller:
             self._start_or_tell(trial, known.folder)
 
     def _start_or_tell(self, trial: PlannedTrial, folder: TrialFolder) -> None:
-        state, _ = self._state(folder)
+        state = self._state(folder).status
         killed = state in ("killed", "lost")  # asked for again: what is there of it is gone on from
         if self._is_complete(folder.record()) or (state not in OPEN_STATUSES and not killed):
             self._tell_reports(trial.trial_id)
@@ -183,14 +183,12 @@ class Controller:
     def _report_every(self) -> int | None:
         return None if self.config.pruner == "none" else self.config.report_every_steps
 
-    def _state(self, folder: TrialFolder) -> tuple[str, str]:
-        """(status, message) of a trial; one that the search wants measured is not done before."""
-        state, message = state_of(folder)
-        return (
-            ("queued", "to be measured")
-            if state == "done" and not self._is_complete(folder.record())
-            else (state, message)
-        )
+    def _state(self, folder: TrialFolder) -> State:
+        """Where a trial stands; one that the search wants measured is not done before."""
+        state = state_of(folder)
+        if state.status == "done" and not self._is_complete(folder.record()):
+            return State("queued", "to be measured")
+        return state
 
     def _is_complete(self, record: Record | None) -> bool:
         return record is not None and (record.costs.timings is not None or not self.config.needs_timings)
@@ -209,17 +207,17 @@ class Controller:
     def _tell(self, trial_id: str) -> None:
         """Tells every proposal that waits for a trial how it ended; one that can go on stays pending."""
         pending = self.pending[trial_id]
-        record, (state, message) = pending.folder.record(), self._state(pending.folder)
-        if not self._is_complete(record) and state in OPEN_STATUSES and state != "lost":
+        record, state = pending.folder.record(), self._state(pending.folder)
+        if not self._is_complete(record) and state.status in OPEN_STATUSES and state.status != "lost":
             return
         del self.pending[trial_id]
         for study, number in pending.waiting:
             if record is not None and self._is_complete(record):
                 study.tell_complete(number, values_of(record, self.config), excess_of(record, self.config))
-            elif state == "pruned":
+            elif state.status == "pruned":
                 study.tell_pruned(number)
             else:
-                ended = "lost" if state in ("killed", "lost") else "failed"
-                study.tell_failed(number, ended, f"{state}: {message}")
+                ended = "lost" if state.status in ("killed", "lost") else "failed"
+                study.tell_failed(number, ended, f"{state.status}: {state.message}")
             print(summary.line(study, number, self.config), flush=True)
         self._summarize(changed=True)

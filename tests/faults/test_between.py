@@ -33,20 +33,20 @@ def test_killed_between_its_writes_a_trial_is_where_its_record_says(place: Path,
     store = Store(place / "runs/mini")
     trial = store.trial(reset(store.path))
     kill_when(trial, "train", r"\.checkpoint\.safetensors\.\d+\.tmp")
-    assert state_of(trial)[0] == "lost"
+    assert state_of(trial).status == "lost"
     assert trial.stale_files(), "the kill came too late to hit the write"
     kill_when(trial, "train", r"\.record\.json\.\d+\.tmp")
-    assert state_of(trial)[0] == "lost"
+    assert state_of(trial).status == "lost"
     assert not trial.record_file.exists()
     kill_when(trial, "train", r"record\.json")  # the record is there, and no status says so
     assert trial.written_status().status == "running"
-    assert state_of(trial)[0] == "lost"
+    assert state_of(trial).status == "lost"
     trained = trial.record_file.read_bytes()
     kill_when(trial, "measure", r"\.record\.json\.\d+\.tmp")
     assert trial.record_file.read_bytes() == trained
     kill_when(trial, "measure", r"record\.json")
     assert trial.written_status().status == "running"
-    assert state_of(trial)[0] == "done", "the record is the truth"
+    assert state_of(trial).status == "done", "the record is the truth"
     assert json.loads(trained)["training"] == json.loads(trial.record_file.read_text())["training"]
     done = harness("sweep", "mini.yaml", "--no-report", cwd=place)
     assert "0 to train, 0 to measure, 2 done before" in done.stdout

@@ -108,8 +108,8 @@ def test_a_clock_that_jumps_changes_no_state(place: Path, jump_s: float) -> None
     for begun, expected in (("running", "lost"), ("preempted", "preempted"), ("pending", "pending")):
         other.write_status(TrialStatus(status=begun, stage="train"))
         _shift(store.path, when)
-        assert state_of(done)[0] == "done"
-        assert state_of(other)[0] == expected
+        assert state_of(done).status == "done"
+        assert state_of(other).status == expected
     other.write_status(TrialStatus(status="running", stage="train", step=1, num_steps=2))
     with exclusive_lock(other.lock_file):
         _shift(store.path, when)

@@ -39,7 +39,7 @@ def cancel(store: Store, folders: Sequence[TrialFolder], wait_s: float, say: Say
     done = Cancelled()
     by_job: dict[str, list[TrialFolder]] = {}
     for folder in folders:
-        if state_of(folder)[0] in OPEN_STATUSES:
+        if state_of(folder).status in OPEN_STATUSES:
             by_job.setdefault(folder.written_status().job, []).append(folder)
     done.elsewhere = [folder.trial_id for folder in by_job.pop("", []) if folder.is_held()]
     found: dict[str, Submission] = {}
@@ -76,7 +76,7 @@ def _cancel_job(
     job = noted.job(index)
     chosen = {folder.trial_id for folder in asked}
     others = [store.trial(trial) for trial in noted.trials[index] if trial not in chosen]
-    if any(folder.written_status().job == job and state_of(folder)[0] in OPEN_STATUSES for folder in others):
+    if any(folder.written_status().job == job and state_of(folder).status in OPEN_STATUSES for folder in others):
         done.shared += sorted(chosen)
         return
     reconcile.release(store, noted, sorted(chosen))  # before scancel: a job that starts meanwhile leaves them alone

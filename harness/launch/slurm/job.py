@@ -73,14 +73,14 @@ def _is_ours(folder: TrialFolder, job: str) -> bool:
 def _task(folder: TrialFolder, label: str) -> Task | None:
     """The stage that a trial's files ask for; None where nothing is left to do, or the files cannot be used."""
     try:
-        status, message = state_of(folder)
+        state = state_of(folder)
         content = folder.config()
         config, identity = content["trial"], content["launch"]["data_identity"]
     except (UserError, KeyError, TypeError) as error:
         print(f"{folder.trial_id}: left alone: {error}", flush=True)
         return None
-    if status in FINAL_STATUSES:
-        print(f"{folder.trial_id}: {status} {message}".rstrip(), flush=True)
+    if state.status in FINAL_STATUSES:
+        print(f"{folder.trial_id}: {state.status} {state.message}".rstrip(), flush=True)
         return None
     trial = PlannedTrial(folder.trial_id, "", config["seed"], config, label.rpartition(", seed ")[0], identity)
     return task_of(trial, folder)
@@ -137,7 +137,7 @@ def _note_warning(tasks: list[Task], warning: str) -> None:
 
 
 def _exit_code(own: list[TrialFolder]) -> int:
-    states = [state_of(folder)[0] for folder in own]
+    states = [state_of(folder).status for folder in own]
     if any(state in OPEN_STATUSES for state in states):
         return EXIT_PREEMPTED
     return EXIT_DONE if all(state == "done" for state in states) else EXIT_FAILED

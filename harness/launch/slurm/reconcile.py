@@ -139,7 +139,7 @@ def _change_open(folder: TrialFolder, change: Callable[[TrialStatus], TrialStatu
         beat = last_beat(folder.beat_file) if got else None
         if not got or (beat is not None and beat.is_elsewhere and beat.is_fresh):
             return False
-        if state_of(folder)[0] not in OPEN_STATUSES:
+        if state_of(folder).status not in OPEN_STATUSES:
             return False
         changed = change(folder.written_status())
         if changed is not None:
