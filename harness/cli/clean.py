@@ -12,7 +12,9 @@ from harness.errors import UserError
 from harness.record import OPEN_STATUSES
 
 if TYPE_CHECKING:
-    from harness.store import TrialFolder
+    from collections.abc import Iterator
+
+    from harness.store import Store, TrialFolder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,29 +26,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     from harness import units
+    from harness.launch.parts import parts_of
     from harness.store import Store, exclusive_lock
 
     if not (parsed.checkpoints or parsed.stale):
         raise UserError("clean: say what to remove: --checkpoints, --stale, or both")
     store = Store(parsed.run)
-    asked = {trial_id for row in store.plan().rows for trial_id in row.trials.values()}
+    store.plan()  # a folder without one is no run
     with exclusive_lock(store.lock_file) as got:
         if not got:
             raise UserError(f"{store.path}: a sweep command is at work in this folder. Wait for it to end.")
         freed, number = 0, 0
-        for folder in store.trials():
-            stale = parsed.stale and folder.trial_id not in asked
-            if folder.is_held() or (stale and _has_job(folder)):
-                continue
-            for path in [folder.path] if stale else _spent(folder, parsed.checkpoints):
-                files = [item for item in path.rglob("*") if item.is_file()] if stale else [path]
-                freed += sum(file.stat().st_size for file in files)
-                number += 1
-                print(path)
-                if not parsed.dry_run:
-                    shutil.rmtree(path) if stale else path.unlink()
+        for path in [path for part in parts_of(store.path) for path in _spent(part, parsed)]:
+            files = [item for item in path.rglob("*") if item.is_file()] if path.is_dir() else [path]
+            freed += sum(file.stat().st_size for file in files)
+            number += 1
+            print(path)
+            if not parsed.dry_run:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
     print(f"{number} {'would be ' if parsed.dry_run else ''}removed, {units.num_bytes(freed)}")
     return 0
+
+
+def _spent(store: Store, parsed: argparse.Namespace) -> Iterator[Path]:
+    """What a run, or its search, no longer needs: folders of trials, and files in those that stay."""
+    asked = {trial_id for row in store.plan().rows for trial_id in row.trials.values()}
+    for folder in store.trials():
+        stale = parsed.stale and folder.trial_id not in asked
+        if folder.is_held() or (stale and _has_job(folder)):
+            continue
+        if stale:
+            yield folder.path
+        elif parsed.checkpoints:
+            yield from _spent_files(folder)
 
 
 def _has_job(folder: TrialFolder) -> bool:
@@ -58,11 +70,10 @@ def _has_job(folder: TrialFolder) -> bool:
     return waits
 
 
-def _spent(folder: TrialFolder, checkpoints: bool) -> list[Path]:
+def _spent_files(folder: TrialFolder) -> Iterator[Path]:
     """What a trial that stays does not need: its checkpoint once it is done, and what killed writers left behind."""
     from harness.launch.todo import state_of
 
-    if not checkpoints:
-        return []
-    done = folder.checkpoint_file.exists() and state_of(folder)[0] == "done"
-    return [*([folder.checkpoint_file] if done else []), *folder.stale_files()]
+    if folder.checkpoint_file.exists() and state_of(folder).status == "done":
+        yield folder.checkpoint_file
+    yield from folder.stale_files()

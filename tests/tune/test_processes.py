@@ -86,7 +86,9 @@ def test_worker_and_controller_killed_the_budget_is_exact_and_nothing_finished_r
     before = {path: path.stat().st_mtime_ns for path in run.glob("**/record.json")}
     assert harness("sweep", sweep, cwd=tmp_path).returncode == 0  # through: nothing is asked or run again
     assert before == {path: path.stat().st_mtime_ns for path in run.glob("**/record.json")}
-    assert [len(trials) for trials in studies(run)] == [len(trials) for trials in studies(run)]
+    assert harness("clean", run, "--checkpoints", cwd=tmp_path).returncode == 0  # of the search too
+    assert list(run.rglob("checkpoint.safetensors")) == []
+    assert before == {path: path.stat().st_mtime_ns for path in run.glob("**/record.json")}
 
 
 def detached(tasks: Sequence[Task]) -> None:
