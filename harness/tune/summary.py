@@ -48,6 +48,8 @@ def line(study: Study, number: int, config: TuneConfig) -> str:
     trial = _trial(study.trial(number), False)
     values = dict(zip(config.objectives, trial.values or [], strict=False))
     told = ", ".join(f"{name} {value:.4g}" for name, value in values.items()) or trial.message
+    if trial.state == "pruned" and trial.last_val_top1 is not None:
+        told = f"last val_top1 {trial.last_val_top1:.4g}"
     params = ", ".join(f"{name.split('.')[-1]} = {_short(value)}" for name, value in trial.params.items())
     return f"{trial.state:9s} {study.label} #{number} ({params}): {told}  [{study.num_counted}/{config.num_trials}]"
 
