@@ -30,9 +30,11 @@ check: $(VENV)/.installed
 # the fault campaign, whole
 campaign: campaign-kills campaign-slurm
 
-# 100 SIGKILLs at random instants (about 15 minutes); what is done lies in build/campaign, the same command goes on
+# 100 SIGKILLs at random instants, 30 of them to a search (about 20 minutes); what is done lies in build/campaign, the
+# same command goes on
 campaign-kills: $(VENV)/.installed-test
-	$(RUN) -m tests.faults.campaign --kills 100
+	$(RUN) -m tests.faults.campaign --kills 70
+	$(RUN) -m tests.faults.campaign --kills 30 --setting search
 
 # A/A test of the timing protocol: its false-positive rate over 100 comparisons (half an hour on a quiet core)
 campaign-selftest: $(VENV)/.installed

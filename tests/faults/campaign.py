@@ -16,11 +16,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.faults.kills import Kill, Onlooker, Setting, disturb
-from tests.faults.scene import LONGER, Scene, faults_at_the_end
+from tests.faults.kills import TARGETS, Kill, Onlooker, Setting, disturb
+from tests.faults.scene import LONGER, SEARCH, Scene, faults_at_the_end
 
 #: sweeps that a campaign can disturb
-SETTINGS = {"local": Setting(text=LONGER.replace("[0, 1]", "[0, 1, 2]"))}
+SETTINGS = {
+    "local": Setting(text=LONGER.replace("[0, 1]", "[0, 1, 2]")),
+    # a worker that is killed alone three times is given up by the search, as it should be: no result to repeat
+    "search": Setting(text=SEARCH, targets={"controller": TARGETS["pool"], "group": TARGETS["group"]}),
+}
 
 
 def main() -> int:
@@ -113,11 +117,11 @@ def table(rounds: list[dict[str, Any]]) -> str:
     faults = [fault for item in rounds for fault in item["faults"]]
     targets, phases = sorted({kill["target"] for kill in kills}), sorted({kill["phase"] for kill in kills})
     counts = Counter((kill["phase"], kill["target"]) for kill in kills)
-    lines = [f"{'':18s}" + "".join(f"{target:>9s}" for target in [*targets, "all"])]
+    lines = [f"{'':18s}" + "".join(f"{target:>12s}" for target in [*targets, "all"])]
     for phase in [*phases, "all"]:
         row = [sum(n for (p, t), n in counts.items() if phase in (p, "all") and target in (t, "all"))
                for target in [*targets, "all"]]  # fmt: skip
-        lines.append(f"{phase:18s}" + "".join(f"{number:9d}" for number in row))
+        lines.append(f"{phase:18s}" + "".join(f"{number:12d}" for number in row))
     seconds, looks = sum(item["seconds"] for item in rounds), sum(item["looks"] for item in rounds)
     lines.append(f"{len(rounds)} rounds, {len(kills)} kills, {seconds} s, {looks} looks at the status")
     return "\n".join([*lines, f"{len(faults)} faults", *faults])

@@ -20,7 +20,7 @@ from harness.launch.overview import standings
 from harness.record import STATUSES
 from harness.store import Store
 from tests.e2e import harness
-from tests.faults.scene import LONGER, Finished, Live, Scene, results, wait_for
+from tests.faults.scene import LONGER, Finished, Live, Scene, results, trial_folders, wait_for
 
 Target = Callable[[list[Live], random.Random], list[Live]]
 
@@ -43,16 +43,18 @@ TARGETS: dict[str, Target] = {
 
 def _trains(run: Path, since: float) -> bool:
     """A trial without a record reached a checkpoint after that time: it is in the midst of training."""
-    files = run.glob("trials/*/checkpoint.safetensors")
-    return any(_written(file) > since and not (file.parent / "record.json").exists() for file in files)
+    return any(
+        _written(trial / "checkpoint.safetensors") > since and not (trial / "record.json").exists()
+        for trial in trial_folders(run)
+    )
 
 
 def _has_record(run: Path, since: float) -> bool:
-    return any(_written(file) > since for file in run.glob("trials/*/record.json"))
+    return any(_written(trial / "record.json") > since for trial in trial_folders(run))
 
 
 def _works(run: Path, since: float) -> bool:
-    return any(_written(file) > since for file in run.glob("trials/*/attempts.jsonl"))
+    return any(_written(trial / "attempts.jsonl") > since for trial in trial_folders(run))
 
 
 def _written(file: Path) -> float:

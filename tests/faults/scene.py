@@ -18,6 +18,17 @@ from tests.e2e import MINI, command, environment, harness, records, scores, stat
 LONGER = MINI.replace("num_steps: 8", "num_steps: 300").replace(
     "checkpoint_every_steps: 4", "checkpoint_every_steps: 20"
 )
+#: the same question after a search for each row: proposals that depend on the seed alone, each of them trained to its end
+SEARCH = (
+    LONGER
+    + """
+tune:
+  num_trials: 3
+  sampler: random
+  pruner: none
+  space: {train.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}}
+"""
+)
 MARK = "FAULT_SCENE"  # in the environment of all processes of a scene, workers too
 
 
@@ -105,14 +116,20 @@ def _process(pid: int, mark: str) -> Live | None:
     return Live(pid, arguments[arguments.index("harness") + 1], tuple(arguments))
 
 
+def trial_folders(run: Path) -> list[Path]:
+    """Folders of all trials of a run, those of its search too."""
+    return sorted([*run.glob("trials/*"), *run.glob("tuning/trials/*")])
+
+
 def results(run: Path) -> dict[str, Any]:
     """What a disturbed run must repeat to the bit: accuracies, last losses, weights, and the optimizer's state."""
     from safetensors.numpy import load_file
 
     found: dict[str, Any] = {}
-    for trial_id, (accuracies, loss) in scores(run).items():
-        tensors = load_file(run / "trials" / trial_id / "checkpoint.safetensors")
-        found[trial_id] = accuracies, loss, {name: tensor.tobytes() for name, tensor in sorted(tensors.items())}
+    for part in (run, run / "tuning"):
+        for trial_id, (accuracies, loss) in scores(part).items():
+            tensors = load_file(part / "trials" / trial_id / "checkpoint.safetensors")
+            found[trial_id] = accuracies, loss, {name: tensor.tobytes() for name, tensor in sorted(tensors.items())}
     return found
 
 
@@ -121,18 +138,16 @@ class Finished:
     """Remembers what trials had found as soon as they had, and names every change of it."""
 
     run: Path
-    trained: dict[str, Any] = field(default_factory=dict)
-    done: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    trained: dict[Path, Any] = field(default_factory=dict)  # by the record's file
+    done: dict[Path, tuple[int, bytes]] = field(default_factory=dict)
 
     def look(self) -> list[str]:
         """What was lost, changed or is invalid since the last look; no record may ever be."""
-        faults = [f"{trial_id}: its record is gone" for trial_id in self.trained if not self._file(trial_id).exists()]
-        for file in self.run.glob("trials/*/record.json"):
-            faults += self._compare(file.parent.name, file)
+        faults = [f"{file.parent.name}: its record is gone" for file in self.trained if not file.exists()]
+        for trial in trial_folders(self.run):
+            if (trial / "record.json").exists():
+                faults += self._compare(trial.name, trial / "record.json")
         return faults
-
-    def _file(self, trial_id: str) -> Path:
-        return self.run / "trials" / trial_id / "record.json"
 
     def _compare(self, trial_id: str, file: Path) -> list[str]:
         written, content = file.stat().st_mtime_ns, file.read_bytes()
@@ -141,12 +156,12 @@ class Finished:
         except ValueError as error:
             return [f"{trial_id}: invalid record: {error}"]
         found = record.model_dump(include={"scores", "training", "finished_at", "config"})
-        if self.trained.setdefault(trial_id, found) != found:
-            return [f"{trial_id}: trained twice: {self.trained[trial_id]} became {found}"]
-        if trial_id in self.done and self.done[trial_id] != (written, content):
+        if self.trained.setdefault(file, found) != found:
+            return [f"{trial_id}: trained twice: {self.trained[file]} became {found}"]
+        if file in self.done and self.done[file] != (written, content):
             return [f"{trial_id}: written again after it was done"]
         if record.costs.timings is not None and file.stat().st_mtime_ns == written:
-            self.done[trial_id] = written, content
+            self.done[file] = written, content
         return []
 
 
@@ -162,9 +177,9 @@ def faults_at_the_end(scene: Scene, undisturbed: dict[str, Any], of: Callable[[P
     faults += [f"left behind: {path}" for path in scene.run.rglob(".*.tmp")]
     if of(scene.run) != undisturbed:
         faults.append("the results are not those of the undisturbed sweep")
-    for trial in scene.run.glob("trials/*"):
-        if records(scene.run)[trial.name]["costs"]["timings"] is None:
-            faults.append(f"{trial.name}: never measured")
+    unmeasured = [key for key, record in records(scene.run).items() if record["costs"]["timings"] is None]
+    faults += [f"{trial_id}: never measured" for trial_id in unmeasured]
+    for trial in trial_folders(scene.run):
         faults += _repeated(trial)
     return faults
 
