@@ -89,3 +89,11 @@ def make_folder(path: Path) -> Path:
         message = f"{path}: cannot be made into a folder ({error.strerror}). Choose another place with --runs."
         raise UserError(message) from error
     return path
+
+
+def add_patience(parser: argparse.ArgumentParser) -> None:
+    """How long a comparison waits for a quiet machine."""
+    parser.add_argument(
+        "--patience", type=parse_duration, default=60.0, metavar="TIME",
+        help="wait so long in all, for each comparison, until the machine is quiet (default: 60s)",
+    )  # fmt: skip

@@ -28,10 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--blocks", type=arguments.positive_int, default=10, metavar="N", help="ABBA blocks per process (default: 10)"
     )
-    parser.add_argument(
-        "--patience", type=arguments.parse_duration, default=60.0, metavar="TIME",
-        help="wait so long in all for moments in which the machine is quiet (default: 60s)",
-    )  # fmt: skip
+    arguments.add_patience(parser)
     parser.add_argument("--compile", metavar="BACKEND", help="torch.compile backend, e.g. inductor (default: eager)")
     parser.add_argument("--best-batch", action="store_true", help="find the batch of the highest throughput too")
     parser.add_argument(

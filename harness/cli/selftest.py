@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--blocks", type=arguments.positive_int, default=10, metavar="N", help="ABBA blocks per process"
     )
+    arguments.add_patience(parser)
     parser.add_argument(
         "--pair",
         nargs=2,
@@ -72,7 +73,9 @@ def _options(parsed: argparse.Namespace, number: int) -> BenchOptions:
 
     given: dict[str, Any] = {} if parsed.pair else {"visit_seconds": 0.02, "batch_size": 1}
     seed = number * parsed.repeats
-    return BenchOptions(num_processes=parsed.repeats, num_blocks=parsed.blocks, seed=seed, **given)
+    return BenchOptions(
+        num_processes=parsed.repeats, num_blocks=parsed.blocks, patience_s=parsed.patience, seed=seed, **given
+    )
 
 
 def _compare(configs: dict[str, Any], options: BenchOptions, best_ms: float | None) -> tuple[RowResult, float | None]:

@@ -55,7 +55,7 @@ def test_help_answers_at_once_and_without_torch(verb: str, tmp_path: Path) -> No
         spent.append(cpu_seconds() - before)
     assert "exit 0" in done.stdout
     assert done.stdout.strip().endswith("False False False")
-    assert min(spent) < 0.2
+    assert min(spent) < 0.5  # 0.1 on a quiet machine; with torch it is more than a second
 
 
 @pytest.mark.parametrize("what", ["variants", "readouts", "sweeps", "reports"])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from harness.launch.bench.comparison import MAX_PROCESSES_FACTOR
 from harness.measure.energy import find_meter
 from harness.measure.fresh import ask
 from harness.measure.probe import Request, answer
@@ -46,12 +47,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_bench_prints_ratios_and_keeps_all_samples(folder: Path) -> None:
-    done = harness("bench", "mini.yaml", "--repeats", "2", "--blocks", "3", "--roofline", cwd=folder)
+    done = harness(
+        "bench", "mini.yaml", "--repeats", "2", "--blocks", "3", "--roofline", "--patience", "1s", cwd=folder
+    )
     assert done.returncode == 0, done.stderr
     assert "baseline" in done.stdout
     assert "MFU" in done.stdout
     result = json.loads((folder / "bench/mini_inference.json").read_text())
-    assert len(result["runs"]) == 2
+    assert 2 <= len(result["runs"]) <= 2 * MAX_PROCESSES_FACTOR  # more than two where the host is busy
     assert len(result["rows"]) == 3
     assert result["rows"][1]["ratio_low"] < result["rows"][1]["ratio"] < result["rows"][1]["ratio_high"]
     assert all(visit["samples_ms"] for run in result["runs"] for visit in run["answer"]["values"]["visits"])
@@ -62,7 +65,7 @@ def test_bench_prints_ratios_and_keeps_all_samples(folder: Path) -> None:
 def test_bench_takes_variants_and_tells_compilation_from_running(folder: Path) -> None:
     done = harness(
         "bench", "mixing", "spatial_only", "--set", "model.num_frames=2", "--set", "model.depth=1", "--repeats", "1",
-        "--blocks", "1", "--compile", "inductor" if shutil.which("g++") else "aot_eager", cwd=folder,
+        "--blocks", "1", "--patience", "1s", "--compile", "inductor" if shutil.which("g++") else "aot_eager", cwd=folder,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     rows = json.loads((folder / "bench/mixing_spatial_only_inference.json").read_text())["rows"]
@@ -159,5 +162,5 @@ def test_an_unknown_row_is_bad_input(folder: Path) -> None:
 
 
 def test_selftest_reports_a_rate(folder: Path) -> None:
-    done = harness("selftest", "--runs", "1", "--repeats", "2", "--blocks", "2", cwd=folder)
+    done = harness("selftest", "--runs", "1", "--repeats", "2", "--blocks", "2", "--patience", "1s", cwd=folder)
     assert "of 1 comparisons" in done.stdout, done.stdout + done.stderr
