@@ -14,6 +14,7 @@ from reports.common import plots
 from reports.records import Run
 
 ACCURACY = "val_top1"
+AXIS_NAMES = {ACCURACY: "top-1, % of validation clips"}
 
 
 def write(run: Run, folder: Path) -> list[Path]:
@@ -91,24 +92,31 @@ def figures(run: Run) -> list[plots.FigurePage]:
         for index, row in enumerate(tuning.rows):
             (_best_so_far if single else _trade_off)(axes, tuning, row, index)
         axes.legend(loc="best")
-    title = f"Search: best {tuning.objectives[0]} so far" if single else "Search: every configuration that was tried"
-    axes.set_title(title, loc="left")
+        best = AXIS_NAMES.get(tuning.objectives[0], tuning.objectives[0])
+        title = f"Search: best {best} so far" if single else "Search: every configuration that was tried"
+        axes.set_title(title, loc="left")
     caption = "Validation split, one training seed: for choosing, not for reporting."
     return [plots.FigurePage("tuning", title, caption + ("" if single else " Ringed: chosen."), figure)]
 
 
 def _best_so_far(axes: Axes, tuning: TuningFile, row: TunedRow, index: int) -> None:
     better = max if tuning.objectives[0] == ACCURACY else min
-    values = [trial.values[0] for trial in row.trials if trial.values]
+    values = [_drawn(tuning.objectives[0], trial.values[0]) for trial in row.trials if trial.values]
     best = [better(values[: end + 1]) for end in range(len(values))]
     axes.step(range(1, len(best) + 1), best, where="post", label=row.label, markersize=4, **plots.look(index))
     axes.set_xlabel("configurations trained to the end")
-    axes.set_ylabel(tuning.objectives[0])
+    axes.set_ylabel(AXIS_NAMES.get(tuning.objectives[0], tuning.objectives[0]))
+
+
+def _drawn(name: str, value: float) -> float:
+    """An objective in the unit of its axis."""
+    return 100 * value if name == ACCURACY else value
 
 
 def _trade_off(axes: Axes, tuning: TuningFile, row: TunedRow, index: int) -> None:
     which = tuning.objectives.index(ACCURACY)
-    known = [(trial.values[1 - which], trial.values[which], trial.chosen) for trial in row.trials if trial.values]
+    told = [(trial.values, trial.chosen) for trial in row.trials if trial.values]
+    known = [(values[1 - which], _drawn(ACCURACY, values[which]), is_chosen) for values, is_chosen in told]
     look = plots.look(index)
     axes.plot([x for x, _, _ in known], [y for _, y, _ in known], linestyle="", label=row.label, alpha=0.7, **look)
     rings = [(x, y) for x, y, is_chosen in known if is_chosen]
@@ -117,4 +125,4 @@ def _trade_off(axes: Axes, tuning: TuningFile, row: TunedRow, index: int) -> Non
         linestyle="", marker="o", markersize=11, markerfacecolor="none", markeredgecolor=look["color"],
     )  # fmt: skip
     axes.set_xlabel(tuning.objectives[1 - which])
-    axes.set_ylabel(ACCURACY)
+    axes.set_ylabel(AXIS_NAMES[ACCURACY])

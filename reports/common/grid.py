@@ -194,7 +194,7 @@ def ceilings(run: Run) -> dict[tuple[str, str], set[float]]:
 def ceiling_notes(run: Run) -> list[str]:
     """One note per kind of model with the best accuracy that this kind can reach on each label."""
     found, notes = ceilings(run), []
-    for kind in sorted({kind for kind, _ in found}):
+    for kind in sorted({kind for kind, _ in found}, key=lambda kind: (kind == "chance", kind)):
         known = {label: values for (other, label), values in found.items() if other == kind}
         order = [label for label in labels(run) if label in known]
         parts = [f"{' or '.join(units.percent(value) for value in sorted(known[label]))} {label}" for label in order]
