@@ -92,8 +92,8 @@ def figures(run: Run) -> list[plots.FigurePage]:
         for index, row in enumerate(tuning.rows):
             (_best_so_far if single else _trade_off)(axes, tuning, row, index)
         axes.legend(loc="best")
-        best = AXIS_NAMES.get(tuning.objectives[0], tuning.objectives[0])
-        title = f"Search: best {best} so far" if single else "Search: every configuration that was tried"
+        name = "validation top-1" if tuning.objectives[0] == ACCURACY else tuning.objectives[0]
+        title = f"Search: best {name} so far" if single else "Search: every configuration that was tried"
         axes.set_title(title, loc="left")
     caption = "Validation split, one training seed: for choosing, not for reporting."
     return [plots.FigurePage("tuning", title, caption + ("" if single else " Ringed: chosen."), figure)]
