@@ -60,10 +60,10 @@ class Reporter:
         if time.monotonic() - self._written > HEARTBEAT_SECONDS:
             self.write()
 
-    def end(self, status: str, message: str = "") -> None:
-        """Writes the last status of this worker."""
+    def end(self, status: str, message: str = "", *, by_another: bool = False) -> None:
+        """Writes the last status of this worker. `by_another`: its stage was done when it came to it."""
         self.status.status, self.status.message = status, message
         if status == "done":
             self.status.record_stamp = self.folder.record_stamp()
         self.write()
-        self.folder.note_attempt(ended=status)
+        self.folder.note_attempt(ended=status, by_another=by_another)

@@ -130,7 +130,7 @@ def train_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, rend
 
     record = folder.record()
     if record is not None:
-        return _conclude(reporter, record)  # another worker did this stage while this one waited for the trial
+        return _conclude(reporter, record, by_another=True)  # while this one waited for the trial
     trial, launch = _config(folder)
     reporter.status.num_steps = trial.train.num_steps
     try:
@@ -151,13 +151,13 @@ def train_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, rend
     return _conclude(reporter, record)
 
 
-def _conclude(reporter: Reporter, record: Record) -> int:
-    """Lets the status say what the record holds."""
+def _conclude(reporter: Reporter, record: Record, *, by_another: bool = False) -> int:
+    """Lets the status say what the record holds, whoever wrote it."""
     if record.costs.timings is None:
-        reporter.end("queued", "trained; to be measured")
+        reporter.end("queued", "trained; to be measured", by_another=by_another)
     else:
         reporter.status.code = record.code or ""
-        reporter.end("done")
+        reporter.end("done", by_another=by_another)
     return EXIT_DONE
 
 
@@ -227,7 +227,7 @@ def measure_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, al
     if record is None:
         raise UserError(f"{folder.path}: nothing to measure, the trial has no record yet")
     if record.costs.timings is not None:
-        return _conclude(reporter, record)  # another worker did this stage while this one waited for the trial
+        return _conclude(reporter, record, by_another=True)  # while this one waited for the trial
     trial, launch = _config(folder)
     model, sources = _build(trial, launch)
     record.costs.environment = environment(trial.train.device)

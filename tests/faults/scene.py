@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -185,17 +186,15 @@ def faults_at_the_end(scene: Scene, undisturbed: dict[str, Any], of: Callable[[P
 
 
 def _repeated(trial: Path) -> list[str]:
-    """Stages that began again after one of their workers had brought them to an end."""
-    ended: set[str] = set()
-    stage, faults = "", []
+    """Stages that workers brought to an end more than once; one that found its stage done did nothing."""
+    ended: Counter[str] = Counter()
+    stage = ""
     for line in attempts(trial):
-        if "ended" in line:
-            ended |= {stage} if line["ended"] in ("queued", "done") else set()
-            continue
-        stage = line["stage"]
-        if stage in ended:
-            faults.append(f"{trial.name}: {stage} began again after it had ended")
-    return faults
+        if "ended" not in line:
+            stage = line["stage"]
+        elif line["ended"] in ("queued", "done") and not line.get("by_another"):
+            ended[stage] += 1
+    return [f"{trial.name}: {stage} came to its end {number} times" for stage, number in ended.items() if number > 1]
 
 
 def wait_for(condition: Callable[[], object], scene: Scene, patience_s: float = 60.0) -> bool:

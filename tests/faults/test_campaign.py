@@ -45,6 +45,10 @@ def test_the_judges_of_files_see_what_was_lost_repeated_or_left(place: Path, und
     record = json.loads(first.record_file.read_text())
     (first.path / ".status.json.1.tmp").touch()
     first.note_attempt(stage="train")
+    first.note_attempt(ended="queued", by_another=True)
+    assert [fault.split(":")[0] for fault in faults_at_the_end(scene, expected)] == ["left behind"]
+    first.note_attempt(stage="train")
+    first.note_attempt(ended="queued")
     second.checkpoint_file.write_bytes(first.checkpoint_file.read_bytes())
     assert [fault.split(":")[0] for fault in faults_at_the_end(scene, expected)] == [
         "left behind", "the results are not those of the undisturbed sweep", first.trial_id
