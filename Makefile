@@ -36,7 +36,7 @@ campaign-kills: $(VENV)/.installed-test
 	$(RUN) -m tests.faults.campaign --kills 70
 	$(RUN) -m tests.faults.campaign --kills 30 --setting search
 
-# A/A test of the timing protocol: its false-positive rate over 100 comparisons (half an hour on a quiet core)
+# A/A test of the timing protocol: its false-positive rate over 100 comparisons (half an hour on a quiet machine, more on a busy one)
 campaign-selftest: $(VENV)/.installed
 	$(RUN) -m harness selftest --runs 100
 

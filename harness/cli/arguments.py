@@ -94,6 +94,10 @@ def make_folder(path: Path) -> Path:
 def add_patience(parser: argparse.ArgumentParser) -> None:
     """How long a comparison waits for a quiet machine."""
     parser.add_argument(
-        "--patience", type=parse_duration, default=60.0, metavar="TIME",
-        help="wait so long in all, for each comparison, until the machine is quiet (default: 60s)",
+        "--patience", type=_parse_patience, default=60.0, metavar="TIME",
+        help="wait so long in all, for each comparison, until the machine is quiet; 0: not at all (default: 60s)",
     )  # fmt: skip
+
+
+def _parse_patience(text: str) -> float:
+    return 0.0 if text in ("0", "0s") else parse_duration(text)

@@ -33,19 +33,24 @@ def run(parsed: argparse.Namespace) -> int:
         raise UserError("clean: say what to remove: --checkpoints, --stale, or both")
     store = Store(parsed.run)
     store.plan()  # a folder without one is no run
-    with exclusive_lock(store.lock_file) as got:
-        if not got:
-            raise UserError(f"{store.path}: a sweep command is at work in this folder. Wait for it to end.")
-        freed, number = 0, 0
-        for path in [path for part in parts_of(store.path) for path in _spent(part, parsed)]:
-            files = [item for item in path.rglob("*") if item.is_file()] if path.is_dir() else [path]
-            freed += sum(file.stat().st_size for file in files)
-            number += 1
-            print(path)
-            if not parsed.dry_run:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    freed, number = 0, 0
+    for part in parts_of(store.path):
+        with exclusive_lock(part.lock_file) as got:
+            if not got:
+                raise UserError(f"{part.path}: a sweep command is at work in this folder. Wait for it to end.")
+            for path in _spent(part, parsed):
+                freed += _size(path)
+                number += 1
+                print(path)
+                if not parsed.dry_run:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     print(f"{number} {'would be ' if parsed.dry_run else ''}removed, {units.num_bytes(freed)}")
     return 0
+
+
+def _size(path: Path) -> int:
+    files = [item for item in path.rglob("*") if item.is_file()] if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)
 
 
 def _spent(store: Store, parsed: argparse.Namespace) -> Iterator[Path]:
@@ -71,9 +76,9 @@ def _has_job(folder: TrialFolder) -> bool:
 
 
 def _spent_files(folder: TrialFolder) -> Iterator[Path]:
-    """What a trial that stays does not need: its checkpoint once it is done, and what killed writers left behind."""
+    """What a trial that stays does not need: its checkpoint once it has ended, and what killed writers left behind."""
     from harness.launch.todo import state_of
 
-    if folder.checkpoint_file.exists() and state_of(folder).status == "done":
+    if folder.checkpoint_file.exists() and state_of(folder).status in ("done", "pruned"):
         yield folder.checkpoint_file
     yield from folder.stale_files()

@@ -59,7 +59,7 @@ class Todo:
 class State:
     """Where a trial stands by its files, and which code made its record, if there is one.
 
-    `is_settled`: `status.json` says the same.
+    `is_settled`: `status.json` says all of this by itself.
     """
 
     status: str

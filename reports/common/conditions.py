@@ -45,6 +45,10 @@ def _hardware(record: Record) -> Any:
     return (not on_cpu and _measured("gpu")(record)) or _measured("cpu_model")(record)
 
 
+def _freed_memory_kept(record: Record) -> Any:
+    return None if record.costs.timings is None else record.costs.timings.inference.freed_memory_kept
+
+
 def _code(record: Record) -> str | None:
     commit = record.environment.get("git_commit")
     if commit is None:
@@ -68,6 +72,7 @@ _COMPARABLE: tuple[tuple[str, str | None, Reader], ...] = (
     ("dtype", "train.precision", _config("train.precision")),
     ("threads", "train.num_threads", _measured("num_threads")),
     ("SDPA backend", None, _measured("sdpa_backend")),
+    ("freed memory kept while timing", None, _freed_memory_kept),
 )
 
 _LISTED: tuple[tuple[str, Reader], ...] = (
@@ -167,14 +172,18 @@ def warnings(run: Run) -> list[str]:
 
 
 def _slow_spells(timed: Sequence[Record]) -> list[str]:
-    """Trials timed while a fixed piece of work took longer than at the machine's best in this run."""
-    beside = [record.costs.timings.reference_ms for record in timed if record.costs.timings]
-    known = [value for value in beside if value is not None]
-    slow = [value for value in known if value > SLOW_FACTOR * min(known)]
+    """Trials timed while a fixed piece of work took longer than at the best of their machine in this run."""
+    beside: dict[tuple[Any, Any], list[float]] = {}
+    for record in timed:
+        if record.costs.timings and record.costs.timings.reference_ms is not None:
+            machine = _hardware(record), _measured("num_threads")(record)
+            beside.setdefault(machine, []).append(record.costs.timings.reference_ms)
+    excess = [value / min(values) for values in beside.values() for value in values]
+    slow = [value for value in excess if value > SLOW_FACTOR]
     if not slow:
         return []
     return [
         f"{len(slow)} of {len(timed)} trials were timed while the machine was slower than at its best, by up to "
-        f"{units.percent(max(slow) / min(known) - 1, 0)}, whatever caused it: small differences of times mean nothing. "
+        f"{units.percent(max(slow) - 1, 0)}, whatever caused it: small differences of times mean nothing. "
         "`python -m harness bench` compares rows in turn and sets such moments aside."
     ]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.launch.overview import standings
+from harness.launch.parts import parts_of
 from harness.record import STATUSES
 from harness.store import Store
 from tests.e2e import harness
@@ -93,7 +94,7 @@ class Onlooker:
     """Looks at all trials again and again, and notes every look that failed or contradicted an earlier one."""
 
     def __init__(self, run: Path):
-        self.store = Store(run)
+        self.run = run
         self.faults: list[str] = []
         self.num_looks = 0
         self._done: set[str] = set()
@@ -110,9 +111,10 @@ class Onlooker:
 
     def _loop(self) -> None:
         while not self._end.wait(0.1):
-            if self.store.plan_file.exists():
+            if Store(self.run).plan_file.exists():
                 try:
-                    shown = [(item.folder.trial_id, item.status) for item in standings(self.store, self.store.plan())]
+                    found = [item for part in parts_of(self.run) for item in standings(part, part.plan())]
+                    shown = [(item.folder.trial_id, item.status) for item in found]
                 except Exception as error:  # whatever it is, it is what a user would have seen
                     self.faults.append(f"a look at the status failed: {error!r}")
                     continue
@@ -130,7 +132,7 @@ class Onlooker:
 
     def ask(self, scene: Scene) -> None:
         """The same through the command line."""
-        if not self.store.plan_file.exists():
+        if not Store(self.run).plan_file.exists():
             return
         done = harness("status", scene.run, "--json", cwd=scene.folder)
         if done.returncode != 0 or done.stderr:

@@ -16,6 +16,8 @@ from harness.measure.interleave import interleave
 from harness.measure.probe import Answer
 from harness.stats.ratios import ratio_of
 
+ONE = BenchOptions(num_processes=1)
+
 
 def process(generator: np.random.Generator, slower: float, drift: float = 0.0) -> list[dict[str, list[float]]]:
     """Blocks of one process: row B takes `slower` times as long as A, with noise of samples and of the process."""
@@ -93,7 +95,7 @@ def run(rows: dict[str, float], repeat: int, dirty: list[str] | None = None) -> 
 def test_a_row_is_summed_up_over_its_processes_with_marks() -> None:
     runs = [run({"base": 2.0, "row": 3.0}, 0), run({"base": 2.0, "row": 3.02}, 1, ["a neighbour"])]
     runs.append(ProcessRun(repeat=2, rows=["base", "row"], answer=Answer(status="oom", message="m")))
-    found = row_result("row", "base", runs)
+    found = row_result("row", "base", runs, ONE)
     assert found.ratio == pytest.approx(1.505, rel=1e-3)
     assert found.significant
     assert found.first_call_ms == 7
@@ -106,13 +108,13 @@ def test_a_row_is_summed_up_over_its_processes_with_marks() -> None:
 
 def test_compile_time_is_that_of_the_process_that_met_an_empty_cache() -> None:
     runs = [run({"base": 2.0, "row": 3.0}, 0), run({"base": 2.0, "row": 3.0}, 1)]
-    assert row_result("row", "base", runs, compiled=True).compile_ms == 9 - 3
+    assert row_result("row", "base", runs, BenchOptions(compile="inductor")).compile_ms == 9 - 3
     runs[0] = ProcessRun(repeat=0, rows=["base", "row"], answer=Answer(status="timeout", message="m"))
-    assert row_result("row", "base", runs, compiled=True).compile_ms is None
+    assert row_result("row", "base", runs, BenchOptions(compile="inductor")).compile_ms is None
 
 
 def test_without_a_meter_energy_is_absent_and_not_zero() -> None:
-    found = row_result("base", "base", [run({"base": 2.0, "row": 3.0}, 0)])
+    found = row_result("base", "base", [run({"base": 2.0, "row": 3.0}, 0)], ONE)
     assert (found.energy_j_per_clip, found.energy_source) == (None, None)
     result = BenchResult(baseline="base", options=BenchOptions(), rows=[found], runs=[])
     assert cells(found, result, with_energy=True)[6] == "-"
@@ -123,8 +125,8 @@ def test_samples_that_lie_far_apart_are_marked() -> None:
     wide = run({"base": 2.0, "row": 3.0}, 0)
     for index, visit in enumerate(wide.answer.values["visits"]):
         visit["samples_ms"] = [2.0 + index, 3.0 + index]
-    assert row_result("row", "base", [wide]).marks[0].startswith("unstable")
-    assert row_result("row", "base", [run({"base": 2.0, "row": 3.0}, 0)]).marks == []
+    assert row_result("row", "base", [wide], ONE).marks[0].startswith("unstable")
+    assert row_result("row", "base", [run({"base": 2.0, "row": 3.0}, 0)], ONE).marks == []
 
 
 @pytest.mark.parametrize(("field", "value"), [("device", "cuda"), ("num_threads", 2)])
@@ -136,7 +138,7 @@ def test_rows_of_different_devices_or_threads_are_refused(field: str, value: obj
 
 def test_a_row_without_an_answer_has_a_status_and_no_numbers() -> None:
     lost = ProcessRun(repeat=0, rows=["base", "row"], answer=Answer(status="timeout", message="no answer"))
-    found = row_result("row", "base", [lost])
+    found = row_result("row", "base", [lost], ONE)
     assert (found.status, found.median_ms, found.ratio) == ("timeout", None, None)
 
 

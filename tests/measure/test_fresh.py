@@ -68,10 +68,12 @@ def test_bench_takes_variants_and_tells_compilation_from_running(folder: Path) -
         "--blocks", "1", "--patience", "1s", "--compile", "inductor" if shutil.which("g++") else "aot_eager", cwd=folder,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    rows = json.loads((folder / "bench/mixing_spatial_only_inference.json").read_text())["rows"]
+    result = json.loads((folder / "bench/mixing_spatial_only_inference.json").read_text())
+    rows = result["rows"]
     assert [row["label"] for row in rows] == ["mixing", "spatial_only"]
     for row in rows:
-        assert row["compile_ms"] == pytest.approx(row["first_call_ms"] - row["second_call_ms"])
+        first, second = result["runs"][0]["answer"]["values"]["first_calls_ms"][row["label"]]
+        assert row["compile_ms"] == pytest.approx(first - second)
         assert row["compile_ms"] > 10 * row["second_call_ms"]
     assert all((row["energy_j_per_clip"] is None) == (find_meter("cpu") is None) for row in rows)
 
@@ -163,4 +165,4 @@ def test_an_unknown_row_is_bad_input(folder: Path) -> None:
 
 def test_selftest_reports_a_rate(folder: Path) -> None:
     done = harness("selftest", "--runs", "1", "--repeats", "2", "--blocks", "2", "--patience", "1s", cwd=folder)
-    assert "of 1 comparisons" in done.stdout, done.stdout + done.stderr
+    assert "A/A: 0 of 1" in done.stdout or "A/A: 1 of 1" in done.stdout or "never quiet" in done.stdout, done.stderr

@@ -2,6 +2,7 @@
 
 from harness.launch.bench.best_known import BestKnown
 from harness.launch.bench.comparison import (
+    BEST_KNOWN_FILE,
     BenchOptions,
     BenchResult,
     BestBatchResult,
@@ -10,4 +11,13 @@ from harness.launch.bench.comparison import (
     find_best_batch,
 )
 
-__all__ = ["BenchOptions", "BenchResult", "BestBatchResult", "BestKnown", "RowResult", "compare", "find_best_batch"]
+__all__ = [
+    "BEST_KNOWN_FILE",
+    "BenchOptions",
+    "BenchResult",
+    "BestBatchResult",
+    "BestKnown",
+    "RowResult",
+    "compare",
+    "find_best_batch",
+]

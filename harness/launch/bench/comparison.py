@@ -19,6 +19,7 @@ from harness.measure.timing import UNSTABLE_SPREAD
 from harness.record import Part
 from harness.stats.ratios import ratio_of
 
+BEST_KNOWN_FILE = "machine.json"
 MAX_PROCESSES_FACTOR = 3  # times those asked for, where the machine is not quiet
 MAX_ROWS_PER_PROCESS = 4  # the baseline among them: models that lie beside each other share memory and caches
 
@@ -70,6 +71,7 @@ class RowResult(Part):
     ratio_low: float | None = Field(None, description="95 % interval; None for a single process")
     ratio_high: float | None = None
     significant: bool = False
+    num_processes: int = Field(0, description="processes that its numbers come from")
     num_blocks: int = Field(0, description="blocks that held the row")
     num_set_aside: int = Field(0, description="of these, not counted: the machine was not at its best")
     marks: list[str] = Field(default_factory=list, description="what makes the numbers doubtful")
@@ -110,6 +112,8 @@ def compare(
         UserError: rows of different devices or threads, which one process cannot hold.
     """
     _check_conditions(configs, baseline)
+    if configs[baseline]["train"]["device"] != "cpu":
+        known_best_ms = None  # the reference work is not done there
     sets = list(row_sets([label for label in configs if label != baseline], baseline))
     runs: list[ProcessRun] = []
     patience = Patience(options.patience_s)
@@ -125,7 +129,7 @@ def compare(
                 runs.append(ProcessRun(repeat=repeat, rows=rows, answer=answer))
                 say(_process_line(runs, rows, options, best_reference(runs, known_best_ms)))
     best = best_reference(runs, known_best_ms)
-    results = [row_result(label, baseline, runs, best, compiled=options.compile is not None) for label in configs]
+    results = [row_result(label, baseline, runs, options, best) for label in configs]
     for row in results:
         row.marks += _precision_mark(configs, row.label, baseline)
     return BenchResult(baseline=baseline, options=options, rows=results, runs=runs, best_reference_ms=best)
@@ -185,7 +189,7 @@ def row_sets(others: Sequence[str], baseline: str) -> Iterator[list[str]]:
 
 
 def row_result(
-    label: str, baseline: str, runs: Sequence[ProcessRun], best_ms: float | None = None, *, compiled: bool = False
+    label: str, baseline: str, runs: Sequence[ProcessRun], options: BenchOptions, best_ms: float | None = None
 ) -> RowResult:
     """Statistics of one row over the processes that held it, from their quiet blocks if there are enough."""
     held = [run for run in runs if label in run.rows]
@@ -193,7 +197,7 @@ def row_result(
     if not good:
         worst = held[0].answer
         return RowResult(label=label, status=worst.status, message=worst.message)
-    chosen = choose(good, best_ms)
+    chosen = choose(good, best_ms, options.num_processes)
     samples = [value for blocks in chosen.processes for block in blocks for value in block[label]]
     low, middle, high, p95 = np.percentile(samples, [25, 50, 75, 95])
     ratio = None if label == baseline else ratio_of(chosen.processes, label, baseline)
@@ -203,15 +207,16 @@ def row_result(
         median_ms=float(middle),
         iqr_ms=float(high - low),
         p95_ms=float(p95),
-        **_first_calls(label, held, compiled),
+        **_first_calls(label, held, options.compile is not None),
         **_energy(label, good),
         ratio=ratio and ratio.ratio,
         ratio_low=ratio and ratio.low,
         ratio_high=ratio and ratio.high,
         significant=ratio is not None and ratio.is_significant,
+        num_processes=len(chosen.runs),
         num_blocks=chosen.num_blocks,
         num_set_aside=chosen.num_set_aside,
-        marks=_marks(held, good, chosen, float(high - low) / float(middle)),
+        marks=_marks(held, chosen, options.num_processes, float(high - low) / float(middle)),
     )
 
 
@@ -232,14 +237,19 @@ def _energy(label: str, good: Sequence[ProcessRun]) -> dict[str, Any]:
     }
 
 
-def _marks(held: Sequence[ProcessRun], good: Sequence[ProcessRun], chosen: Chosen, spread: float) -> list[str]:
-    dirty = [fault for run in good for fault in run.answer.values["preflight"]["dirty"]]
-    marks = [f"dirty in {len(dirty)} of {len(good)} processes: {dirty[0]}"] if dirty else []
+def _marks(held: Sequence[ProcessRun], chosen: Chosen, num_asked: int, spread: float) -> list[str]:
+    faults = [found for run in chosen.runs if (found := run.answer.values["preflight"]["dirty"])]
+    marks = [f"dirty in {len(faults)} of {len(chosen.runs)} processes: {faults[0][0]}"] if faults else []
     if not chosen.was_quiet:
-        marks.append("never quiet: the machine was below its best throughout, every block counts")
+        marks.append(
+            "never quiet: in all processes but one at most, the machine was below its best, here or in earlier "
+            f"comparisons ({BEST_KNOWN_FILE} beside the samples); every block counts"
+        )
+    elif len(chosen.runs) < num_asked:
+        marks.append(f"{len(chosen.runs)} of the {num_asked} processes asked for met a quiet machine")
     if spread > UNSTABLE_SPREAD:
         marks.append(f"unstable: the interquartile range is {spread:.0%} of the median; the ratio is of paired blocks")
-    lost = [run for run in held if run not in good]
+    lost = [run for run in held if not run.is_done]
     if lost:
         marks.append(f"{len(lost)} of {len(held)} processes gave no answer: {lost[0].answer.status}")
     return marks

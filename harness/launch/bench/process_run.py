@@ -61,28 +61,41 @@ class ProcessRun(Part):
 
 def best_reference(runs: Iterable[ProcessRun], known_ms: float | None = None) -> float | None:
     """The reference work's time at the machine's best, in milliseconds; None where it was not done (on a GPU)."""
-    times = [visit.reference_ms for run in runs for visit in run.visits() if visit.reference_ms is not None]
-    return best_of(times, known_ms)
+    return best_of(_reference_times(runs), known_ms)
+
+
+def num_looks(runs: Iterable[ProcessRun]) -> int:
+    """How often the reference work was timed."""
+    return len(_reference_times(runs))
+
+
+def _reference_times(runs: Iterable[ProcessRun]) -> list[float]:
+    return [visit.reference_ms for run in runs for visit in run.visits() if visit.reference_ms is not None]
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The blocks of a comparison that count, by process; how many of all blocks were set aside."""
+    """The processes of a comparison that count with the blocks of each; how many of all blocks were set aside."""
 
+    runs: list[ProcessRun]
     processes: list[list[Block]]
     num_set_aside: int
     num_blocks: int
     was_quiet: bool
 
 
-def choose(runs: Sequence[ProcessRun], best_ms: float | None) -> Chosen:
-    """The quiet blocks of the processes that had enough of them; all blocks if there is no such process."""
+def choose(runs: Sequence[ProcessRun], best_ms: float | None, num_asked: int) -> Chosen:
+    """The quiet blocks of the processes that had enough of them; all blocks if that leaves no two processes.
+
+    `num_asked`: how many processes were asked for; where it was one, one is enough.
+    """
     done = [run for run in runs if run.is_done]
-    quiet = [blocks for run in done if (blocks := run.quiet_blocks(best_ms))]
+    quiet = [run for run in done if run.quiet_blocks(best_ms)]
     total = sum(len(run.blocks()) for run in done)
-    if len(quiet) < min(2, len(done)):
-        return Chosen([run.blocks() for run in done], 0, total, was_quiet=False)
-    return Chosen(quiet, total - sum(map(len, quiet)), total, was_quiet=True)
+    if len(quiet) < min(2, num_asked):
+        return Chosen(done, [run.blocks() for run in done], 0, total, was_quiet=False)
+    counted = [run.quiet_blocks(best_ms) for run in quiet]
+    return Chosen(quiet, counted, total - sum(map(len, counted)), total, was_quiet=True)
 
 
 def num_settled(runs: Iterable[ProcessRun], best_ms: float | None) -> int:
