@@ -74,6 +74,17 @@ def positive_int(text: str) -> int:
     return int(text)
 
 
+def positive_float(text: str) -> float:
+    """A finite number above zero, for argparse."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} given; a number above 0 is allowed")
+    return value
+
+
 def check_folder(path: Path) -> None:
     """Raises: UserError where a folder cannot be made because a file is in the way."""
     for place in (path, *path.parents):

@@ -11,6 +11,7 @@ from harness import units
 from harness.cli import arguments
 from harness.cli.rows import add_rows, read_rows
 from harness.cli.target import add_targets
+from harness.errors import UserError
 
 if TYPE_CHECKING:
     from harness.launch.bench import BenchResult, BestBatchResult, BestKnown, RowResult
@@ -52,6 +53,9 @@ def run(parsed: argparse.Namespace) -> int:
     from harness.measure.environment import environment
     from harness.store import write_atomically
 
+    twice = [target for target in parsed.targets if parsed.targets.count(target) > 1]
+    if twice:
+        raise UserError(f"bench: {twice[0]} is given twice. `selftest` compares a configuration with itself.")
     name, configs, baseline = read_rows(parsed)
     folder = arguments.make_folder(parsed.out)
     options = BenchOptions(

@@ -32,4 +32,12 @@ def print_plan(plan: Plan, trials: Sequence[PlannedTrial], todo: Todo, variant_d
     # a pipe has no width: never cut a line there
     console = Console() if Console().is_terminal else Console(width=200)
     console.print(table, markup=False)
-    print(f"{plan.name}: {len(plan.rows)} rows, {len(trials)} trials: {todo.summary()}")
+    if plan.tuning is None:
+        print(f"{plan.name}: {len(plan.rows)} rows, {len(trials)} trials: {todo.summary()}")
+        return
+    budget = plan.tuning.config.num_trials
+    print(f"{plan.name}: first a search of {budget} trials for each of {len(plan.rows)} rows, which begins at these")
+    print("configurations; then what is chosen is trained with each seed.")
+    for row_id, space in plan.tuning.spaces.items():
+        label = next(row.label for row in plan.rows if row.row_id == row_id)
+        print(f"{label}: over {', '.join(item.name for item in space.parameters)}")

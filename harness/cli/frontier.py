@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--over", choices=["num_frames", "crop_size", "batch_size", "temporal_window"], required=True, help="what grows"
     )
     budget = parser.add_mutually_exclusive_group(required=True)
-    budget.add_argument("--latency-ms", type=float, metavar="X", help="largest median latency")
+    budget.add_argument("--latency-ms", type=arguments.positive_float, metavar="X", help="largest median latency")
     budget.add_argument("--memory-mib", type=arguments.positive_int, metavar="Y", help="largest peak memory")
     parser.add_argument("--predicted", action="store_true", help="predict memory instead of measuring it")
     parser.add_argument("--mode", choices=["inference", "train_step"], default="inference")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli import arguments
@@ -47,9 +48,25 @@ def run(parsed: argparse.Namespace) -> int:
     chosen = _chosen(store, plan, wanted)
     if parsed.start and chosen:
         return _start(parsed, store, plan, [folder.trial_id for folder in chosen])
+    if not chosen:
+        print(f"nothing to retry; what is pending, lost or preempted the sweep command takes up: {_again(store, plan)}")
+        return 0
     _requeue(store, chosen, parsed.from_scratch)
-    print(f"{len(chosen)} trials are pending again; to start them: {plan.command or 'run the sweep command'}")
+    print(f"{len(chosen)} trials are pending again; to start them: {_again(store, plan)}")
     return 0
+
+
+def _again(store: Store, plan: PlanFile) -> str:
+    """The command that goes on with this very folder, as the user must give it from here."""
+    if not plan.command:
+        return "run the sweep command"
+    words = [plan.command]
+    if store.path.parent != Path(plan.directory or ".").resolve() / "runs":
+        words.append(f"--runs {shlex.quote(str(store.path.parent))}")
+    if any(attempt.get("job") for folder in store.trials() for attempt in folder.attempts()[-1:]):
+        words.append("--launch slurm")
+    where = plan.directory if plan.directory and Path(plan.directory).resolve() != Path.cwd() else ""
+    return f"{' '.join(words)}{f'  (in {where})' if where else ''}"
 
 
 def _chosen(store: Store, plan: PlanFile, wanted: tuple[str, ...]) -> list[TrialFolder]:

@@ -79,7 +79,9 @@ def _rows(parsed: argparse.Namespace) -> tuple[dict[str, dict[str, Any]], list[s
     block, name = AXES[parsed.over]
     kept = {row.label: configs[row.row_id] for row in plan.rows if name in configs[row.row_id][block]}
     if not kept:
-        raise UserError(f"{parsed.target}: no row has {block}.{name}. --over takes one of {', '.join(OVER)}.")
+        every = configs.values()
+        fit = [over for over in OVER if any(AXES[over][1] in config[AXES[over][0]] for config in every)]
+        raise UserError(f"{parsed.target}: no row has {block}.{name}. Here --over takes one of {', '.join(fit)}.")
     return kept, [row.label for row in plan.rows if row.label not in kept]
 
 

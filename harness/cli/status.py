@@ -62,8 +62,10 @@ def _show(store: Store, standing: Standing, *, is_gone: bool) -> None:
 
 def _words_of_job(store: Store, job: str) -> list[str]:
     """What a SLURM job that ended left of itself: its trial waits for something that will not come."""
-    from harness.launch.slurm import job_fate, job_log_tail
+    from harness.launch.slurm import is_confirmed, job_fate, job_log_tail
 
+    if not is_confirmed(store, job):
+        return ["sbatch was not seen to take its job; the sweep command finds out once squeue answers, or: cancel"]
     fate = job_fate(store, job)
     if not fate.startswith("ended"):
         return []

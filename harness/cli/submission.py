@@ -48,7 +48,10 @@ def submit_sweep(parsed: argparse.Namespace, plan: Plan, store: Store, todo: Tod
 
 
 def without_jobs(store: Store, tasks: Sequence[Task]) -> list[Task]:
-    """For the local pool: the tasks that no SLURM job has, as far as anybody can tell; says so of the others."""
+    """For the local pool: the tasks that no SLURM job has, as far as anybody can tell; says so of the others.
+
+    Raises: UserError where that leaves nothing to do.
+    """
     from harness.launch.slurm.reconcile import sort_tasks
 
     with_job = [task for task in tasks if task.folder.written_status().job]
@@ -56,14 +59,18 @@ def without_jobs(store: Store, tasks: Sequence[Task]) -> list[Task]:
         return list(tasks)
     found, queue = sort_tasks(store, with_job)
     left = found.taken + found.unknown
+    taken = {task.trial.trial_id for task in left}
+    kept = [task for task in tasks if task.trial.trial_id not in taken]
     if left:
         why = f" as far as their files say ({queue.problem})" if queue.problem else ""
-        print(
+        said = (
             f"{len(left)} trials have a SLURM job{why} and are left to it; "
             f"`python -m harness cancel {store.path}` takes them back."
         )
-    taken = {task.trial.trial_id for task in left}
-    return [task for task in tasks if task.trial.trial_id not in taken]
+        if not kept:
+            raise UserError(f"nothing to run here: {said}")
+        print(said)
+    return kept
 
 
 def _tell(store: Store, todo: Todo, outcome: Outcome) -> None:

@@ -45,6 +45,8 @@ def run(parsed: argparse.Namespace) -> int:
             time.sleep(0.0 if stranded else parsed.interval)
     if stranded and not _is_through(found):
         _tell_stranded([*found, *(item for of_part in searched for item in of_part)])
+    if not stranded and not found:
+        print("the search is not through, and nobody is at work on it; the sweep command goes on with it.")
     return 0 if found and all(standing.status == "done" for standing in found) else 1
 
 

@@ -17,6 +17,7 @@ from harness.code_identity import hash_files
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CODE_FOLDERS = ("harness", "variants")
+CODE_PATHS = (*CODE_FOLDERS, "reports", "pyproject.toml", "constraints.txt")  # a new sweep or result is no other code
 PACKAGES = ("torch", "numpy", "fvcore", "av", "safetensors")
 
 
@@ -87,7 +88,10 @@ def git_state() -> dict[str, Any]:
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return {"git_commit": None, "git_dirty": None}
-    return {"git_commit": commit.strip(), "git_dirty": bool((_git("status", "--porcelain") or "").strip())}
+    return {
+        "git_commit": commit.strip(),
+        "git_dirty": bool((_git("status", "--porcelain", "--", *CODE_PATHS) or "").strip()),
+    }
 
 
 def _git(*arguments: str) -> str | None:

@@ -91,6 +91,8 @@ def module_cost(path: str, inputs: Sequence[InputShape], *, backward: bool = Fal
         reason = _first_line(error)
     try:
         cost = _count(path, thing, inputs, "cpu", backward)
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(f"{path}: does not run with these inputs: {_first_line(error)}") from error
     return replace(cost, not_on_meta=reason)
@@ -102,7 +104,11 @@ def _first_line(error: Exception) -> str:
 
 def _count(path: str, thing: Any, inputs: Sequence[InputShape], device: str, backward: bool) -> ModuleCost:
     with torch.device(device):
-        module = _build(path, thing).eval().to(device)
+        try:
+            module = _build(path, thing).eval().to(device)
+        except TypeError as error:
+            what = f"cannot be made without arguments: {_first_line(error)}"
+            raise UserError(f"{path}: {what}. Give a function that returns the module, e.g. my_file:build.") from error
         tensors = [item.tensor() for item in inputs]
     ledger = count_macs(module, *tensors)
     back = count_backward(module, *tensors, forward=ledger) if backward else None

@@ -28,7 +28,7 @@ def write(store: Store, plan: Plan, tuning: Tuning, studies: Sequence[Study]) ->
         bounds=config.constraints.bounds(),
         num_trials=config.num_trials,
         train_seed=tuning.train_seed,
-        sampler=f"{config.sampler}, seed {config.seed}, optuna {optuna.__version__}",
+        sampler=f"{_sampler(config)}, seed {config.seed}; pruner: {config.pruner}; optuna {optuna.__version__}",
         rows=[_row(study, config) for study in studies],
     )
     write_atomically(store.path / STUDIES_FILE, content.model_dump_json(indent=1))
@@ -41,6 +41,13 @@ def write(store: Store, plan: Plan, tuning: Tuning, studies: Sequence[Study]) ->
                 rows.setdefault(trial.trial_id, planned)
     names = dict.fromkeys(name for row in rows.values() for name in row.values)
     store.write_plan(PlanFile(sweep=plan.name, question=plan.question, axes=[*names], rows=[*rows.values()]))
+
+
+def _sampler(config: TuneConfig) -> str:
+    """The sampler, and whether it ever gets beyond its first proposals."""
+    if config.sampler == "random":
+        return config.sampler
+    return f"{config.sampler} (the first {min(config.num_startup_trials, config.num_trials)} at random)"
 
 
 def line(study: Study, number: int, config: TuneConfig) -> str:

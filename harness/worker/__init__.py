@@ -10,6 +10,7 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
+from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.errors import UserError
@@ -52,6 +53,8 @@ def run(
         for stale in folder.stale_files():
             stale.unlink(missing_ok=True)
         reporter = Reporter(folder, stage, lease)
+        began = datetime.now(UTC).isoformat(" ", timespec="seconds")
+        print(f"{began}: {stage}, process {reporter.status.pid} on {reporter.status.node}", flush=True)
         try:
             from harness.worker import stages
 

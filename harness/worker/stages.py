@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from harness.worker.signals import StopRequest
 if TYPE_CHECKING:
     from harness.data import ClipSource
     from harness.model.trunk import VideoTransformer
-    from harness.record import Costs, Record
+    from harness.record import Costs, Record, Score
     from harness.sweep.schema import TrialConfig
     from harness.train.checkpoint import Progress
     from harness.train.distributed import Group
@@ -142,13 +142,24 @@ def train_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, rend
     except Pruned as pruned:
         reporter.end("pruned", str(pruned))
         return EXIT_FAILED
+    print(f"trained to step {progress.step} in {progress.duration_s:.0f} s, loss {_last_loss(progress)}", flush=True)
     # a search must not see the test split: its trials have no score on it
     scores = {split: evaluate(model, sources[split], trial.train) for split in launch.get("splits", ("val", "test"))}
     costs = planned_costs(trial.model_dump(), _variant_dirs(launch), backward=True, memory=True)
     record = _record(folder.trial_id, trial, launch, progress, scores, costs)
     reporter.ensure_ours()
     folder.write_record(record)
+    print(", ".join(_score_lines(scores)), flush=True)
     return _conclude(reporter, record)
+
+
+def _last_loss(progress: Progress) -> str:
+    return f"{progress.loss_curve[-1][1]:.4g}" if progress.loss_curve else "-"
+
+
+def _score_lines(scores: Mapping[str, Mapping[str, Score]]) -> list[str]:
+    """Top-1 of each label on each split, for the log."""
+    return [f"{split} {label} top-1 {score.top1:.1%}" for split, of in scores.items() for label, score in of.items()]
 
 
 def _conclude(reporter: Reporter, record: Record, *, by_another: bool = False) -> int:

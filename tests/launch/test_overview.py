@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -67,6 +68,21 @@ def test_retry_start_runs_just_what_it_was_asked_for(place: Path) -> None:
     (place / "elsewhere").mkdir()
     done = harness("retry", "../runs/mini", "--status", "lost, timeout", "--start", cwd=place / "elsewhere")
     assert status_of(place) == {lost.trial_id: "done", waiting.trial_id: "pending"}, done.stdout + done.stderr
+
+
+def test_retry_names_the_command_that_goes_on_with_this_folder(place: Path) -> None:
+    nothing = harness("retry", "runs/mini", cwd=place).stdout
+    assert "nothing to retry" in nothing
+    (place / "runs").rename(place / "elsewhere")
+    trial = Store(place / "elsewhere/mini").trials()[0]
+    trial.record_file.unlink()
+    trial.write_status(TrialStatus(status="failed", message="planted"))
+    said = harness("retry", "elsewhere/mini", cwd=place).stdout
+    command = said.split("to start them: ")[1].split("  (in ")[0].strip()
+    assert f"--runs {place / 'elsewhere'}" in command
+    done = harness(*shlex.split(command)[3:], "--no-report", cwd=place)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert statuses(place / "elsewhere/mini")[trial.trial_id]["status"] == "done"
 
 
 def test_retry_start_refuses_a_renamed_run_and_changes_nothing(place: Path) -> None:

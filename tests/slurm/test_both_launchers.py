@@ -9,8 +9,9 @@ from tests.slurm.user import User
 def test_the_local_pool_leaves_trials_to_their_job_until_they_are_taken_back(user: User, held: object) -> None:
     user.ok("sweep", user.write())
     left = user.here("sweep", "mini.yaml", "--launch", "local", "--no-report")
-    assert left.returncode == 1
-    assert "2 trials have a SLURM job and are left to it" in left.stdout
+    assert left.returncode == 2
+    assert "nothing to run here: 2 trials have a SLURM job and are left to it" in left.stderr
+    assert "cancel" in left.stderr
     assert user.states() == ["queued", "queued"]
     user.ok("cancel", "runs/mini")
     done = user.harness("sweep", "mini.yaml", "--launch", "local", "--no-report")

@@ -57,6 +57,9 @@ def training(run: Path) -> list[dict[str, Any]]:
 
 def test_worker_and_controller_killed_the_budget_is_exact_and_nothing_finished_runs_twice(tmp_path: Path) -> None:
     sweep, run = write_sweep(tmp_path, SMALL), tmp_path / "runs/mini"
+    planned = harness("sweep", sweep, "--dry-run", cwd=tmp_path).stdout
+    assert "first a search of 2 trials for each of 2 rows" in planned
+    assert "mixing: over train.learning_rate, variant.temporal_window" in planned
     process = start(sweep)
     wait_for(lambda: training(run), process)
     os.kill(training(run)[0]["pid"], signal.SIGKILL)  # the worker: told FAIL, asked again

@@ -118,7 +118,8 @@ def compare(
     runs: list[ProcessRun] = []
     patience = Patience(options.patience_s)
     with tempfile.TemporaryDirectory() as compile_cache:  # empty: the first process of a row compiles all of it
-        for repeat in range(MAX_PROCESSES_FACTOR * options.num_processes):
+        most = MAX_PROCESSES_FACTOR if len(configs) > 1 else 1  # without a ratio nothing is gained by starting again
+        for repeat in range(most * options.num_processes):
             for rows in sets:  # repeats outermost: a slow spell of the machine meets every set
                 best = best_reference(runs, known_best_ms)
                 if repeat >= options.num_processes and _settled(runs, rows, best) >= options.num_processes:
@@ -147,7 +148,7 @@ def _process_line(runs: Sequence[ProcessRun], rows: list[str], options: BenchOpt
     if not runs[-1].is_done or runs[-1].quiet_blocks(best_ms):
         return said
     settled = _settled(runs, rows, best_ms)
-    return f"{said}, but the machine was not quiet ({settled} of {options.num_processes} processes so far)"
+    return f"{said}, but the machine was not quiet (quiet so far: {settled} of {options.num_processes})"
 
 
 def _check_conditions(configs: Mapping[str, Mapping[str, Any]], baseline: str) -> None:

@@ -6,5 +6,6 @@ in a job imports this package, so nothing heavy is imported here.
 """
 
 from harness.launch.slurm.logs import job_fate, job_log_tail
+from harness.launch.slurm.submission import is_confirmed
 
-__all__ = ["job_fate", "job_log_tail"]
+__all__ = ["is_confirmed", "job_fate", "job_log_tail"]

@@ -74,7 +74,10 @@ def settle(store: Store, found: Submission) -> str:
     """Adopts the jobs if SLURM has or had them, else gives their trials back; says what it did."""
     lines, problem = client.queue([found.name], ended=True)
     if problem:
-        return f"submission {found.token}: nobody noted whether SLURM has it, and it cannot be asked ({problem})"
+        return (
+            f"submission {found.token}: nobody noted whether SLURM has it, and it cannot be asked ({problem}). A job "
+            "of it that turns up runs a trial only if the trial still waits for it."
+        )
     ids = {line.job_id for line in lines} or begun_ids(store, found)
     if len(ids) > 1:  # cannot come from one sbatch; whoever did this: none of them is needed
         client.cancel_jobs(sorted(ids))

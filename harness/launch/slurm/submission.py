@@ -92,6 +92,12 @@ def find_job(store: Store, job: str) -> tuple[Submission, int] | None:
     return found, int(match[2])
 
 
+def is_confirmed(store: Store, job: str) -> bool:
+    """Whether SLURM is known to have taken a job; one that nobody submitted is another matter."""
+    known = find_job(store, job)
+    return known is None or known[0].state != "intent"
+
+
 def every(store: Store) -> list[Submission]:
     """All submissions of a run."""
     return [read(path.parent) for path in sorted((store.path / "jobs").glob("*/submission.json"))]
