@@ -46,7 +46,10 @@ def _hardware(record: Record) -> Any:
 
 
 def _freed_memory_kept(record: Record) -> Any:
-    return None if record.costs.timings is None else record.costs.timings.inference.freed_memory_kept
+    """What the timings say; where there are none yet, what they will say: a trial that waits is no other machine."""
+    if record.costs.timings is None:
+        return True if field(record, "train.device") == "cpu" else None
+    return record.costs.timings.inference.freed_memory_kept
 
 
 def _code(record: Record) -> str | None:
@@ -178,8 +181,10 @@ def _slow_spells(timed: Sequence[Record]) -> list[str]:
         if record.costs.timings and record.costs.timings.reference_ms is not None:
             machine = _hardware(record), _measured("num_threads")(record)
             beside.setdefault(machine, []).append(record.costs.timings.reference_ms)
-    excess = [value / min(values) for values in beside.values() for value in values]
-    slow = [value for value in excess if value > SLOW_FACTOR]
+    slow = []
+    for values in beside.values():
+        best = min(values)
+        slow += [value / best for value in values if value > SLOW_FACTOR * best]
     if not slow:
         return []
     return [

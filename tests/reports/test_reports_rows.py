@@ -187,6 +187,19 @@ def test_timings_in_a_slow_spell_of_the_machine_are_warned_of(beside: list[float
     assert [text.split(", whatever")[0] for text in shown] == ([] if said is None else [said])
 
 
+def test_a_trial_that_waits_for_its_timing_is_no_other_machine() -> None:
+    found = records("a", [1, 2, 3])
+    for record in found:
+        record.config["train"]["device"] = "cpu"
+        assert record.costs.timings is not None
+        record.costs.timings.inference.freed_memory_kept = True
+    found[2].costs.timings = None
+    assert not any("freed memory" in text for text in warnings(two_rows(found, [])))
+    assert found[1].costs.timings is not None
+    found[1].costs.timings.inference.freed_memory_kept = None  # a record of earlier code
+    assert any("freed memory" in text for text in warnings(two_rows(found, [])))
+
+
 def test_masked_work_is_said_beside_executed_work() -> None:
     record = make_record("a-s0", macs=10_000_000)
     record.costs.macs.useful_macs = 8_000_000
