@@ -137,6 +137,7 @@ class Timings(Part):
     reference_ms: float | None = Field(
         None, description="a fixed piece of work between the timings, median: how quiet the machine was; None: on a GPU"
     )
+    reference_work: str | None = Field(None, description="what that work was; times of other work do not compare")
     energy_j_per_clip: float | None = Field(None, description="of inference of a batch, joules; None: no meter here")
     energy_source: str | None = Field(None, description="rapl or nvml; whole package or GPU, idle power included")
 

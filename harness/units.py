@@ -30,6 +30,11 @@ def count(number: float | None) -> str:
     return f"{number:.0f}"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things as text: (1, 'trial') -> '1 trial', (3, 'trial') -> '3 trials'."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def num_bytes(size: float | None) -> str:
     """A number of bytes as text in binary units: 1_572_864 -> '1.5 MiB'."""
     if size is None:

@@ -102,8 +102,15 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def add_patience(parser: argparse.ArgumentParser) -> None:
-    """How long a comparison waits for a quiet machine."""
+def add_protocol(parser: argparse.ArgumentParser) -> None:
+    """How one comparison in time is made: processes, blocks, and how long it waits for a quiet machine."""
+    parser.add_argument(
+        "--repeats", type=positive_int, default=5, metavar="N",
+        help="fresh processes per comparison (default: 5; up to three times as many where the machine is not quiet)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--blocks", type=positive_int, default=10, metavar="N", help="ABBA blocks per process (default: 10)"
+    )
     parser.add_argument(
         "--patience", type=_parse_patience, default=60.0, metavar="TIME",
         help="wait so long in all, for each comparison, until the machine is quiet; 0: not at all (default: 60s)",

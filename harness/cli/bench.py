@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +13,7 @@ from harness.cli.target import add_targets
 from harness.errors import UserError
 
 if TYPE_CHECKING:
-    from harness.launch.bench import BenchResult, BestBatchResult, BestKnown, RowResult
-
-MIN_LOOKS = 100  # at the reference work, to know the machine's best
+    from harness.launch.bench import BenchResult, BestBatchResult, RowResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,17 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size", type=arguments.positive_int, metavar="N", help="clips per call (default: measure.batch_size)"
     )
-    parser.add_argument(
-        "--repeats",
-        type=arguments.positive_int,
-        default=5,
-        metavar="N",
-        help="fresh processes (default: 5; up to three times as many where the machine is not quiet)",
-    )
-    parser.add_argument(
-        "--blocks", type=arguments.positive_int, default=10, metavar="N", help="ABBA blocks per process (default: 10)"
-    )
-    arguments.add_patience(parser)
+    arguments.add_protocol(parser)
     parser.add_argument("--compile", metavar="BACKEND", help="torch.compile backend, e.g. inductor (default: eager)")
     parser.add_argument("--best-batch", action="store_true", help="find the batch of the highest throughput too")
     parser.add_argument(
@@ -74,7 +61,7 @@ def run(parsed: argparse.Namespace) -> int:
     file = folder / f"{name}_{parsed.mode}.json"
     write_atomically(file, result.model_dump_json(indent=1))
     print(f"samples: {file}")
-    _remember(known, result)
+    known.learn(result.runs)
     if parsed.roofline:
         from harness.cli.roofline import roofline
 
@@ -82,21 +69,11 @@ def run(parsed: argparse.Namespace) -> int:
     return 0 if all(row.status == "done" for row in result.rows) else 1
 
 
-def _remember(known: BestKnown, result: BenchResult) -> None:
-    """Keeps how fast the machine was at its best, if this comparison looked often enough to know."""
-    from harness.launch.bench.process_run import best_reference, num_looks
-
-    own = best_reference(result.runs)
-    if own is not None and num_looks(result.runs) >= MIN_LOOKS:
-        with suppress(OSError):  # a convenience; the result lies safe
-            known.note(own)
-
-
 def _print(result: BenchResult) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from harness.measure.reference import QUIET_FACTOR
+    from harness.stats.quiet import QUIET_FACTOR
 
     with_energy = any(row.energy_j_per_clip is not None for row in result.rows)
     columns = ["row", "median", "IQR", "p95", "first call", "second call"]

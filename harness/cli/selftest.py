@@ -6,7 +6,9 @@ With `--pair`, it repeats one comparison of two variants instead and tells how f
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import units
@@ -14,7 +16,7 @@ from harness.cli import arguments
 from harness.errors import UserError
 
 if TYPE_CHECKING:
-    from harness.launch.bench import BenchOptions, RowResult
+    from harness.launch.bench import BenchOptions, BestKnown, RowResult
 
 ALPHA = 0.05
 SPREAD = 0.03  # between the ratios of repeated comparisons
@@ -24,17 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--runs", type=arguments.positive_int, default=5, metavar="N", help="comparisons (default: 5; 100 for a rate)"
     )
-    parser.add_argument(
-        "--repeats",
-        type=arguments.positive_int,
-        default=5,
-        metavar="N",
-        help="processes per comparison (default: 5; up to three times as many where the machine is not quiet)",
-    )
-    parser.add_argument(
-        "--blocks", type=arguments.positive_int, default=10, metavar="N", help="ABBA blocks per process"
-    )
-    arguments.add_patience(parser)
+    arguments.add_protocol(parser)
     parser.add_argument(
         "--pair",
         nargs=2,
@@ -44,20 +36,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    found: list[RowResult] = []
-    best_ms = None  # of the machine, in all comparisons so far
-    configs, start = _configs(parsed), time.monotonic()
-    for number in range(parsed.runs):
-        row, best_ms = _compare(configs, _options(parsed, number), best_ms)
-        found.append(row)
-        if found[-1].ratio is None:
-            print(f"run {number + 1}: {found[-1].status}: {found[-1].message}")
-            return 1
-        spent = time.monotonic() - start
-        left = spent / len(found) * (parsed.runs - len(found))
-        print(f"run {number + 1} of {parsed.runs}: {_line(found[-1])}  ({units.duration(left)} to go)", flush=True)
+    configs = _configs(parsed)
+    with tempfile.TemporaryDirectory() as folder:
+        known = _known(configs, Path(folder))
+        if _is_on_cpu(configs):
+            print("first a comparison that does not count: it learns how fast this machine is at its best", flush=True)
+            _compare(configs, _options(parsed, 0), known)
+        found: list[RowResult] = []
+        start = time.monotonic()
+        for number in range(1, parsed.runs + 1):
+            found.append(_compare(configs, _options(parsed, number), known))
+            if found[-1].ratio is None:
+                print(f"run {number}: {found[-1].status}: {found[-1].message}")
+                return 1
+            spent = time.monotonic() - start
+            left = spent / number * (parsed.runs - number)
+            print(f"run {number} of {parsed.runs}: {_line(found[-1])}  ({units.duration(left)} to go)", flush=True)
     took = f"{(time.monotonic() - start) / len(found):.1f} s each"
     return _repeatability(found, took) if parsed.pair else _false_positives(found, took)
+
+
+def _is_on_cpu(configs: dict[str, Any]) -> bool:
+    return all(config["train"]["device"] == "cpu" for config in configs.values())
+
+
+def _known(configs: dict[str, Any], folder: Path) -> BestKnown:
+    """Of this machine, in the comparisons of this command only."""
+    from harness.launch.bench import BEST_KNOWN_FILE, BestKnown
+    from harness.measure.environment import environment
+
+    train = next(iter(configs.values()))["train"]
+    return BestKnown(folder / BEST_KNOWN_FILE, environment(train["device"]) | {"num_threads": train["num_threads"]})
 
 
 def _was_quiet(row: RowResult) -> bool:
@@ -88,12 +97,13 @@ def _options(parsed: argparse.Namespace, number: int) -> BenchOptions:
     )
 
 
-def _compare(configs: dict[str, Any], options: BenchOptions, best_ms: float | None) -> tuple[RowResult, float | None]:
-    """The second row's result, and the reference work at the machine's best so far."""
+def _compare(configs: dict[str, Any], options: BenchOptions, known: BestKnown) -> RowResult:
+    """The second row's result; what the comparison met of the machine is known to the next one."""
     from harness.launch.bench import compare
 
-    result = compare(configs, next(iter(configs)), options, known_best_ms=best_ms)
-    return result.rows[-1], result.best_reference_ms
+    result = compare(configs, next(iter(configs)), options, known_best_ms=known.read())
+    known.learn(result.runs)
+    return result.rows[-1]
 
 
 def _line(row: RowResult) -> str:
@@ -111,8 +121,8 @@ def _false_positives(found: list[RowResult], took: str) -> int:
     counted = [row for row in found if _was_quiet(row)]
     others = [row for row in found if not _was_quiet(row)]
     if others:
-        wrong = sum(row.significant for row in others)
-        print(f"not counted: {len(others)} comparisons on a machine that was never quiet, {wrong} of them different")
+        wrong, left_out = sum(row.significant for row in others), units.counted(len(others), "comparison")
+        print(f"not counted: {left_out} on a machine that was never quiet, {wrong} of them different")
     if not counted:
         print(f"the machine was never quiet: nothing can be said; {took}")
         return 1

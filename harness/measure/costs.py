@@ -13,7 +13,7 @@ from harness.data import Batch
 from harness.measure.energy import joules_per_clip
 from harness.measure.memory import CPU_METHOD, CUDA_METHOD, peak_bytes, process_peak_bytes
 from harness.measure.preflight import preflight
-from harness.measure.reference import Reference
+from harness.measure.reference import WORK, Reference
 from harness.measure.timing import time_call
 from harness.record import Memory, Timings
 from harness.sweep.schema import TrialConfig
@@ -91,6 +91,7 @@ def measure_timings(model: nn.Module, trial: TrialConfig, labels: Mapping[str, i
         alone=alone,
         preflight=state,
         reference_ms=float(np.median(beside)) if beside else None,
+        reference_work=WORK if beside else None,
         energy_j_per_clip=energy,
         energy_source=source,
     )

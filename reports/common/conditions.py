@@ -10,12 +10,11 @@ from typing import Any
 
 from harness import units
 from harness.record import Record
+from harness.stats.quiet import is_quiet
 from reports.common.quantities import dirty_faults
 from reports.records import Run
 
 Reader = Callable[[Record], Any]
-
-SLOW_FACTOR = 1.1  # of the reference work beside the timings
 
 
 def field(record: Record, path: str) -> Any:
@@ -107,7 +106,7 @@ class Condition:
         """The value, or all values with their number of trials."""
         if len(self.values) == 1:
             return self.values[0][0]
-        return "; ".join(f"{value} ({count} trials)" for value, count in self.values)
+        return "; ".join(f"{value} ({units.counted(count, 'trial')})" for value, count in self.values)
 
 
 def conditions(run: Run) -> list[Condition]:
@@ -176,15 +175,16 @@ def warnings(run: Run) -> list[str]:
 
 def _slow_spells(timed: Sequence[Record]) -> list[str]:
     """Trials timed while a fixed piece of work took longer than at the best of their machine in this run."""
-    beside: dict[tuple[Any, Any], list[float]] = {}
+    beside: dict[tuple[Any, ...], list[float]] = {}
     for record in timed:
-        if record.costs.timings and record.costs.timings.reference_ms is not None:
-            machine = _hardware(record), _measured("num_threads")(record)
-            beside.setdefault(machine, []).append(record.costs.timings.reference_ms)
+        timings = record.costs.timings
+        if timings and timings.reference_ms is not None:
+            machine = _hardware(record), _measured("num_threads")(record), timings.reference_work
+            beside.setdefault(machine, []).append(timings.reference_ms)
     slow = []
     for values in beside.values():
-        best = min(values)
-        slow += [value / best for value in values if value > SLOW_FACTOR * best]
+        best = min(values)  # few values, each of several looks: no moment of luck
+        slow += [value / best for value in values if not is_quiet(value, best)]
     if not slow:
         return []
     return [

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.launch.bench import BenchOptions, compare, comparison
+from harness.launch.bench import BenchOptions, best_known, compare, comparison
 from harness.launch.bench.best_known import BestKnown
 from harness.launch.bench.comparison import MAX_PROCESSES_FACTOR, row_result
 from harness.launch.bench.process_run import MIN_QUIET_BLOCKS, ProcessRun, best_reference, choose
@@ -186,7 +186,7 @@ def test_each_visit_on_a_cpu_has_the_reference_work_beside_it() -> None:
     assert all(visit.reference_ms is not None and visit.reference_ms > 0 for visit in visits)
 
 
-def test_the_best_of_a_machine_is_remembered_by_machine(tmp_path: Path) -> None:
+def test_the_best_of_a_machine_is_remembered_by_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = {"cpu_model": "a", "hostname_hash": "h", "torch": "t", "num_threads": 1, "git_commit": "x"}
     known = BestKnown(tmp_path / "machine.json", here)
     assert known.read() is None
@@ -200,6 +200,9 @@ def test_the_best_of_a_machine_is_remembered_by_machine(tmp_path: Path) -> None:
     assert other.read() is None
     other.note(0.5)
     assert (known.read(), other.read()) == (2.0, 0.5)
+    with monkeypatch.context() as patch:
+        patch.setattr(best_known, "WORK", "another piece of work")
+        assert BestKnown(known.file, here).read() is None
     for _ in range(20):  # another kind of machine under the same name
         known.note(7.0)
     assert known.read() == 7.0

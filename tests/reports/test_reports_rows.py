@@ -187,6 +187,14 @@ def test_timings_in_a_slow_spell_of_the_machine_are_warned_of(beside: list[float
     assert [text.split(", whatever")[0] for text in shown] == ([] if said is None else [said])
 
 
+def test_times_of_another_piece_of_work_say_nothing_of_a_slow_spell() -> None:
+    found = records("a", [1, 2, 3])
+    for record, (work, value) in zip(found, [("large", 2.0), ("large", 2.1), ("small", 0.7)], strict=True):
+        assert record.costs.timings is not None
+        record.costs.timings.reference_ms, record.costs.timings.reference_work = value, work
+    assert not any("slower than at its best" in text for text in warnings(two_rows(found, [])))
+
+
 def test_a_trial_that_waits_for_its_timing_is_no_other_machine() -> None:
     found = records("a", [1, 2, 3])
     for record in found:
@@ -212,7 +220,7 @@ def test_conditions_list_every_value_met_and_live_without_an_environment() -> No
     bare.environment.clear()
     run = two_rows(records("a", [1, 2]), [bare])
     found = {condition.name: condition.text for condition in conditions(run)}
-    assert found["torch"] == "2.11.0 (2 trials); not recorded (1 trials)"
+    assert found["torch"] == "2.11.0 (2 trials); not recorded (1 trial)"
     assert found["optimizer steps"] == "600"
     assert found["hardware"].startswith("AMD EPYC")
     only = {condition.name for condition in conditions(two_rows([], [bare]))}

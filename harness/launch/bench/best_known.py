@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from harness.launch.bench.process_run import ProcessRun, best_reference, num_looks
+from harness.measure.reference import WORK
 from harness.store import write_atomically
 
 NUM_KEPT = 10  # comparisons
+MIN_LOOKS = 100  # at the reference work, to know the machine's best
 
 
 class BestKnown:
@@ -20,9 +24,8 @@ class BestKnown:
 
     def __init__(self, file: Path, environment: Mapping[str, Any]):
         self.file = file
-        self._key = " / ".join(
-            f"{name} {environment.get(name)}" for name in ("cpu_model", "hostname_hash", "torch", "num_threads")
-        )
+        names = ("cpu_model", "hostname_hash", "torch", "num_threads")
+        self._key = " / ".join([*(f"{name} {environment.get(name)}" for name in names), WORK])
 
     def read(self) -> float | None:
         """Milliseconds, the least but one of the latest; None where nothing is known. A damaged file knows nothing.
@@ -31,6 +34,13 @@ class BestKnown:
         """
         values = sorted(self._latest())
         return values[min(1, len(values) - 1)] if values else None
+
+    def learn(self, runs: Sequence[ProcessRun]) -> None:
+        """Keeps how fast the machine was in these processes, if they looked often enough to know."""
+        own = best_reference(runs)
+        if own is not None and num_looks(runs) >= MIN_LOOKS:
+            with suppress(OSError):  # a convenience; the results lie safe
+                self.note(own)
 
     def note(self, best_ms: float) -> None:
         """Keeps it with the latest ones."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from harness.measure.interleave import Visit
 from harness.measure.probe import Answer
-from harness.measure.reference import best_of, is_quiet
 from harness.record import Part
+from harness.stats.quiet import best_of, is_quiet
 
 MIN_QUIET_BLOCKS = 3  # a process with fewer does not count as quiet
 
@@ -30,13 +31,14 @@ class ProcessRun(Part):
         """Whether it gave numbers."""
         return self.answer.status == "done"
 
+    @cached_property
     def visits(self) -> list[Visit]:
         """Its visits in the order they were made; none if it gave no numbers."""
         return [Visit(**visit) for visit in self.answer.values.get("visits", [])]
 
     def blocks(self) -> list[Block]:
         """Samples of each block, its two visits of a row put together."""
-        return [samples for samples, _ in self._blocks()]
+        return [samples for samples, _ in self._blocks]
 
     def quiet_blocks(self, best_ms: float | None) -> list[Block]:
         """Those beside which the reference work was near the machine's best; none at all if they are too few.
@@ -44,15 +46,16 @@ class ProcessRun(Part):
         `best_ms` None: nothing is known of the machine, every block counts.
         """
         found = [
-            samples for samples, references in self._blocks()
+            samples for samples, references in self._blocks
             if best_ms is None or not references or is_quiet(float(np.median(references)), best_ms)
         ]  # fmt: skip
-        return found if len(found) >= min(MIN_QUIET_BLOCKS, len(self._blocks())) else []
+        return found if len(found) >= min(MIN_QUIET_BLOCKS, len(self._blocks)) else []
 
+    @cached_property  # asked again after every process of the comparison
     def _blocks(self) -> list[tuple[Block, list[float]]]:
         """Samples and times of the reference work, by block."""
         found: dict[int, tuple[Block, list[float]]] = {}
-        for visit in self.visits():
+        for visit in self.visits:
             samples, references = found.setdefault(visit.block, ({}, []))
             samples.setdefault(visit.row, []).extend(visit.samples_ms)
             references += [] if visit.reference_ms is None else [visit.reference_ms]
@@ -70,7 +73,7 @@ def num_looks(runs: Iterable[ProcessRun]) -> int:
 
 
 def _reference_times(runs: Iterable[ProcessRun]) -> list[float]:
-    return [visit.reference_ms for run in runs for visit in run.visits() if visit.reference_ms is not None]
+    return [visit.reference_ms for run in runs for visit in run.visits if visit.reference_ms is not None]
 
 
 @dataclass(frozen=True)
