@@ -42,7 +42,7 @@ def _page(run: Run, rows: list[RowSummary], axis: str) -> plots.FigurePage | Non
     draw, figure = (_draw_lines, _wide(len(names))) if is_numeric(values) else (_draw_dots, _tall(len(names), values))
     panels = figure.subplots(1, len(names), squeeze=False, sharex=True, sharey=True)[0]
     for panel, label in zip(panels, names, strict=True):
-        panel.set_title(label, loc="left", pad=6 if is_numeric(values) else 16)
+        panel.set_title(label, loc="left", pad=6 if is_numeric(values) else 26)
         draw(run, panel, series, values, axis, label)
     _describe(panels, axis, is_numeric(values))
     if len(series) > 1:
@@ -57,7 +57,7 @@ def _wide(num_panels: int) -> Figure:
 
 
 def _tall(num_panels: int, values: Sequence[Any]) -> Figure:
-    return Figure(figsize=(max(6.4, 3.2 * num_panels + 1.2), 1.7 + max(3, len(values)) * 0.34), layout="constrained")
+    return Figure(figsize=(max(6.4, 3.2 * num_panels + 1.2), 1.85 + max(3, len(values)) * 0.34), layout="constrained")
 
 
 def _describe(panels: Sequence[Axes], axis: str, numeric: bool) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 import reports
 from reports.common.conditions import conditions, warnings
@@ -44,6 +45,7 @@ def page(run: Run) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["code_spans"] = code_spans
     return environment.get_template("index.html.j2").render(
         plan=run.plan,
         num_done=len(run.records),
@@ -55,6 +57,11 @@ def page(run: Run) -> str:
         unfinished=unfinished(run),
         command=run.plan.command or f"python -m harness sweep sweeps/{run.plan.sweep}.yaml",
     )
+
+
+def code_spans(text: str) -> Markup:
+    """A text whose commands stand in backticks, as HTML; everything in it is escaped."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def unfinished(run: Run) -> list[Unfinished]:

@@ -143,6 +143,11 @@ def test_html_is_escaped() -> None:
     assert "<b>Why</b> & what?" in text
 
 
+def test_commands_within_a_sentence_become_code_and_stay_escaped() -> None:
+    said = html.code_spans("run `bench <a>` & `x`, not ` alone")
+    assert said == "run <code>bench &lt;a&gt;</code> &amp; <code>x</code>, not ` alone"
+
+
 def test_html_is_one_file_with_table_figures_failures_and_command() -> None:
     run = window_run(num_failed=1)
     document = html.page(run)
