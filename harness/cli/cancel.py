@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.cli import arguments
 from harness.errors import UserError
+from harness.units import counted
 
 if TYPE_CHECKING:
     from harness.launch.slurm.cancel import Cancelled
@@ -66,7 +67,7 @@ def _chosen(parts: list[Store], conditions: list[str]) -> list[list[str]]:
 
 
 def _tell(done: Cancelled, what: str) -> int:
-    print(f"{len(done.trials)} trials{what} cancelled; the sweep command goes on from where they are")
+    print(f"{counted(len(done.trials), 'trial')}{what} cancelled; the sweep command goes on from where they are")
     if done.shared:
         print(f"{len(done.shared)} share a job with trials that were not chosen and go on: {', '.join(done.shared)}")
     if done.elsewhere:

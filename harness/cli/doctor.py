@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from harness.cli import arguments
+from harness.units import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +32,8 @@ def run(parsed: argparse.Namespace) -> int:
 
         plan = plan_sweep(parsed.file, parsed.overrides, data_identity=data_identity, variant_dirs=parsed.variants)
         launch = plan.launch
-        print(f"ok       sweep          {plan.name}: {len(plan.rows)} rows, {len(plan.trials)} trials")
+        size = f"{counted(len(plan.rows), 'row')}, {counted(len(plan.trials), 'trial')}"
+        print(f"ok       sweep          {plan.name}: {size}")
     num_problems = 0
     for findings in (look_here(parsed.runs), look_at_cluster(launch, parsed.runs, parsed.wait)):
         for finding in findings:

@@ -13,6 +13,7 @@ from harness.launch.todo import Todo
 from harness.measure.planned import planned_costs
 from harness.record import Costs
 from harness.sweep.plan import Plan, PlannedTrial
+from harness.units import counted
 
 
 def print_plan(plan: Plan, trials: Sequence[PlannedTrial], todo: Todo, variant_dirs: Sequence[Path]) -> None:
@@ -33,10 +34,11 @@ def print_plan(plan: Plan, trials: Sequence[PlannedTrial], todo: Todo, variant_d
     console = Console() if Console().is_terminal else Console(width=200)
     console.print(table, markup=False)
     if plan.tuning is None:
-        print(f"{plan.name}: {len(plan.rows)} rows, {len(trials)} trials: {todo.summary()}")
+        print(f"{plan.name}: {counted(len(plan.rows), 'row')}, {counted(len(trials), 'trial')}: {todo.summary()}")
         return
     budget = plan.tuning.config.num_trials
-    print(f"{plan.name}: first a search of {budget} trials for each of {len(plan.rows)} rows, which begins at these")
+    size = f"{counted(budget, 'trial')} for each of {counted(len(plan.rows), 'row')}"
+    print(f"{plan.name}: first a search of {size}, which begins at these")
     print("configurations; then what is chosen is trained with each seed.")
     for row_id, space in plan.tuning.spaces.items():
         label = next(row.label for row in plan.rows if row.row_id == row_id)

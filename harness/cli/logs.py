@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.cli import arguments
 from harness.errors import UserError
+from harness.units import counted
 
 if TYPE_CHECKING:
     from harness.store import Store, TrialFolder
@@ -46,7 +47,7 @@ def _trial(run: Path, wanted: str) -> tuple[Store, TrialFolder]:
     chosen = zip(parts, select_parts(parts, [wanted]), strict=True)
     found = [(store, trial) for store, trials in chosen for trial in trials]
     if len(found) != 1:
-        fits = "no trial fits yet" if not found else f"{len(found)} trials fit"
+        fits = "no trial fits yet" if not found else f"{counted(len(found), 'trial')} fit"
         known = f" Give the beginning of one id: {', '.join(trial for _, trial in found[:8])}" if found else ""
         raise UserError(f"{wanted}: {fits}.{known}")
     store, trial = found[0]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from harness.cli import arguments
 from harness.errors import UserError
 from harness.record import FINAL_STATUSES
+from harness.units import counted
 
 if TYPE_CHECKING:
     from harness.record import PlanFile
@@ -52,7 +53,7 @@ def run(parsed: argparse.Namespace) -> int:
         print(f"nothing to retry; what is pending, lost or preempted the sweep command takes up: {_again(store, plan)}")
         return 0
     _requeue(store, chosen, parsed.from_scratch)
-    print(f"{len(chosen)} trials are pending again; to start them: {_again(store, plan)}")
+    print(f"pending again: {counted(len(chosen), 'trial')}; to start them: {_again(store, plan)}")
     return 0
 
 

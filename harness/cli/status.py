@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli import arguments
+from harness.units import counted
 
 if TYPE_CHECKING:
     from harness.launch.overview import Standing
@@ -45,7 +46,7 @@ def run(parsed: argparse.Namespace) -> int:
         print(f"{plan.sweep}{', its search' * (part is not store)}: {tally(found) or 'no trials yet'}")
     stale = no_longer_asked(store, plan)
     if stale:
-        print(f"{len(stale)} trials are no longer asked for by the sweep (`clean --stale` removes them)")
+        print(f"no longer asked for by the sweep: {counted(len(stale), 'trial')} (`clean --stale` removes them)")
     return 0
 
 

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
+from harness.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +75,7 @@ def without_jobs(store: Store, tasks: Sequence[Task]) -> list[Task]:
 
 
 def _tell(store: Store, todo: Todo, outcome: Outcome) -> None:
-    parts = [f"{outcome.submitted} trials submitted", f"{outcome.taken} at work or in the queue already"]
+    parts = [f"{counted(outcome.submitted, 'trial')} submitted", f"{outcome.taken} at work or in the queue already"]
     print(", ".join([*parts, f"{len(todo.done)} done"]))
     if outcome.limit:
         print(f"{outcome.waiting} trials wait: {outcome.limit} Run it again when some of your jobs have ended.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.cli import arguments
 from harness.errors import UserError
+from harness.units import counted
 
 if TYPE_CHECKING:
     from harness.launch.todo import Todo
@@ -74,7 +75,8 @@ def run(parsed: argparse.Namespace) -> int:
         print_plan(plan, chosen, todo, parsed.variants)
         return 0
     if plan.tuning is None:
-        print(f"{plan.name}: {len(plan.rows)} rows, {len(chosen)} trials: {todo.summary()}", flush=True)
+        size = f"{counted(len(plan.rows), 'row')}, {counted(len(chosen), 'trial')}"
+        print(f"{plan.name}: {size}: {todo.summary()}", flush=True)
     elif parsed.only:
         raise UserError("--only: a sweep with `tune:` searches all its rows with the same budget. Leave it out.")
     check_launch(parsed, plan, store, todo)
@@ -133,7 +135,8 @@ def _tune(parsed: argparse.Namespace, plan: Plan, store: Store) -> Plan | None:
     if not store.plan_file.exists():  # what is to be run is known at the end; who asks is known now
         store.write_plan(replace(plan, rows=[], trials=[], baseline_row=None).to_file(_command(parsed)))
     budget = plan.tuning.config.num_trials
-    print(f"{plan.name}: a search of {budget} trials for each of {len(plan.rows)} rows", flush=True)
+    size = f"{counted(budget, 'trial')} for each of {counted(len(plan.rows), 'row')}"
+    print(f"{plan.name}: a search of {size}", flush=True)
     run, searched = local_run(plan, parsed.jobs, parsed.time_budget), Store(store.path / TUNING)
     if plan.launch.where == "slurm":
         from harness.launch.slurm.search import run_search
@@ -201,5 +204,5 @@ def _closing(store: Store, todo: Todo, chosen: list[PlannedTrial], finished: boo
     if todo.failed:
         print(f"`python -m harness retry {store.path}` puts them back in the queue.")
     if not finished or todo.tasks:
-        print(f"stopped with {len(todo.tasks)} trials open; the same command goes on from here.")
+        print(f"stopped with {counted(len(todo.tasks), 'trial')} open; the same command goes on from here.")
     return 1 if todo.failed or todo.tasks else 0

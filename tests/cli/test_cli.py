@@ -156,7 +156,7 @@ def test_a_run_can_be_cleaned_retried_and_reported(tmp_path: Path) -> None:
     assert harness("sweep", sweep, "--set", "train.num_steps=9", "--only", "seed=0", cwd=tmp_path).returncode == 2
     other = ["--set", "train.num_steps=9", "--only", "variant.temporal_window=1", "--replace-plan"]
     assert harness("sweep", sweep, *other, cwd=tmp_path).returncode == 0
-    assert "1 trials are no longer asked for" in harness("status", run, cwd=tmp_path).stdout
+    assert "no longer asked for by the sweep: 1 trial " in harness("status", run, cwd=tmp_path).stdout
     assert harness("clean", run, "--stale", cwd=tmp_path).stdout.splitlines()[-1].startswith("1 removed")
 
 

@@ -71,6 +71,6 @@ def test_a_sweep_killed_while_it_plans_leaves_nothing_that_stops_the_next(place:
     budget = ("--time-budget", "0.01s", "--no-report")  # plans, and runs nothing
     done = harness("sweep", "mini.yaml", *budget, cwd=place)
     assert done.returncode == 1
-    assert "1 trials open" in done.stdout
+    assert "1 trial open" in done.stdout
     assert (folder / name).read_text() != "of another time"
     assert name == "config.yaml" or not list(folder.glob(".*.tmp"))

@@ -71,7 +71,7 @@ def test_a_killed_worker_costs_its_row_and_retry_brings_it_back(tmp_path: Path, 
     again = harness("sweep", sweep, cwd=tmp_path)
     assert again.returncode == 1  # still failed before: it is not run again unasked
     assert victim in again.stdout
-    assert harness("retry", run, "--status", "killed", cwd=tmp_path).stdout.startswith("1 trials")
+    assert harness("retry", run, "--status", "killed", cwd=tmp_path).stdout.startswith("pending again: 1 trial;")
     assert harness("sweep", sweep, cwd=tmp_path).returncode == 0
     assert scores(run) == scores(undisturbed)
     assert records(run)[victim]["training"]["num_resumes"] == 1

@@ -27,6 +27,6 @@ def test_what_was_lost_is_started_again_on_the_cluster_and_nothing_else(user: Us
     path = user.run / "trials" / first / "status.json"
     path.write_text(path.read_text().replace('"pending"', '"running"'))
     said = user.ok("retry", "runs/mini", "--status", "lost,timeout", "--start")
-    assert "1 trials submitted" in said
+    assert "1 trial submitted" in said
     found = statuses(user.run)
     assert (found[first]["status"], found[second]["status"]) == ("queued", "pending")

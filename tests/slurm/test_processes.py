@@ -74,7 +74,7 @@ def test_two_nodes_told_to_stop_and_after_the_loss_of_a_rank_go_on_to_the_same_b
     assert "rank 1 on" in log.read_text()
     assert sorted(path.name for path in user.run.glob("jobs/*/started/0/*")) == ["0", "1"]
 
-    assert "1 trials submitted" in user.ok("sweep", "mini.yaml", *TWO_NODES)
+    assert "1 trial submitted" in user.ok("sweep", "mini.yaml", *TWO_NODES)
     user.wait_for_queue()
     assert user.states() == ["done"], user.story()
     assert scores(user.run) == together

@@ -92,7 +92,7 @@ def test_cancel_keeps_what_there_is_and_the_local_pool_goes_on_from_there(
 ) -> None:
     user.ok("sweep", user.write(LONG))
     user.wait_for_step(100)
-    assert "1 trials cancelled" in user.ok("cancel", "runs/mini")
+    assert "1 trial cancelled" in user.ok("cancel", "runs/mini")
     assert user.cluster.queue() == []
     [status] = statuses(user.run).values()
     assert status["status"] == "preempted", user.story()

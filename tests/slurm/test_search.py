@@ -36,7 +36,7 @@ def test_a_search_submits_goes_on_after_its_controller_is_killed_and_submits_wha
         assert attempts.count('"stage": "train"') == 1
         assert '"stage": "measure"' not in attempts, "nobody asked for timings"
         assert list(json.loads((folder / "record.json").read_text())["scores"]) == ["val"]
-    assert "1 trials submitted" in said.stdout
+    assert "1 trial submitted" in said.stdout
     user.wait_for_queue()
     assert user.states() == ["done"]
     assert list(json.loads(next(user.run.glob("trials/*/record.json")).read_text())["scores"]) == ["val", "test"]

@@ -184,7 +184,7 @@ def test_what_the_sweep_no_longer_asks_for_is_listed_and_cancelled_if_wanted(use
     user.ok("sweep", user.write())
     user.write(TINY.replace("[0, 1]", "[0, 2]"))
     said = user.ok("sweep", "mini.yaml")
-    assert "1 trials submitted, 1 at work" in said
+    assert "1 trial submitted, 1 at work" in said
     assert said.count("no longer asked for") == 1
     assert len(user.cluster.queue()) == 3
     said = user.ok("sweep", "mini.yaml", "--cancel-dropped")

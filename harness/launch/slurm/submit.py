@@ -26,6 +26,7 @@ from harness.launch.todo import Task, Todo, prepare
 from harness.store import Store
 from harness.sweep.launch_config import LaunchConfig
 from harness.sweep.plan import Plan
+from harness.units import counted
 
 SBATCH_SECONDS = 120.0
 #: of a QOS or an association: 'QOSMaxSubmitJobPerUserLimit', 'AssocGrpSubmitJobsLimit'
@@ -144,7 +145,8 @@ def _submit_all(handing: _Handing, made: Sequence[JobArray], first: str, outcome
             trials = sum(len(job) for job in array.jobs)
             outcome.submitted += trials
             what = "array" if noted.is_array else "job"
-            say(f"submitted {what} {noted.job_id}: {trials} trials in {len(array.jobs)} jobs ({summary(array)})")
+            size = f"{counted(trials, 'trial')} in {counted(len(array.jobs), 'job')}"
+            say(f"submitted {what} {noted.job_id}: {size} ({summary(array)})")
         if outcome.limit:
             return
 
