@@ -186,6 +186,16 @@ def test_each_visit_on_a_cpu_has_the_reference_work_beside_it() -> None:
     assert all(visit.reference_ms is not None and visit.reference_ms > 0 for visit in visits)
 
 
+def test_the_best_of_a_machine_is_learned_from_enough_looks_only(tmp_path: Path) -> None:
+    known = BestKnown(tmp_path / "machine.json", {})
+    few = best_known.MIN_LOOKS // 2 - 1  # two rows: two looks a block
+    known.learn(runs([False] * few))
+    assert known.read() is None
+    known.learn(runs([False] * few, [False]))
+    assert known.read() == QUIET_MS
+    BestKnown(known.file / "below a file", {}).learn(runs([False] * 100))  # what cannot be kept is no error
+
+
 def test_the_best_of_a_machine_is_remembered_by_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = {"cpu_model": "a", "hostname_hash": "h", "torch": "t", "num_threads": 1, "git_commit": "x"}
     known = BestKnown(tmp_path / "machine.json", here)
