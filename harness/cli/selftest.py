@@ -6,6 +6,7 @@ With `--pair`, it repeats one comparison of two variants instead and tells how f
 from __future__ import annotations
 
 import argparse
+import math
 import tempfile
 import time
 from pathlib import Path
@@ -41,7 +42,7 @@ def run(parsed: argparse.Namespace) -> int:
         known = _known(configs, Path(folder))
         if _is_on_cpu(configs):
             print("first a comparison that does not count: it learns how fast this machine is at its best", flush=True)
-            _compare(configs, _options(parsed, 0), known)
+            _compare(configs, _learning(_options(parsed, 0)), known)
         found: list[RowResult] = []
         start = time.monotonic()
         for number in range(1, parsed.runs + 1):
@@ -98,12 +99,21 @@ def _options(parsed: argparse.Namespace, number: int) -> BenchOptions:
 
 
 def _compare(configs: dict[str, Any], options: BenchOptions, known: BestKnown) -> RowResult:
-    """The second row's result; what the comparison met of the machine is known to the next one."""
+    """The second row's result; what the comparison met of the machine is known to the next one, if it was quiet."""
     from harness.launch.bench import compare
 
     result = compare(configs, next(iter(configs)), options, known_best_ms=known.read())
-    known.learn(result.runs)
+    if _was_quiet(result.rows[-1]):
+        known.learn(result.runs)
     return result.rows[-1]
+
+
+def _learning(options: BenchOptions) -> BenchOptions:
+    """With blocks enough to know the machine's best: four looks in each."""
+    from harness.launch.bench.best_known import MIN_LOOKS
+
+    least = math.ceil(MIN_LOOKS / (4 * options.num_processes))
+    return options.model_copy(update={"num_blocks": max(options.num_blocks, least)})
 
 
 def _line(row: RowResult) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.launch.bench import BenchOptions, best_known, compare, comparison
+from harness.launch.bench import BenchOptions, BenchResult, best_known, compare, comparison
 from harness.launch.bench.best_known import BestKnown
 from harness.launch.bench.comparison import MAX_PROCESSES_FACTOR, row_result
 from harness.launch.bench.process_run import MIN_QUIET_BLOCKS, ProcessRun, best_reference, choose
@@ -202,8 +202,9 @@ def test_the_best_of_a_machine_is_remembered_by_machine(tmp_path: Path, monkeypa
     assert known.read() is None
     known.note(2.0)
     assert known.read() == 2.0
+    known.note(3.0)  # a busy one
+    assert known.read() == 2.0
     known.note(0.1)  # a moment of luck
-    known.note(3.0)
     assert known.read() == 2.0
     assert BestKnown(known.file, here | {"git_commit": "y"}).read() == 2.0
     other = BestKnown(known.file, here | {"num_threads": 2})
@@ -221,3 +222,28 @@ def test_the_best_of_a_machine_is_remembered_by_machine(tmp_path: Path, monkeypa
         assert known.read() is None
     known.note(4.0)
     assert known.read() == 4.0
+
+
+def test_selftest_learns_from_enough_looks_and_from_quiet_comparisons_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.cli import selftest
+
+    short = BenchOptions(num_processes=2, num_blocks=2)
+    learning = selftest._learning(short)
+    assert 4 * learning.num_blocks * learning.num_processes >= best_known.MIN_LOOKS
+    assert selftest._learning(BenchOptions()) == BenchOptions()
+    known = BestKnown(tmp_path / "machine.json", {})
+    seen = []
+
+    def fake(configs: object, baseline: str, options: BenchOptions, *, known_best_ms: float | None) -> BenchResult:
+        seen.append(known_best_ms)
+        made = runs(*[[len(seen) > 1] * 50] * 2)  # quiet at first, then busy for good
+        best = best_reference(made, known_best_ms)
+        rows = [row_result(row, "base", made, options, best) for row in ("base", "row")]
+        return BenchResult(baseline="base", options=options, rows=rows, runs=made)
+
+    monkeypatch.setattr("harness.launch.bench.compare", fake)
+    found = [selftest._compare({"base": {}, "row": {}}, short, known) for _ in range(5)]
+    assert seen == [None, QUIET_MS, QUIET_MS, QUIET_MS, QUIET_MS]
+    assert [selftest._was_quiet(row) for row in found] == [True, False, False, False, False]

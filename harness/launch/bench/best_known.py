@@ -30,10 +30,11 @@ class BestKnown:
     def read(self) -> float | None:
         """Milliseconds, the least but one of the latest; None where nothing is known. A damaged file knows nothing.
 
-        The very least may be a moment of luck, which no later comparison would come near.
+        The very least of three or more may be a moment of luck, which no later comparison would come near; of two, the
+        other may as well be of a busy one.
         """
         values = sorted(self._latest())
-        return values[min(1, len(values) - 1)] if values else None
+        return values[len(values) >= 3] if values else None
 
     def learn(self, runs: Sequence[ProcessRun]) -> None:
         """Keeps how fast the machine was in these processes, if they looked often enough to know."""
