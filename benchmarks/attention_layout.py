@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness.measure.environment import cpu_model
+from harness.measure.machine.environment import cpu_model
 from harness.nn.attention import attend
 
 #: (B, T, h, n, c): the demo's frames, a small ViT's, ViT-B's frames, ViT-B's joint space-time

@@ -21,8 +21,8 @@ from pathlib import Path
 import torch
 
 from harness.data import open_split
-from harness.measure.environment import cpu_model
-from harness.model.trunk import VideoTransformer
+from harness.measure.machine.environment import cpu_model
+from harness.model.video_transformer import VideoTransformer
 from harness.stats.ratios import Block, ratio_of
 from harness.sweep.schema import TrialConfig
 from harness.train.distributed import ALONE, Group, joined, open_store

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from harness.data import data_identity
 from harness.launch.overview import standings, tally
-from harness.launch.todo import find_todo, prepare
+from harness.launch.tasks import find_todo, prepare
 from harness.store import Store
 from harness.store.trial import TrialStatus
 from harness.sweep.plan import Plan, plan_sweep

@@ -26,9 +26,9 @@ from harness.nn.blocks import (
     TokensEncoder,
 )
 from harness.nn.config import StrictConfig as VariantConfig
+from harness.nn.geometry import TrunkGeometry, layer_set
 from harness.nn.layout import Layout, then
 from harness.nn.tokens import ClassToken, FrameTokens, Tokens, from_sequence, to_sequence
-from harness.nn.trunk import TrunkGeometry, layer_set
 
 __all__ = [
     "Attention", "Block", "ClassToken", "DegenerateCase", "DropPath", "Field", "FrameAttention", "FrameBlock",

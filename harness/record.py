@@ -21,13 +21,13 @@ OPEN_STATUSES = ("pending", "queued", "running", "preempted", "lost")
 FINAL_STATUSES = tuple(status for status in STATUSES if status not in OPEN_STATUSES)
 
 
-class Part(BaseModel):
+class RecordModel(BaseModel):
     """Base of all parts of a record."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class Score(Part):
+class Score(RecordModel):
     """Correct answers of one label on one split. `top5_correct` is None where there are fewer than six classes."""
 
     top1_correct: int
@@ -43,7 +43,7 @@ class Score(Part):
 MacsStatus = Literal["exact", "lower_bound", "disagrees"]
 
 
-class BackwardMacs(Part):
+class BackwardMacs(RecordModel):
     """Multiply-accumulates of the backward pass of one clip: gradients of all parameters, attention written out.
 
     Nothing is recomputed. `status`: exact (count and rule agree and no op is uncounted), lower_bound, disagrees. The
@@ -58,7 +58,7 @@ class BackwardMacs(Part):
     uncounted_ops: dict[str, int] = Field(default_factory=dict)
 
 
-class MacsCount(Part):
+class MacsCount(RecordModel):
     """Multiply-accumulates of one clip, forward, counted three ways.
 
     `status`: exact (all counts that there are agree and no op is uncounted), lower_bound (an op with unknown cost was
@@ -78,7 +78,7 @@ class MacsCount(Part):
     backward: BackwardMacs | None = None
 
 
-class Timing(Part):
+class Timing(RecordModel):
     """One timed quantity: all samples in milliseconds, in the order they were taken."""
 
     batch_size: int
@@ -101,7 +101,7 @@ class Timing(Part):
         return 1e3 * self.batch_size / self.median_ms
 
 
-class PredictedMemory(Part):
+class PredictedMemory(RecordModel):
     """Peak memory predicted from shapes and lifetimes alone; what the train step's peak is made of."""
 
     batch_size: int
@@ -115,7 +115,7 @@ class PredictedMemory(Part):
     temporary_bytes: int = Field(description="what the peak of the training step holds beyond all the above")
 
 
-class Memory(Part):
+class Memory(RecordModel):
     """Peak memory of inference and of a training step with `batch_size` clips."""
 
     batch_size: int
@@ -126,7 +126,7 @@ class Memory(Part):
     reserved_peak_bytes: int | None = Field(None, description="what CUDA's caching allocator took from the device")
 
 
-class Timings(Part):
+class Timings(RecordModel):
     """Measured on an otherwise idle machine, after all training."""
 
     latency: Timing = Field(description="inference, one clip")
@@ -142,7 +142,7 @@ class Timings(Part):
     energy_source: str | None = Field(None, description="rapl or nvml; whole package or GPU, idle power included")
 
 
-class Costs(Part):
+class Costs(RecordModel):
     """What the configuration costs."""
 
     num_parameters: int
@@ -177,7 +177,7 @@ class Costs(Part):
         return self.macs.macs_per_view / self.num_tokens if self.num_tokens else None
 
 
-class Training(Part):
+class Training(RecordModel):
     """How the training went."""
 
     num_steps: int
@@ -187,7 +187,7 @@ class Training(Part):
     num_resumes: int
 
 
-class Record(Part):
+class Record(RecordModel):
     """One finished trial."""
 
     schema_version: int = SCHEMA_VERSION
@@ -209,7 +209,7 @@ class Record(Part):
     finished_at: str
 
 
-class PlannedRow(Part):
+class PlannedRow(RecordModel):
     """A configuration without its seed: one line of the table."""
 
     row_id: str
@@ -218,7 +218,7 @@ class PlannedRow(Part):
     trials: dict[str, str] = Field(description="seed -> trial_id")
 
 
-class PlanFile(Part):
+class PlanFile(RecordModel):
     """`plan.json` of a run: which trials answer the question, and how they form rows."""
 
     schema_version: int = SCHEMA_VERSION
@@ -235,7 +235,7 @@ class PlanFile(Part):
     )
 
 
-class TunedTrial(Part):
+class TunedTrial(RecordModel):
     """One proposal of a search. `values` are the objectives, in their order; None: not known, or pruned before."""
 
     number: int
@@ -249,7 +249,7 @@ class TunedTrial(Part):
     chosen: bool = False
 
 
-class TunedRow(Part):
+class TunedRow(RecordModel):
     """The search of one row."""
 
     row_id: str
@@ -259,7 +259,7 @@ class TunedRow(Part):
     trials: list[TunedTrial]
 
 
-class TuningFile(Part):
+class TuningFile(RecordModel):
     """`tuning/studies.json`: all that was tried, on the validation split only."""
 
     schema_version: int = SCHEMA_VERSION

@@ -37,7 +37,7 @@ def write_all(run_folder: Path, *, force: bool = False) -> list[Path]:
     known = files.files_of_digest(target, digest)
     if known and not force:
         return known
-    from reports.records import load
+    from harness.store.load import load
 
     run = load(run_folder)
     with files.aside(target) as folder:

@@ -10,10 +10,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 import reports
+from harness.store.load import Run
 from reports.common.conditions import conditions, warnings
-from reports.common.grid import build
 from reports.common.plots import FigurePage, svg_text
-from reports.records import Run
+from reports.common.table_data import build
 
 _TEMPLATES = Path(__file__).parent / "common"
 

@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from harness.store.load import Run
 from reports.common.conditions import warnings
-from reports.common.grid import Cell, Grid, build
 from reports.common.quantities import QUANTITIES
-from reports.common.rows import RowSummary, labels, summarise
-from reports.records import Run
+from reports.common.row_statistics import RowSummary, labels, summarise
+from reports.common.table_data import Cell, Grid, build
 
 _TEX = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.store.load import Run
 from reports.common.quantities import dirty_faults
-from reports.records import Run
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from harness.record import TunedRow, TunedTrial, TuningFile
+from harness.store.load import Run
 from reports.common import plots
-from reports.records import Run
 
 ACCURACY = "val_top1"
 AXIS_NAMES = {ACCURACY: "top-1, % of validation clips"}

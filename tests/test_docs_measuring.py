@@ -11,22 +11,22 @@ import pytest
 
 from harness import units
 from harness.cli import main
-from harness.cli.target import plan_target
-from harness.measure.planned import planned_costs
-from harness.record import Costs, Part
+from harness.cli.common.target import plan_target
+from harness.measure.count.planned import planned_costs
+from harness.record import Costs, RecordModel
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "measuring.md").read_text(encoding="utf-8")
 
 
-def parts_in(annotation: object) -> list[type[Part]]:
+def parts_in(annotation: object) -> list[type[RecordModel]]:
     """The parts of a record that a type holds, however deep: None, lists and dicts are looked through."""
-    if isinstance(annotation, type) and issubclass(annotation, Part):
+    if isinstance(annotation, type) and issubclass(annotation, RecordModel):
         return [annotation]
     return [part for inner in typing.get_args(annotation) for part in parts_in(inner)]
 
 
-def fields_of(part: type[Part]) -> set[str]:
+def fields_of(part: type[RecordModel]) -> set[str]:
     found = {f"{part.__name__}.{name}" for name in part.model_fields}
     for info in part.model_fields.values():
         for inner in parts_in(info.annotation):

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import units
-from harness.cli import arguments
-from harness.cli.rows import add_rows, read_rows
-from harness.cli.target import add_targets
+from harness.cli.common import arguments
+from harness.cli.common.rows import add_rows, read_rows
+from harness.cli.common.target import add_targets
 from harness.errors import UserError
 
 if TYPE_CHECKING:
-    from harness.launch.bench import BenchResult, BestBatchResult, RowResult
+    from harness.bench.comparison import BenchResult, BestBatchResult, RowResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,8 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from harness.launch.bench import BEST_KNOWN_FILE, BenchOptions, BestKnown, compare, find_best_batch
-    from harness.measure.environment import environment
+    from harness.bench.comparison import BEST_KNOWN_FILE, BenchOptions, compare, find_best_batch
+    from harness.bench.machine_best import BestKnown
+    from harness.measure.machine.environment import environment
     from harness.store import write_atomically
 
     twice = [target for target in parsed.targets if parsed.targets.count(target) > 1]
@@ -63,7 +64,7 @@ def run(parsed: argparse.Namespace) -> int:
     print(f"samples: {file}")
     known.learn(result.runs)
     if parsed.roofline:
-        from harness.cli.roofline import roofline
+        from harness.cli.common.roofline import roofline
 
         roofline(name, configs, result, folder)
     return 0 if all(row.status == "done" for row in result.rows) else 1

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.cli import arguments
+from harness.cli.common import arguments
 from harness.errors import Fault, UserError
 
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli import arguments
+from harness.cli.common import arguments
 from harness.errors import UserError
 from harness.record import OPEN_STATUSES
 
@@ -77,7 +77,7 @@ def _has_job(folder: TrialFolder) -> bool:
 
 def _spent_files(folder: TrialFolder) -> Iterator[Path]:
     """What a trial that stays does not need: its checkpoint once it has ended, and what killed writers left behind."""
-    from harness.launch.todo import state_of
+    from harness.launch.tasks import state_of
 
     if folder.checkpoint_file.exists() and state_of(folder).status in ("done", "pruned"):
         yield folder.checkpoint_file

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.target import add_target, is_file
+from harness.cli.common.target import add_target, is_file
 from harness.errors import UserError
 
 if TYPE_CHECKING:
-    from harness.measure.ledger import Ledger
-    from harness.measure.module_cost import ModuleCost
+    from harness.measure.count.any_module import ModuleCost
+    from harness.measure.count.ledger import Ledger
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +34,7 @@ def run(parsed: argparse.Namespace) -> int:
         return _module(parsed)
     if parsed.inputs:
         raise UserError(f"--input {parsed.inputs[0]}: {parsed.target} has clips of its own. Only modules take inputs.")
-    from harness.cli.cost_rows import cost_rows, flat
+    from harness.cli.common.cost_rows import cost_rows, flat
 
     rows, not_built = cost_rows(
         parsed.target, parsed.overrides, parsed.variants, backward=parsed.backward, memory=parsed.memory
@@ -42,7 +42,7 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.format != "text":
         _emit([(flat(row), row.ledger) for row in rows], parsed)
         return 0
-    from harness.cli.cost_table import print_ledger, print_rows
+    from harness.cli.common.cost_table import print_ledger, print_rows
 
     if parsed.by is None:
         print_rows(rows, not_built)
@@ -52,7 +52,7 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _module(parsed: argparse.Namespace) -> int:
-    from harness.measure.module_cost import module_cost, parse_input
+    from harness.measure.count.any_module import module_cost, parse_input
 
     if not parsed.inputs:
         raise UserError(f"{parsed.target}: a module needs its inputs, e.g. --input 1x3x224x224")
@@ -66,7 +66,7 @@ def _module(parsed: argparse.Namespace) -> int:
     if parsed.format != "text":
         _emit([(_module_fields(parsed, cost), cost.ledger)], parsed)
         return 0
-    from harness.cli.cost_table import print_ledger, print_module
+    from harness.cli.common.cost_table import print_ledger, print_module
 
     if parsed.by is None:
         print_module(parsed.target, cost)
@@ -76,7 +76,7 @@ def _module(parsed: argparse.Namespace) -> int:
 
 
 def _module_fields(parsed: argparse.Namespace, cost: ModuleCost) -> dict[str, Any]:
-    from harness.cli.cost_rows import macs_fields
+    from harness.cli.common.cost_rows import macs_fields
 
     # what is counted is one pass with the inputs as given, whatever their batch
     fields = {key.removesuffix("_per_view"): value for key, value in macs_fields(cost.macs).items()}
@@ -86,7 +86,7 @@ def _module_fields(parsed: argparse.Namespace, cost: ModuleCost) -> dict[str, An
 
 def _emit(rows: Sequence[tuple[Mapping[str, Any], Ledger]], parsed: argparse.Namespace) -> None:
     """Rows as JSON or CSV; with a ledger, JSON nests it, and CSV has one line for each of its lines."""
-    from harness.cli.cost_rows import ledger_lines
+    from harness.cli.common.cost_rows import ledger_lines
 
     lines = [(fields, ledger_lines(ledger, parsed.by) if parsed.by else None) for fields, ledger in rows]
     if parsed.format == "json":

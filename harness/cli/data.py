@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from harness import units
-from harness.cli import arguments
+from harness.cli.common import arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.cli import arguments
+from harness.cli.common import arguments
 from harness.units import counted
 
 
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     from harness.launch.doctor import look_here
     from harness.launch.slurm.doctor import look_at_cluster
-    from harness.sweep.launch_config import LaunchConfig
+    from harness.sweep.launch.config import LaunchConfig
 
     launch = LaunchConfig()
     if parsed.file is not None:

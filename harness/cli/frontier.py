@@ -7,13 +7,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cli import arguments
-from harness.cli.rows import add_rows, read_rows
-from harness.cli.target import add_targets
+from harness.cli.common import arguments
+from harness.cli.common.rows import add_rows, read_rows
+from harness.cli.common.target import add_targets
 from harness.errors import UserError
 
 if TYPE_CHECKING:
-    from harness.launch.frontier import FrontierOptions, RowFrontier
+    from harness.bench.frontier import FrontierOptions, RowFrontier
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from harness.launch.frontier import FrontierOptions, row_frontier
+    from harness.bench.frontier import FrontierOptions, row_frontier
 
     if parsed.predicted and parsed.memory_mib is None:
         raise UserError("--predicted: only memory can be predicted; give --memory-mib")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.cli import arguments
+from harness.cli.common import arguments
 from harness.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli import arguments
+from harness.cli.common import arguments
 from harness.errors import UserError
 from harness.units import counted
 
@@ -55,7 +55,7 @@ def _trial(run: Path, wanted: str) -> tuple[Store, TrialFolder]:
 
 
 def _is_open(folder: TrialFolder) -> bool:
-    from harness.launch.todo import state_of
+    from harness.launch.tasks import state_of
     from harness.record import OPEN_STATUSES
 
     return state_of(folder).status in OPEN_STATUSES

@@ -15,7 +15,7 @@ def run(parsed: argparse.Namespace) -> int:
     from pydantic import ValidationError
 
     from harness.errors import UserError
-    from harness.measure.probe import Request, answer
+    from harness.measure.isolated.request import Request, answer
     from harness.store import write_atomically
 
     try:

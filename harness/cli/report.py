@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from harness.cli import arguments
+from harness.cli.common import arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

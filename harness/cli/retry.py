@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli import arguments
+from harness.cli.common import arguments
 from harness.errors import UserError
 from harness.record import FINAL_STATUSES
 from harness.units import counted

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import units
-from harness.cli import arguments
-from harness.cli.target import add_target, plan_target
+from harness.cli.common import arguments
+from harness.cli.common.target import add_target, plan_target
 from harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _rows(parsed: argparse.Namespace) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Label -> configuration of the rows that have the field, and the labels of those that have it not."""
-    from harness.measure.scaling import AXES
+    from harness.bench.scaling import AXES
 
     plan = plan_target(parsed.target, parsed.overrides, parsed.variants)
     configs = {trial.row_id: trial.config for trial in reversed(plan.trials)}
@@ -89,7 +89,7 @@ def _measured(
     label: str, config: Mapping[str, Any], sizes: list[int], parsed: argparse.Namespace
 ) -> tuple[Series, list[dict[str, Any]]]:
     """The row at every size, and its points with their raw samples."""
-    from harness.measure.scaling import at_size, measure_point
+    from harness.bench.scaling import at_size, measure_point
     from harness.stats.scaling import Series
 
     at = {size: at_size(config, parsed.over, size, parsed.variants) for size in sizes}  # all faults before any work
@@ -115,7 +115,7 @@ def _changes(configs: Mapping[str, Any], series: list[Series], parsed: argparse.
 
 def _exact(before: Mapping[str, Any], after: Mapping[str, Any], crossing: Crossing, parsed: argparse.Namespace) -> int:
     """First size, in steps that can be built, at which the row `after` is the cheaper one."""
-    from harness.measure.scaling import at_size, closed_form
+    from harness.bench.scaling import at_size, closed_form
     from harness.stats.scaling import first_size
 
     def at(row: Mapping[str, Any], size: int) -> int:
@@ -135,7 +135,7 @@ def _as_data(
     parsed: argparse.Namespace, series: Mapping[str, tuple[Series, list[dict[str, Any]]]], changes: list[Change],
     left_out: list[str],
 ) -> dict[str, Any]:  # fmt: skip
-    from harness.measure.scaling import QUANTITIES
+    from harness.bench.scaling import QUANTITIES
 
     rows = [{"label": label, "points": points, "fit": asdict(line.fit)} for label, (line, points) in series.items()]
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from harness.cli import arguments
+from harness.cli.common import arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import units
-from harness.cli import arguments
+from harness.cli.common import arguments
 from harness.errors import UserError
 
 if TYPE_CHECKING:
-    from harness.launch.bench import BenchOptions, BestKnown, RowResult
+    from harness.bench.comparison import BenchOptions, RowResult
+    from harness.bench.machine_best import BestKnown
 
 ALPHA = 0.05
 SPREAD = 0.03  # between the ratios of repeated comparisons
@@ -63,8 +64,9 @@ def _is_on_cpu(configs: dict[str, Any]) -> bool:
 
 def _known(configs: dict[str, Any], folder: Path) -> BestKnown:
     """Of this machine, in the comparisons of this command only."""
-    from harness.launch.bench import BEST_KNOWN_FILE, BestKnown
-    from harness.measure.environment import environment
+    from harness.bench.comparison import BEST_KNOWN_FILE
+    from harness.bench.machine_best import BestKnown
+    from harness.measure.machine.environment import environment
 
     train = next(iter(configs.values()))["train"]
     return BestKnown(folder / BEST_KNOWN_FILE, environment(train["device"]) | {"num_threads": train["num_threads"]})
@@ -78,7 +80,7 @@ def _was_quiet(row: RowResult) -> bool:
 def _configs(parsed: argparse.Namespace) -> dict[str, Any]:
     if not parsed.pair:
         return {"A": _config(), "A again": _config()}
-    from harness.cli.target import plan_targets
+    from harness.cli.common.target import plan_targets
 
     if len(set(parsed.pair)) < 2:
         raise UserError("--pair: give two different variants; without --pair a configuration meets itself.")
@@ -88,8 +90,7 @@ def _configs(parsed: argparse.Namespace) -> dict[str, Any]:
 
 def _options(parsed: argparse.Namespace, number: int) -> BenchOptions:
     """As `bench` has them; the comparison of equals, which is made a hundred times, with shorter visits."""
-    from harness.launch.bench import BenchOptions
-    from harness.launch.bench.comparison import MAX_PROCESSES_FACTOR
+    from harness.bench.comparison import MAX_PROCESSES_FACTOR, BenchOptions
 
     given: dict[str, Any] = {} if parsed.pair else {"visit_seconds": 0.02, "batch_size": 1}
     seed = number * parsed.repeats * MAX_PROCESSES_FACTOR  # no two comparisons visit in the same order
@@ -100,7 +101,7 @@ def _options(parsed: argparse.Namespace, number: int) -> BenchOptions:
 
 def _compare(configs: dict[str, Any], options: BenchOptions, known: BestKnown) -> RowResult:
     """The second row's result; what the comparison met of the machine is known to the next one, if it was quiet."""
-    from harness.launch.bench import compare
+    from harness.bench.comparison import compare
 
     result = compare(configs, next(iter(configs)), options, known_best_ms=known.read())
     if _was_quiet(result.rows[-1]):
@@ -110,7 +111,7 @@ def _compare(configs: dict[str, Any], options: BenchOptions, known: BestKnown) -
 
 def _learning(options: BenchOptions) -> BenchOptions:
     """With blocks enough to know the machine's best: four looks in each."""
-    from harness.launch.bench.best_known import MIN_LOOKS
+    from harness.bench.machine_best import MIN_LOOKS
 
     least = math.ceil(MIN_LOOKS / (4 * options.num_processes))
     return options.model_copy(update={"num_blocks": max(options.num_blocks, least)})

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli import arguments
+from harness.cli.common import arguments
 from harness.units import counted
 
 if TYPE_CHECKING:

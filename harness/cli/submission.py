@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.launch.slurm.submit import Outcome
-    from harness.launch.todo import Task, Todo
+    from harness.launch.tasks import Task, Todo
     from harness.store import Store
     from harness.sweep.plan import Plan
 

@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli import arguments
+from harness.cli.common import arguments
 from harness.errors import UserError
 from harness.units import counted
 
 if TYPE_CHECKING:
-    from harness.launch.todo import Todo
+    from harness.launch.tasks import Todo
     from harness.store import Store
     from harness.sweep.plan import Plan, PlannedTrial
 
@@ -54,10 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     from harness.cli.submission import check_launch
     from harness.data import data_identity
-    from harness.launch.select import select
-    from harness.launch.todo import code_of_trials, find_todo
+    from harness.launch.tasks import code_of_trials, find_todo
     from harness.store import Store
     from harness.sweep.plan import plan_sweep
+    from harness.sweep.select import select
 
     arguments.check_folder(parsed.runs)
     if parsed.launch is not None:
@@ -70,7 +70,7 @@ def run(parsed: argparse.Namespace) -> int:
         chosen = [trial for trial in chosen if trial.trial_id in parsed.retried]
     todo = find_todo(plan, store, chosen, code_of_trials(parsed.variants))
     if parsed.dry_run:
-        from harness.cli.dry_run import print_plan
+        from harness.cli.common.plan_table import print_plan
 
         print_plan(plan, chosen, todo, parsed.variants)
         return 0
@@ -86,7 +86,7 @@ def run(parsed: argparse.Namespace) -> int:
 def _run(parsed: argparse.Namespace, plan: Plan, store: Store, chosen: list[PlannedTrial]) -> int:
     """Under the run's lock: looks again, runs, reports."""
     from harness.cli.submission import submit_sweep, without_jobs
-    from harness.launch.todo import code_of_trials, find_todo, prepare, repeat, settle
+    from harness.launch.tasks import code_of_trials, find_todo, prepare, repeat, settle
     from harness.store import exclusive_lock
 
     arguments.make_folder(store.path)

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from harness.cli import arguments
+from harness.cli.common import arguments
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,10 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     from harness.launch.overview import standings
     from harness.launch.parts import parts_of
-    from harness.launch.stranded import Attention
+    from harness.launch.stranded import StrandedDetector
     from harness.store.files import is_locked
 
-    attention, stranded = Attention(), False
+    attention, stranded = StrandedDetector(), False
     show = _Screen() if sys.stdout.isatty() else _Lines()
     with show:
         while not stranded:

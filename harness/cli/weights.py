@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from harness.cli import arguments
+from harness.cli.common import arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     from harness.data import data_identity, open_split
-    from harness.model.trunk import VideoTransformer
+    from harness.model.video_transformer import VideoTransformer
     from harness.model.weights.apply import import_weights
     from harness.sweep.plan import plan_sweep
     from harness.sweep.schema import TrialConfig

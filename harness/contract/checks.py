@@ -18,9 +18,9 @@ from harness.api import Tokens, TrunkGeometry, Variant, from_sequence, plain_att
 from harness.contract.cases import Case, perturbed_encoder, random_tokens, refusals
 from harness.contract.compare import TOLERANCE, Broken, difference_of, parts, require
 from harness.contract.degenerate import check_degenerate
-from harness.measure.macs import count_model
-from harness.measure.masked import masked_macs
-from harness.model.trunk import VideoTransformer
+from harness.measure.count.macs import count_model
+from harness.measure.count.masked import masked_macs
+from harness.model.video_transformer import VideoTransformer
 from harness.nn.config import ModelConfig
 from harness.registry import describe_file
 from harness.sweep.schema import MeanFramesReadout

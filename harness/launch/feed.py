@@ -13,9 +13,9 @@ from typing import Protocol
 
 from harness import worker
 from harness.launch.local import LOCKED_RETRY_SECONDS, POLL_SECONDS, LocalPool, Watcher
-from harness.launch.todo import Task, state_of
+from harness.launch.tasks import Task, state_of
 from harness.record import FINAL_STATUSES
-from harness.sweep.launch_config import LaunchConfig
+from harness.sweep.launch.config import LaunchConfig
 
 
 class Source(Protocol):

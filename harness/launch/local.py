@@ -21,10 +21,10 @@ from typing import Protocol
 
 from harness import worker
 from harness.errors import UserError
-from harness.launch.todo import Task, state_of
+from harness.launch.tasks import Task, state_of
 from harness.record import FINAL_STATUSES
 from harness.store import TrialFolder, TrialStatus
-from harness.sweep.launch_config import LaunchConfig
+from harness.sweep.launch.config import LaunchConfig
 from harness.worker.signals import STOP_SIGNALS, blocked_stop_signals
 
 POLL_SECONDS = 0.1

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from harness import units
 from harness.errors import UserError
-from harness.launch.todo import State, state_of
+from harness.launch.tasks import State, state_of
 from harness.record import OPEN_STATUSES, PlanFile
 from harness.store import Store, TrialFolder, TrialStatus
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.launch.select import select_planned
 from harness.store import Store
+from harness.sweep.select import select_planned
 
 TUNING = "tuning"  # the folder of a search in its run
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from harness import units
 from harness.launch.local import Running
-from harness.launch.todo import Task
+from harness.launch.tasks import Task
 from harness.store import TrialStatus
 
 LINE_EVERY_SECONDS = 30.0

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from harness.errors import UserError
 from harness.launch.overview import Standing
 from harness.launch.slurm.reconcile import ask_queue
-from harness.launch.todo import state_of
+from harness.launch.tasks import state_of
 from harness.store import Store
 from harness.store.files import is_locked
 
@@ -40,7 +40,7 @@ def _is_as_before(item: Standing) -> bool:
     return state_of(item.folder).status == item.status and item.folder.written_status().job == item.written.job
 
 
-class Attention:
+class StrandedDetector:
     """Notices, at the second look in a row, that nothing brings the open trials of some stores forward."""
 
     def __init__(self) -> None:

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from harness.data import Batch
-from harness.measure.energy import joules_per_clip
-from harness.measure.memory import CPU_METHOD, CUDA_METHOD, peak_bytes, process_peak_bytes
-from harness.measure.preflight import preflight
-from harness.measure.reference import WORK, Reference
-from harness.measure.timing import time_call
+from harness.measure.machine.preflight import preflight
+from harness.measure.memory.tensors import CPU_METHOD, CUDA_METHOD, peak_bytes, process_peak_bytes
+from harness.measure.time.energy import joules_per_clip
+from harness.measure.time.latency import time_call
+from harness.measure.time.noise_probe import WORK, Reference
 from harness.record import Memory, Timings
 from harness.sweep.schema import TrialConfig
 from harness.train.loop import training_step

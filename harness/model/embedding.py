@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.nn.config import ModelConfig
+from harness.nn.geometry import TrunkGeometry
 from harness.nn.tokens import ClassToken, Tokens
-from harness.nn.trunk import TrunkGeometry
 
 
 def sincos(num_positions: int, dim: int) -> Tensor:

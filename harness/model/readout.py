@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from harness.nn.blocks import Block
 from harness.nn.count import block_macs, linear_macs
+from harness.nn.geometry import TrunkGeometry
 from harness.nn.tokens import Tokens
-from harness.nn.trunk import TrunkGeometry
 from harness.sweep.schema import (
     ClassTokenReadout,
     ConcatMlpReadout,

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from harness.nn.attention import Attention, attend, pooled_means
+from harness.nn.geometry import TrunkGeometry
 from harness.nn.tokens import FrameTokens, Tokens, from_frames, from_sequence, to_frames, to_sequence
-from harness.nn.trunk import TrunkGeometry
 
 
 class DropPath(nn.Module):

@@ -5,7 +5,7 @@ Convention: matrix products and convolutions only, forward, one clip; no norm, s
 
 from __future__ import annotations
 
-from harness.nn.trunk import TrunkGeometry
+from harness.nn.geometry import TrunkGeometry
 
 
 def linear_macs(num_tokens: int, dim_in: int, dim_out: int) -> int:

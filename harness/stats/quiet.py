@@ -1,6 +1,6 @@
 """Whether a machine was at its best, from the times of a fixed piece of work done again and again.
 
-The same factor holds for the blocks of a comparison (`harness.launch.bench`) and for the trials of a report; the best
+The same factor holds for the blocks of a comparison (`harness.bench`) and for the trials of a report; the best
 is the 5th percentile of many looks there, the least of a run's few medians here.
 """
 

@@ -10,11 +10,11 @@ from pydantic import BaseModel, ValidationError
 
 from harness.errors import UserError, did_you_mean
 from harness.nn.config import GlobalTokensConfig, ModelConfig
-from harness.nn.trunk import TrunkGeometry
-from harness.sweep.document import OPTIONAL_BLOCKS, as_mapping
-from harness.sweep.faults import FaultList, describe, field_faults, literal_faults, one_of, unknown_name
-from harness.sweep.launch_config import LaunchConfig
-from harness.sweep.node import Node, nearest
+from harness.nn.geometry import TrunkGeometry
+from harness.sweep.launch.config import LaunchConfig
+from harness.sweep.reading.document import OPTIONAL_BLOCKS, as_mapping
+from harness.sweep.reading.faults import FaultList, describe, field_faults, literal_faults, one_of, unknown_name
+from harness.sweep.reading.node import Node, nearest
 from harness.sweep.schema import DataConfig, MeasureConfig, ReadoutConfig, TrainConfig, WeightsConfig
 
 PLAIN_MODELS: dict[str, type[BaseModel]] = {

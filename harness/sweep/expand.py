@@ -9,9 +9,9 @@ from itertools import product
 
 from pydantic import ValidationError
 
-from harness.sweep.document import BLOCKS, KEYS, MAX_TRIALS, NAMED_BLOCKS, PLAIN_BLOCKS, assignment_order
-from harness.sweep.faults import FaultList, describe, field_faults, unknown_field
-from harness.sweep.node import Node
+from harness.sweep.reading.document import BLOCKS, KEYS, MAX_TRIALS, NAMED_BLOCKS, PLAIN_BLOCKS, assignment_order
+from harness.sweep.reading.faults import FaultList, describe, field_faults, unknown_field
+from harness.sweep.reading.node import Node
 from harness.sweep.schema import VaryBlock
 
 MODES = ("grid", "zip", "list")

@@ -9,9 +9,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from harness.sweep.blocks import NAMED_MODELS, PLAIN_MODELS
-from harness.sweep.document import KEYS, SweepHead
+from harness.sweep.reading.document import KEYS, SweepHead
 from harness.sweep.schema import VaryBlock
-from harness.sweep.tune_config import TuneConfig
+from harness.sweep.tune.config import TuneConfig
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

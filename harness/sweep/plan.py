@@ -10,17 +10,17 @@ from typing import Any
 from harness.record import PlanFile, PlannedRow
 from harness.sweep import identity
 from harness.sweep.blocks import LoadVariant
-from harness.sweep.document import SweepHead, read_document, read_head, sweep_name
+from harness.sweep.cross_checks import Data
 from harness.sweep.expand import Axis, Point, axes_of, check_overrides, expand
-from harness.sweep.faults import FaultList
-from harness.sweep.geometry import Data
-from harness.sweep.launch_config import LaunchConfig
-from harness.sweep.node import Node
-from harness.sweep.overrides import check_resources
+from harness.sweep.launch.config import LaunchConfig
+from harness.sweep.launch.resources import check_resources
+from harness.sweep.reading.document import SweepHead, read_document, read_head, sweep_name
+from harness.sweep.reading.faults import FaultList
+from harness.sweep.reading.node import Node
 from harness.sweep.resolve import Resolver, Row
 from harness.sweep.rows import auto_labels, find_baseline, telling_axes, values_of
-from harness.sweep.tune_check import check_tune
-from harness.sweep.tuning import Tuning
+from harness.sweep.tune.check import check_tune
+from harness.sweep.tune.space import Tuning
 
 
 @dataclass(frozen=True)

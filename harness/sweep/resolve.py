@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from harness.errors import UserError
-from harness.nn.trunk import TrunkGeometry
-from harness.sweep import geometry, identity, weights_source
+from harness.nn.geometry import TrunkGeometry
+from harness.sweep import cross_checks, identity, weights_source
 from harness.sweep.blocks import BlockChecker, Checked, LoadVariant
-from harness.sweep.document import BLOCKS, assign
+from harness.sweep.cross_checks import Data, Problem
 from harness.sweep.expand import Axis, Point
-from harness.sweep.faults import FaultList
-from harness.sweep.geometry import Data, Problem
-from harness.sweep.node import Node, nearest
+from harness.sweep.reading.document import BLOCKS, assign
+from harness.sweep.reading.faults import FaultList
+from harness.sweep.reading.node import Node, nearest
 
 CONFIG_BLOCKS = tuple(block for block in BLOCKS if block != "launch")
 
@@ -115,17 +115,17 @@ class Resolver:
 
     def _pairs(self, checked: Checks) -> Iterator[tuple[tuple[str, ...], Callable[[], Iterable[Problem]]]]:
         data, readout, train = (checked[name].config for name in ("data", "readout", "train"))
-        model = geometry.resolve_size(checked["model"].config)
-        yield ("model",), lambda: geometry.model_problems(model)
-        yield ("train",), lambda: geometry.train_problems(train)
-        yield ("data", "model"), lambda: geometry.data_problems(data, model)
+        model = cross_checks.resolve_size(checked["model"].config)
+        yield ("model",), lambda: cross_checks.model_problems(model)
+        yield ("train",), lambda: cross_checks.train_problems(train)
+        yield ("data", "model"), lambda: cross_checks.data_problems(data, model)
         trio = ("variant", "model", "global_tokens")
         key = ("variant", *(id(checked[name]) for name in trio))
         variant = self._once(key, self._build, checked)
-        yield trio, lambda: geometry.variant_problems(variant.validate(), BLOCKS)
+        yield trio, lambda: cross_checks.variant_problems(variant.validate(), BLOCKS)
         yield (
             ("readout", *trio),
-            lambda: geometry.readout_problems(readout, model, self._name(checked), variant),
+            lambda: cross_checks.readout_problems(readout, model, self._name(checked), variant),
         )
 
     def _build(self, checked: Checks) -> Any:
@@ -178,7 +178,7 @@ class Resolver:
         config = checked[name].config
         if config is None:
             return None, None
-        model = geometry.resolve_size(checked["model"].config)
+        model = cross_checks.resolve_size(checked["model"].config)
         fields: dict[str, Any] = (model if name == "model" else config).model_dump(mode="json")
         if name == "variant":
             fields = {"name": self._name(checked), **fields}

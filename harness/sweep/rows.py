@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.errors import did_you_mean
-from harness.sweep.document import NAMED_BLOCKS, OPTIONAL_BLOCKS
 from harness.sweep.expand import Axis
-from harness.sweep.faults import FaultList, describe
 from harness.sweep.identity import canonical_json
-from harness.sweep.node import Node
+from harness.sweep.reading.document import NAMED_BLOCKS, OPTIONAL_BLOCKS
+from harness.sweep.reading.faults import FaultList, describe
+from harness.sweep.reading.node import Node
 from harness.sweep.resolve import Row
 
 Blocks = Mapping[str, Mapping[str, Any] | None]

@@ -1,7 +1,7 @@
 """Typed configuration: every field a sweep file may hold, with its unit and range.
 
 The models are strict (no coercion of text to numbers), closed (an unknown key is a fault) and frozen. What one
-field can say about itself is checked here; what needs several fields together is in `harness.sweep.geometry`.
+field can say about itself is checked here; what needs several fields together is in `harness.sweep.cross_checks`.
 A variant's own fields are declared by its `Config` (see `harness.api.VariantConfig`).
 """
 

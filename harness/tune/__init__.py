@@ -33,7 +33,7 @@ def tune(plan: Plan, run_folder: Path, variant_dirs: Sequence[Path], run: Run) -
     Raises:
         UserError: proposals that cannot be built or fail without end; no configuration keeps the constraints.
     """
-    from harness.sweep.tuned_plan import tuned_plan
+    from harness.sweep.tune.plan import tuned_plan
     from harness.tune.choice import picks
 
     assert plan.tuning is not None

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.errors import UserError
-from harness.sweep.tune_config import MAXIMIZED, TuneConfig
-from harness.sweep.tuned_plan import Pick
+from harness.sweep.tune.config import MAXIMIZED, TuneConfig
+from harness.sweep.tune.plan import Pick
 from harness.tune.study import Study
 
 

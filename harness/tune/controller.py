@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.launch.todo import State, Task, Todo, prepare, state_of, task_of
+from harness.launch.tasks import State, Task, Todo, prepare, state_of, task_of
 from harness.record import OPEN_STATUSES, Record
 from harness.store import Store, TrialFolder
 from harness.sweep.plan import Plan, PlannedTrial
-from harness.sweep.tuned_plan import planned_trial
-from harness.sweep.tuning import Tuning
+from harness.sweep.tune.plan import planned_trial
+from harness.sweep.tune.space import Tuning
 from harness.tune import summary
 from harness.tune.journal import open_journal
 from harness.tune.objective import excess_of, label_of, values_of

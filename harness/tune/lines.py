@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from harness.launch.local import Running
 from harness.launch.progress import LINE_EVERY_SECONDS
-from harness.launch.todo import Task
+from harness.launch.tasks import Task
 from harness.store import TrialStatus
 
 

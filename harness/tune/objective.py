@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from harness.errors import UserError
 from harness.record import Record
-from harness.sweep.tune_config import TuneConfig
+from harness.sweep.tune.config import TuneConfig
 
 MIB = 2**20
 

@@ -18,8 +18,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.sweep.identity import canonical_json
-from harness.sweep.tune_config import MAXIMIZED, TuneConfig
-from harness.sweep.tuning import Parameter, RowSpace, Value
+from harness.sweep.tune.config import MAXIMIZED, TuneConfig
+from harness.sweep.tune.space import Parameter, RowSpace, Value
 
 MAX_STARTS = 3  # of one configuration whose worker is killed again and again
 COUNTED = (TrialState.COMPLETE, TrialState.PRUNED)

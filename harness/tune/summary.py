@@ -11,8 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 from harness.record import PlanFile, PlannedRow, TunedRow, TunedTrial, TuningFile
 from harness.store import Store, write_atomically
 from harness.sweep.plan import Plan
-from harness.sweep.tune_config import TuneConfig
-from harness.sweep.tuning import Tuning
+from harness.sweep.tune.config import TuneConfig
+from harness.sweep.tune.space import Tuning
 from harness.tune.choice import chosen
 from harness.tune.study import Study
 

@@ -66,7 +66,7 @@ def run(
             return EXIT_LOCKED
         except BaseException as error:  # the boundary of the process: whatever happens becomes the trial's status
             traceback.print_exc()
-            from harness.measure.outcome import verdict
+            from harness.measure.failure import verdict
 
             status, message = verdict(error)
             reporter.end(status, message)

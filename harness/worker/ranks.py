@@ -122,7 +122,7 @@ def _told(store: Store, rank: int) -> Iterator[None]:
     Raises:
         RankFailed: this rank failed because of another one.
     """
-    from harness.measure.outcome import verdict
+    from harness.measure.failure import verdict
     from harness.train.distributed import RankFailed
     from harness.train.loop import Interrupted
 

@@ -17,7 +17,7 @@ from harness.worker.signals import StopRequest
 
 if TYPE_CHECKING:
     from harness.data import ClipSource
-    from harness.model.trunk import VideoTransformer
+    from harness.model.video_transformer import VideoTransformer
     from harness.record import Costs, Record, Score
     from harness.sweep.schema import TrialConfig
     from harness.train.checkpoint import Progress
@@ -57,8 +57,8 @@ def _build(trial: TrialConfig, launch: dict[str, Any]) -> tuple[VideoTransformer
     import torch
 
     from harness.data import SPLITS, data_identity, open_split
-    from harness.measure.memory import limit_memory
-    from harness.model.trunk import VideoTransformer
+    from harness.measure.memory.tensors import limit_memory
+    from harness.model.video_transformer import VideoTransformer
 
     if launch.get("memory_limit_mib"):
         limit_memory(launch["memory_limit_mib"] * 2**20)
@@ -124,7 +124,7 @@ def follow(folder: TrialFolder, rank: int, rendezvous: Path, stop: StopRequest) 
 
 def train_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, rendezvous: Path | None = None) -> int:
     """Trains, evaluates and writes the record without timings. `rendezvous`: see `harness.worker.run`."""
-    from harness.measure.planned import planned_costs
+    from harness.measure.count.planned import planned_costs
     from harness.train.evaluate import evaluate
     from harness.train.loop import Interrupted
 
@@ -200,7 +200,7 @@ def _record(
     trial_id: str, trial: TrialConfig, launch: dict[str, Any], progress: Progress, scores: Any, costs: Costs
 ) -> Record:
     from harness.data import ceilings
-    from harness.measure.environment import environment
+    from harness.measure.machine.environment import environment
     from harness.record import Record, Training
 
     curve = progress.loss_curve
@@ -232,7 +232,7 @@ def measure_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, al
     Asked to stop, it adds nothing: its launcher may be dead, and the next one at work beside it already.
     """
     from harness.measure.costs import measure_memory, measure_timings
-    from harness.measure.environment import environment
+    from harness.measure.machine.environment import environment
 
     record = folder.record()
     if record is None:

@@ -11,8 +11,8 @@ from typing import Any
 from harness import units
 from harness.record import Record
 from harness.stats.quiet import is_quiet
+from harness.store.load import Run
 from reports.common.quantities import dirty_faults
-from reports.records import Run
 
 Reader = Callable[[Record], Any]
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from harness.cli import main
-from harness.cli.target import plan_target
-from harness.measure.planned import planned_costs
+from harness.cli.common.target import plan_target
+from harness.measure.count.planned import planned_costs
 from harness.registry import variant_names
 
 SWEEP = """

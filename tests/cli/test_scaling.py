@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from harness.bench import scaling
+from harness.bench.scaling import at_size, closed_form
 from harness.cli import main
-from harness.cli.target import plan_target
-from harness.measure import scaling
-from harness.measure.probe import Answer
-from harness.measure.scaling import at_size, closed_form
+from harness.cli.common.target import plan_target
+from harness.measure.isolated.request import Answer
 
 SWEEP = """
 question: q

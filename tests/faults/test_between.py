@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.launch.todo import state_of
+from harness.launch.tasks import state_of
 from harness.store import Store, TrialFolder
 from tests.e2e import command, environment, harness
 from tests.faults.events import appearances

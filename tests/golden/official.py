@@ -16,7 +16,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from harness.model.trunk import VideoTransformer, make_variant
+from harness.model.video_transformer import VideoTransformer, make_variant
 from harness.nn.config import ModelConfig
 from harness.sweep.schema import ReadoutConfig
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from harness.model.trunk import VideoTransformer
+from harness.model.video_transformer import VideoTransformer
 from harness.nn.config import ModelConfig
 from harness.sweep.schema import ClassTokenReadout
 from tests.golden.official import DTYPES, TOLERANCE, Golden, difference, load, logits, renamed, video_transformer

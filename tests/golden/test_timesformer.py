@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness.model.trunk import VideoTransformer
+from harness.model.video_transformer import VideoTransformer
 from harness.nn.config import ModelConfig
 from harness.sweep.schema import ClassTokenReadout, MeanFramesReadout, ReadoutConfig
 from tests.golden.official import DTYPES, TOLERANCE, Golden, difference, load, logits, renamed, video_transformer

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from harness.model.inflation import inflate_average, inflate_central_frame, tile_positions
-from harness.model.trunk import VideoTransformer
+from harness.model.video_transformer import VideoTransformer
 from harness.nn.config import ModelConfig
 from harness.sweep.schema import ClassTokenReadout, MeanTokensReadout, ReadoutConfig
 from tests.golden.official import DTYPES, TOLERANCE, Golden, difference, load, logits, renamed, video_transformer

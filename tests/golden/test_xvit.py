@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.model.trunk import VideoTransformer
+from harness.model.video_transformer import VideoTransformer
 from harness.nn.config import ModelConfig
 from harness.sweep.schema import MeanFramesReadout, ReadoutConfig, TemporalAttentionReadout
 from tests.golden.official import DTYPES, Golden, difference, load, logits, renamed, video_transformer

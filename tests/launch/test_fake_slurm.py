@@ -16,7 +16,7 @@ from harness.launch.overview import standings
 from harness.launch.slurm import search
 from harness.launch.slurm.search import Arrays
 from harness.launch.stranded import Attention
-from harness.launch.todo import Task, find_todo
+from harness.launch.tasks import Task, find_todo
 from harness.store import Store, exclusive_lock
 from harness.sweep.plan import Plan, plan_sweep
 from tests.e2e import write_sweep

@@ -11,9 +11,9 @@ import pytest
 from harness.errors import UserError
 from harness.launch import local
 from harness.launch.local import LocalPool, Running
-from harness.launch.todo import Task
+from harness.launch.tasks import Task
 from harness.store import TrialFolder
-from harness.sweep.launch_config import LaunchConfig
+from harness.sweep.launch.config import LaunchConfig
 
 
 def task(num_threads: int = 1, device: str = "cpu", stage: str = "train", num_processes: int = 1) -> Task:

@@ -13,7 +13,7 @@ from harness.cli.watch import _table
 from harness.launch.local import Running
 from harness.launch.overview import Standing
 from harness.launch.progress import LiveTable
-from harness.launch.todo import Task
+from harness.launch.tasks import Task
 from harness.store import TrialFolder, TrialStatus
 
 NASTY = "t_w [/bold] = [0, 1] [red]x"

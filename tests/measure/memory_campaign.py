@@ -13,8 +13,8 @@ import sys
 from typing import Any
 
 from harness import units
-from harness.measure.fresh import ask
-from harness.measure.probe import Mode, Request
+from harness.measure.isolated.fresh_process import ask
+from harness.measure.isolated.request import Mode, Request
 from harness.registry import load_variant, variant_names
 from harness.sweep.schema import TrialConfig
 

@@ -7,13 +7,12 @@ import time
 import numpy as np
 import pytest
 
+from harness.bench.comparison import MAX_ROWS_PER_PROCESS, BenchOptions, BenchResult, compare, row_result, row_sets
+from harness.bench.quiet_blocks import ProcessRun
 from harness.cli.bench import cells
 from harness.errors import UserError
-from harness.launch.bench import BenchOptions, BenchResult, compare
-from harness.launch.bench.comparison import MAX_ROWS_PER_PROCESS, row_result, row_sets
-from harness.launch.bench.process_run import ProcessRun
-from harness.measure.interleave import interleave
-from harness.measure.probe import Answer
+from harness.measure.isolated.request import Answer
+from harness.measure.time.interleave import interleave
 from harness.stats.ratios import ratio_of
 
 ONE = BenchOptions(num_processes=1)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from harness.launch.bench.comparison import MAX_PROCESSES_FACTOR
-from harness.measure.energy import find_meter
-from harness.measure.fresh import ask
-from harness.measure.probe import Request, answer
+from harness.bench.comparison import MAX_PROCESSES_FACTOR
+from harness.measure.isolated.fresh_process import ask
+from harness.measure.isolated.request import Request, answer
+from harness.measure.time.energy import find_meter
 from tests.e2e import MINI, harness, write_sweep
 from tests.measure.memory_campaign import config
 

@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from harness.cli.target import plan_target
-from harness.measure.backward import count_backward
-from harness.measure.fvcore_adapter import HANDLES, ZERO_OPS, count_macs
-from harness.measure.masked import masked_macs
-from harness.measure.planned import planned_costs, planned_ledger
+from harness.cli.common.target import plan_target
+from harness.measure.count.backward import count_backward
+from harness.measure.count.fvcore_adapter import HANDLES, ZERO_OPS, count_macs
+from harness.measure.count.masked import masked_macs
+from harness.measure.count.planned import planned_costs, planned_ledger
 from harness.registry import variant_names
 from tests.measure.test_macs import Call, meta
 
@@ -210,7 +210,7 @@ class _Executed(TorchDispatchMode):
 
 
 def test_the_backward_count_is_what_a_real_backward_pass_executes() -> None:
-    from harness.model.trunk import VideoTransformer
+    from harness.model.video_transformer import VideoTransformer
     from harness.nn.attention import plain_attention
     from harness.sweep.schema import TrialConfig
 

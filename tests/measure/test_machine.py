@@ -12,11 +12,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from harness.measure import preflight as pf
-from harness.measure.energy import RaplMeter, find_meter, joules_per_clip
-from harness.measure.gpu_state import gpu_faults, gpu_state
-from harness.measure.outcome import requested_bytes, verdict
-from harness.measure.peak import MachinePeak, measure_peak, mfu
+from harness.measure.failure import requested_bytes, verdict
+from harness.measure.machine import preflight as pf
+from harness.measure.machine.gpu import gpu_faults, gpu_state
+from harness.measure.time.energy import RaplMeter, find_meter, joules_per_clip
+from harness.measure.time.machine_peak import MachinePeak, measure_peak, mfu
 
 
 def test_a_busy_neighbour_is_seen_and_we_are_not() -> None:

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.measure.fvcore_adapter import count_macs
-from harness.measure.macs import count_model, flop_counter_macs
-from harness.model.trunk import VideoTransformer, make_variant
+from harness.measure.count.fvcore_adapter import count_macs
+from harness.measure.count.macs import count_model, flop_counter_macs
+from harness.model.video_transformer import VideoTransformer, make_variant
 from harness.nn.config import ModelConfig
 from harness.sweep.schema import MeanFramesReadout
 

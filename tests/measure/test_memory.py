@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from harness.measure.memory import StorageTracker, peak_bytes, process_peak_bytes
+from harness.measure.memory.tensors import StorageTracker, peak_bytes, process_peak_bytes
 
 MIB = 2**20
 

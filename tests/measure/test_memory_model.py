@@ -7,10 +7,10 @@ import torch
 
 from harness.data import open_split
 from harness.measure.costs import random_batch
-from harness.measure.memory import peak_bytes
-from harness.measure.memory_model import predict_memory
-from harness.measure.planned import planned_costs
-from harness.model.trunk import VideoTransformer
+from harness.measure.count.planned import planned_costs
+from harness.measure.memory.predicted import predict_memory
+from harness.measure.memory.tensors import peak_bytes
+from harness.model.video_transformer import VideoTransformer
 from harness.record import Costs
 from harness.registry import variant_names
 from harness.sweep.schema import TrialConfig

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.errors import UserError
-from harness.measure.published import (
+from harness.measure.count.published import (
     LIMIT,
     Published,
     by_label,
@@ -28,7 +28,7 @@ ROWS = read_published(TABLE)
 RUN = """
 import sys, time
 from harness.cli import main
-from harness.measure.memory import process_peak_bytes
+from harness.measure.memory.tensors import process_peak_bytes
 assert main(["cost", "sweeps/published_cost.yaml", "--format", "json"]) == 0
 print(time.process_time(), process_peak_bytes(), file=sys.stderr)
 """

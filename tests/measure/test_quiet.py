@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.launch.bench import BenchOptions, BenchResult, best_known, compare, comparison
-from harness.launch.bench.best_known import BestKnown
-from harness.launch.bench.comparison import MAX_PROCESSES_FACTOR, row_result
-from harness.launch.bench.process_run import MIN_QUIET_BLOCKS, ProcessRun, best_reference, choose
-from harness.measure.interleave import interleave
-from harness.measure.probe import Answer, Request
-from harness.measure.reference import Patience
+from harness.bench import comparison, machine_best
+from harness.bench.comparison import MAX_PROCESSES_FACTOR, BenchOptions, BenchResult, compare, row_result
+from harness.bench.machine_best import BestKnown
+from harness.bench.quiet_blocks import MIN_QUIET_BLOCKS, ProcessRun, best_reference, choose
+from harness.measure.isolated.request import Answer, Request
+from harness.measure.time.interleave import interleave
+from harness.measure.time.noise_probe import Patience
 
 QUIET_MS, BUSY_MS = 1.0, 1.3  # of the reference work
 THREE = BenchOptions(num_processes=3)
@@ -50,7 +50,7 @@ def page_faults(keep: str) -> int:
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs a C library with mallopt")
 def test_a_process_that_keeps_freed_memory_faults_no_page_in_twice() -> None:
-    keep = "from harness.measure.allocator import keep_freed_memory; assert keep_freed_memory()"
+    keep = "from harness.measure.time.allocator import keep_freed_memory; assert keep_freed_memory()"
     given_back = page_faults("")
     assert given_back > 20 * 2 * 4 * 2**20 / resource.getpagesize() / 4  # two blocks of 4 MiB a call, mostly
     assert page_faults(keep) < given_back / 5
@@ -188,7 +188,7 @@ def test_each_visit_on_a_cpu_has_the_reference_work_beside_it() -> None:
 
 def test_the_best_of_a_machine_is_learned_from_enough_looks_only(tmp_path: Path) -> None:
     known = BestKnown(tmp_path / "machine.json", {})
-    few = best_known.MIN_LOOKS // 2 - 1  # two rows: two looks a block
+    few = machine_best.MIN_LOOKS // 2 - 1  # two rows: two looks a block
     known.learn(runs([False] * few))
     assert known.read() is None
     known.learn(runs([False] * few, [False]))
@@ -212,7 +212,7 @@ def test_the_best_of_a_machine_is_remembered_by_machine(tmp_path: Path, monkeypa
     other.note(0.5)
     assert (known.read(), other.read()) == (2.0, 0.5)
     with monkeypatch.context() as patch:
-        patch.setattr(best_known, "WORK", "another piece of work")
+        patch.setattr(machine_best, "WORK", "another piece of work")
         assert BestKnown(known.file, here).read() is None
     for _ in range(20):  # another kind of machine under the same name
         known.note(7.0)
@@ -231,7 +231,7 @@ def test_selftest_learns_from_enough_looks_and_from_quiet_comparisons_only(
 
     short = BenchOptions(num_processes=2, num_blocks=2)
     learning = selftest._learning(short)
-    assert 4 * learning.num_blocks * learning.num_processes >= best_known.MIN_LOOKS
+    assert 4 * learning.num_blocks * learning.num_processes >= machine_best.MIN_LOOKS
     assert selftest._learning(BenchOptions()) == BenchOptions()
     known = BestKnown(tmp_path / "machine.json", {})
     seen = []
@@ -243,7 +243,7 @@ def test_selftest_learns_from_enough_looks_and_from_quiet_comparisons_only(
         rows = [row_result(row, "base", made, options, best) for row in ("base", "row")]
         return BenchResult(baseline="base", options=options, rows=rows, runs=made)
 
-    monkeypatch.setattr("harness.launch.bench.compare", fake)
+    monkeypatch.setattr("harness.bench.comparison.compare", fake)
     found = [selftest._compare({"base": {}, "row": {}}, short, known) for _ in range(5)]
     assert seen == [None, QUIET_MS, QUIET_MS, QUIET_MS, QUIET_MS]
     assert [selftest._was_quiet(row) for row in found] == [True, False, False, False, False]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.measure.probe import Answer
-from harness.measure.search import best_batch, largest_that_fits
+from harness.bench.bisection import best_batch, largest_that_fits
+from harness.measure.isolated.request import Answer
 
 OOM = Answer(status="oom", message="refused", requested_bytes=1)
 

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from harness.measure.timing import time_call
+from harness.measure.time.latency import time_call
 
 
 def test_a_sleep_is_measured_with_all_samples() -> None:

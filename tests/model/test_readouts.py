@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.measure.macs import count_model
+from harness.measure.count.macs import count_model
 from harness.model.readout import ConcatMlp, Gru, build_readout
-from harness.model.trunk import VideoTransformer, make_variant
+from harness.model.video_transformer import VideoTransformer, make_variant
 from harness.nn.config import ModelConfig
+from harness.nn.geometry import TrunkGeometry
 from harness.nn.tokens import Tokens
-from harness.nn.trunk import TrunkGeometry
 from harness.sweep.schema import (
     ClassTokenReadout,
     ConcatMlpReadout,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from harness import contract
 from harness.model.interpolation import resize_spatial
-from harness.model.trunk import VideoTransformer
+from harness.model.video_transformer import VideoTransformer
 from harness.registry import variant_names
 from tests.golden.official import difference, logits
 from tests.golden.official import load as load_golden

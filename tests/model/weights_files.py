@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from harness.model.trunk import VideoTransformer, make_variant
+from harness.model.video_transformer import VideoTransformer, make_variant
 from harness.model.weights.apply import import_weights
 from harness.model.weights.report import ImportReport
 from harness.nn.config import ModelConfig

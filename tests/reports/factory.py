@@ -21,7 +21,7 @@ from harness.record import (
     Timings,
     Training,
 )
-from reports.records import Run
+from harness.store.load import Run
 
 ENVIRONMENT = {
     "python": "3.11.9", "torch": "2.11.0", "platform": "Linux-x86_64", "cpu_model": "AMD EPYC 7R13", "gpu": None,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UserError
-from reports.records import load
+from harness.store.load import load
 from tests.reports.factory import save, window_run
 
 

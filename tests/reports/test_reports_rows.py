@@ -7,11 +7,11 @@ import pytest
 from scipy import stats
 
 from harness.record import Record
+from harness.store.load import Run
 from reports import accuracy_cost, html, table
 from reports.common.conditions import conditions, warnings
-from reports.common.grid import build
-from reports.common.rows import headline, labels, summarise
-from reports.records import Run
+from reports.common.row_statistics import headline, labels, summarise
+from reports.common.table_data import build
 from reports.trials import frame
 from tests.reports.factory import make_record, make_row, make_run, window_run
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.store.load import Run
 from reports import html, table
-from reports.common.grid import accuracy, build
-from reports.common.rows import summarise
-from reports.records import Run
+from reports.common.row_statistics import summarise
+from reports.common.table_data import accuracy, build
 from tests.reports.factory import make_record, make_row, make_run, variants_run, window_run
 
 

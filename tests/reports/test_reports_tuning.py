@@ -11,7 +11,7 @@ from factory import window_run
 
 from harness.record import TunedRow, TunedTrial, TuningFile
 from reports import tuning
-from reports.common.grid import build
+from reports.common.table_data import build
 
 
 def searched(*objectives: str) -> TuningFile:

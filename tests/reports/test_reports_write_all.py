@@ -12,7 +12,7 @@ import pytest
 
 import reports
 from harness.errors import UserError
-from reports.records import Run
+from harness.store.load import Run
 from tests.reports.factory import save, window_run
 
 

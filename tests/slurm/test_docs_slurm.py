@@ -7,7 +7,7 @@ import shlex
 
 import yaml
 
-from harness.sweep.launch_config import LaunchConfig
+from harness.sweep.launch.config import LaunchConfig
 from tests.e2e import ROOT
 from tests.slurm.user import TINY, User
 

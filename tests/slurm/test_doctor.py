@@ -8,7 +8,7 @@ import pytest
 
 from harness.launch.doctor import Finding
 from harness.launch.slurm.doctor import look_at_cluster
-from harness.sweep.launch_config import LaunchConfig
+from harness.sweep.launch.config import LaunchConfig
 from tests.slurm.user import Program
 
 

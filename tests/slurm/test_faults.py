@@ -72,7 +72,7 @@ def is_importing(pid: int) -> bool:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
-    return b"submitit.core._submit" in words and b"harness.launch.slurm.entry" not in words and b"srun" not in words
+    return b"submitit.core._submit" in words and b"harness.launch.slurm.job_start" not in words and b"srun" not in words
 
 
 def test_a_signal_while_python_imports_loses_nothing(user: User) -> None:

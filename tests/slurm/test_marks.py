@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.launch.slurm.resources import setup_lines, teardown_lines
-from harness.sweep.launch_config import LaunchConfig
+from harness.sweep.launch.config import LaunchConfig
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.launch.slurm import submission
-from harness.launch.slurm.nodes import excludable, failing_nodes
+from harness.launch.slurm.bad_nodes import excludable, failing_nodes
 from harness.launch.slurm.submission import Submission
 from harness.store import Store
 from tests.slurm.user import Program

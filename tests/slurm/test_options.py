@@ -10,7 +10,7 @@ from harness.cli import main
 from harness.cli.submission import without_jobs
 from harness.launch.slurm import submission
 from harness.launch.slurm.submission import Submission
-from harness.launch.todo import Task
+from harness.launch.tasks import Task
 from harness.store import Store, TrialStatus
 from harness.sweep.plan import PlannedTrial
 from tests.e2e import MINI, write_sweep

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from harness.errors import UserError, did_you_mean
 from harness.nn.config import StrictConfig
-from harness.nn.trunk import TrunkGeometry
+from harness.nn.geometry import TrunkGeometry
 from harness.sweep.plan import Plan, plan_sweep
 
 

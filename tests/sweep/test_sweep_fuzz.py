@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from sweep_helpers import VARIANTS, plan_file
 
 from harness.errors import UserError
-from harness.sweep.document import KEYS
-from harness.sweep.faults import FaultList
 from harness.sweep.json_schema import sweep_schema
-from harness.sweep.yaml_source import compose_text
+from harness.sweep.reading.document import KEYS
+from harness.sweep.reading.faults import FaultList
+from harness.sweep.reading.yaml import compose_text
 
 GOOD: dict[str, Any] = {"question": "q", "data": {"name": "moving_shapes"}, "variant": {"name": "window"}}
 

@@ -13,8 +13,8 @@ from sweep_helpers import WindowConfig
 
 from harness.errors import Fault
 from harness.sweep.blocks import NAMED_MODELS, PLAIN_MODELS
-from harness.sweep.document import KEYS
 from harness.sweep.plan import Plan
+from harness.sweep.reading.document import KEYS
 
 Faults = Callable[..., list[Fault]]
 

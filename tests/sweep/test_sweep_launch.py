@@ -9,10 +9,10 @@ import pytest
 
 from harness.errors import UserError
 from harness.launch.slurm.resources import arrays, capped, sbatch_parameters
-from harness.launch.todo import Task
+from harness.launch.tasks import Task
 from harness.store import TrialFolder
-from harness.sweep.launch_config import minutes
-from harness.sweep.overrides import resources_of
+from harness.sweep.launch.config import minutes
+from harness.sweep.launch.resources import resources_of
 from harness.sweep.plan import Plan, plan_sweep
 
 HEAD = """\

@@ -12,7 +12,7 @@ import torch
 
 from harness import worker
 from harness.data import data_identity
-from harness.launch.todo import find_todo, prepare
+from harness.launch.tasks import find_todo, prepare
 from harness.registry import variant_names
 from harness.store import Store, TrialFolder
 from harness.sweep.plan import Plan, PlannedTrial, plan_sweep

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.data import Batch, ClipSource
-from harness.measure.outcome import verdict
+from harness.measure.failure import verdict
 from harness.record import Score
 from harness.sweep.schema import TrainConfig
 from harness.train.evaluate import evaluate

@@ -11,7 +11,7 @@ from torch import nn
 
 from harness.data import data_identity
 from harness.model.embedding import PatchEmbedding
-from harness.model.trunk import VideoTransformer
+from harness.model.video_transformer import VideoTransformer
 from harness.registry import variant_names
 from harness.sweep.plan import plan_sweep
 from harness.sweep.schema import TrainConfig, TrialConfig

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from harness.data import open_split
-from harness.model.trunk import VideoTransformer
+from harness.model.video_transformer import VideoTransformer
 from harness.sweep.schema import TrialConfig
 from harness.train.checkpoint import Progress
 from harness.train.loop import Interrupted, NonFiniteLoss, Saving, Watching, batches, train

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.data import data_identity
 from harness.launch.feed import drive
-from harness.launch.todo import Task
+from harness.launch.tasks import Task
 from harness.record import Record, Score
 from harness.store import Store, TrialStatus
 from harness.sweep.plan import Plan, plan_sweep

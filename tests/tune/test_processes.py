@@ -17,7 +17,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.launch.feed import EndedByFiles, drive
-from harness.launch.todo import Task
+from harness.launch.tasks import Task
 from harness.worker.pruning import read_reports
 from tests.e2e import command, environment, harness, records, statuses, write_sweep
 from tests.tune.simulated import SWEEP, controller_of, plan_of

@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from harness.errors import UserError
 from harness.launch.feed import drive
 from harness.stats.pareto import pareto_front
-from harness.sweep.tuned_plan import tuned_plan
+from harness.sweep.tune.plan import tuned_plan
 from harness.tune import controller as controller_module
 from harness.tune.choice import chosen, picks
 from harness.tune.study import MAX_STARTS

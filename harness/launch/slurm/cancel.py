@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from harness.launch.slurm import client, reconcile, submission
 from harness.launch.slurm.submission import Submission
-from harness.launch.todo import state_of
+from harness.launch.tasks import state_of
 from harness.record import OPEN_STATUSES
 from harness.store import Store, TrialFolder
 

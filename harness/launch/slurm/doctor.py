@@ -17,8 +17,8 @@ from typing import Any
 from harness.launch.doctor import Finding
 from harness.launch.slurm import client
 from harness.launch.slurm.submit import check_folder
-from harness.measure.environment import ROOT
-from harness.sweep.launch_config import LaunchConfig, Override, Resources, minutes
+from harness.measure.machine.environment import ROOT
+from harness.sweep.launch.config import LaunchConfig, ResourceOverride, Resources, minutes
 
 COMMANDS = ("sbatch", "srun", "squeue", "scancel", "scontrol")
 MAX_SKEW_SECONDS = 5.0
@@ -104,7 +104,7 @@ def look_at_resources(launch: LaunchConfig) -> Iterator[Finding]:
             yield Finding("ok", "resources", f"{where}: SLURM would take such a job")
 
 
-def _overridden(launch: LaunchConfig, override: Override) -> Resources:
+def _overridden(launch: LaunchConfig, override: ResourceOverride) -> Resources:
     """What a trial asks for that this override alone fits."""
     chosen = {name: getattr(launch, name) for name in Resources.model_fields}
     return Resources(**(chosen | override.model_dump(include=override.model_fields_set - {"where"})))
@@ -145,7 +145,7 @@ def look_at_node(launch: LaunchConfig, runs: Path, wait_s: float) -> Iterator[Fi
 def _command(launch: LaunchConfig, file: Path, name: str, wait_s: float) -> list[str]:
     look = [
         "env", f"PYTHONPATH={ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
-        sys.executable, "-P", "-m", "harness.launch.slurm.look", str(file),
+        sys.executable, "-P", "-m", "harness.launch.slurm.node_report", str(file),
     ]  # fmt: skip
     return [
         "srun", "--ntasks=1", f"--job-name={name}", "--time=1", f"--immediate={max(1, int(wait_s))}", "--quiet",

@@ -15,10 +15,10 @@ from harness.launch.local import LocalPool
 from harness.launch.progress import PlainLines
 from harness.launch.slurm import ranks, submission
 from harness.launch.slurm.submission import Submission
-from harness.launch.todo import Task, state_of, task_of
+from harness.launch.tasks import Task, state_of, task_of
 from harness.record import FINAL_STATUSES, OPEN_STATUSES
 from harness.store import Store, TrialFolder, exclusive_lock
-from harness.sweep.launch_config import LaunchConfig
+from harness.sweep.launch.config import LaunchConfig
 from harness.sweep.plan import PlannedTrial
 from harness.worker.exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_PREEMPTED
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.launch.slurm.logs import job_folder
 from harness.launch.slurm.submission import Submission
-from harness.launch.todo import Task
+from harness.launch.tasks import Task
 from harness.store import Store
 from harness.worker.exit_codes import EXIT_DONE
 from harness.worker.signals import STOP_SIGNALS

@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.launch.slurm import client, submission
-from harness.launch.slurm.entry import Entry
+from harness.launch.slurm.job_start import Entry
 from harness.launch.slurm.logs import job_folder, starts
 from harness.launch.slurm.submission import Submission
-from harness.launch.todo import Task, state_of
+from harness.launch.tasks import Task, state_of
 from harness.record import OPEN_STATUSES
 from harness.store import Store, TrialFolder, TrialStatus, exclusive_lock, side_by_side
 from harness.store.lease import last_beat

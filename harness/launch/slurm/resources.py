@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.launch.slurm import client, entry
-from harness.launch.todo import Task
-from harness.sweep.launch_config import LaunchConfig, Resources, minutes
-from harness.sweep.overrides import resources_of
+from harness.launch.slurm import client, job_start
+from harness.launch.tasks import Task
+from harness.sweep.launch.config import LaunchConfig, Resources, minutes
+from harness.sweep.launch.resources import resources_of
 
 INDEX, RESTART = "${SLURM_ARRAY_TASK_ID:-0}", "${SLURM_RESTART_COUNT:-0}"
-ENTRY = entry.__name__
+ENTRY = job_start.__name__
 SLURM_ID = "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
 
 
@@ -140,8 +140,10 @@ def teardown_lines() -> list[str]:
 
 
 def python_command() -> str:
-    """What starts Python in a job, see `harness.launch.slurm.entry`. Where `env` can hold the signal back, it does so
-    some milliseconds earlier than Python could."""
+    """Return the command that starts Python in a job, see `harness.launch.slurm.job_start`.
+
+    Where `env` can block the signal, it does so some milliseconds earlier than Python could.
+    """
     early = client.ask("env", "--block-signal=USR2", "true")
     return f"{'' if early.problem else 'env --block-signal=USR2 '}{shlex.quote(sys.executable)} -P -m {ENTRY}"
 

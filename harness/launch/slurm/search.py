@@ -11,7 +11,7 @@ from harness.errors import UserError
 from harness.launch.feed import EndedByFiles, Source, drive
 from harness.launch.slurm.reconcile import Queue, ask_queue
 from harness.launch.slurm.submit import submit
-from harness.launch.todo import Task
+from harness.launch.tasks import Task
 from harness.store import Store
 from harness.sweep.plan import Plan
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.code_identity import hash_files
-from harness.measure.environment import ROOT, git_state
+from harness.measure.machine.environment import ROOT, git_state
 
 FOLDERS = ("harness", "variants")
 

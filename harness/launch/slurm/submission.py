@@ -11,13 +11,13 @@ from pydantic import Field, ValidationError
 
 from harness.errors import UserError
 from harness.launch.slurm.logs import job_folder
-from harness.record import Part
+from harness.record import RecordModel
 from harness.store import Store, write_atomically
 
 FOLDERS = ("log", "started", "ended")
 
 
-class Submission(Part):
+class Submission(RecordModel):
     """One job array (or single job). Its trials are named here and nowhere else; the job reads this file.
 
     `state`: intent (about to be handed to sbatch, or nobody noted what became of that), submitted, abandoned (SLURM

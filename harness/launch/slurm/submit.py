@@ -18,13 +18,13 @@ from types import FrameType
 
 from harness.errors import UserError
 from harness.launch.slurm import client, reconcile, snapshot, submission
-from harness.launch.slurm.entry import Entry
-from harness.launch.slurm.nodes import excludable, failing_nodes
+from harness.launch.slurm.bad_nodes import excludable, failing_nodes
+from harness.launch.slurm.job_start import Entry
 from harness.launch.slurm.resources import JobArray, arrays, capped, python_command, sbatch_parameters, summary
 from harness.launch.slurm.submission import Submission
-from harness.launch.todo import Task, Todo, prepare
+from harness.launch.tasks import Task, Todo, prepare
 from harness.store import Store
-from harness.sweep.launch_config import LaunchConfig
+from harness.sweep.launch.config import LaunchConfig
 from harness.sweep.plan import Plan
 from harness.units import counted
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import UserError
-from harness.model.trunk import VideoTransformer
+from harness.model.video_transformer import VideoTransformer
 from harness.model.weights import fit
 from harness.model.weights.detect import LAYOUTS, detect
 from harness.model.weights.files import read_weights

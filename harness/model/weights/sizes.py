@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
-from harness.model.trunk import VideoTransformer
+from harness.model.video_transformer import VideoTransformer
 
 _LAYER = re.compile(r"encoder\.blocks\.(\d+)\..*")
 _FC1 = "encoder.blocks.0.mlp.fc1.weight"

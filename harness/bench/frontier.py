@@ -1,0 +1,112 @@
+"""How far each row goes within a budget of memory or latency: bisection, each measurement in its own process."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from harness.bench.bisection import Frontier, largest_that_fits
+from harness.measure.isolated.fresh_process import ask
+from harness.measure.isolated.request import Answer, Mode, Request, answer
+from harness.record import RecordModel
+
+Over = Literal["num_frames", "crop_size", "batch_size", "temporal_window"]
+SPARE_MIB = 1024  # of address space beyond the budget: thread stacks, scratch space
+
+
+class FrontierOptions(RecordModel):
+    """What grows, and what it must not exceed: exactly one of the two budgets."""
+
+    over: Over
+    latency_ms: float | None = None
+    memory_mib: int | None = None
+    mode: Mode = "inference"
+    predicted: bool = Field(False, description="predict memory instead of measuring it; nothing is run")
+    batch_size: int | None = Field(None, description="clips; default: 1 for latency, the configuration's for memory")
+    most: int = 1024
+    timeout_s: float = 120.0
+    variant_dirs: list[str] = Field(default_factory=list)
+
+    @property
+    def budget(self) -> str:
+        """The budget in words."""
+        what = "inference" if self.mode == "inference" else "a training step"
+        kind = "predicted memory" if self.predicted else "memory"
+        limit = f"{self.latency_ms:g} ms" if self.latency_ms is not None else f"{self.memory_mib} MiB of {kind}"
+        return f"{limit} for {what}"
+
+
+class RowFrontier(RecordModel):
+    """How far one row goes, with every probe by value. `largest` None: not even the least value fits."""
+
+    label: str
+    over: Over
+    largest: int | None
+    bounded: bool = Field(description="false: the search ended at its own limit, more may fit")
+    probes: dict[int, Answer]
+
+
+def row_frontier(label: str, config: Mapping[str, Any], options: FrontierOptions) -> RowFrontier:
+    """Searches one row, from the value that it has."""
+    start, step, least = _grid(config, options)
+
+    def probe(value: int) -> Answer:
+        request = _request(label, config, options, value)
+        # a prediction allocates nothing: no process of its own to protect us from it
+        return answer(request) if request.kind == "predict" else ask(request, timeout_s=options.timeout_s)
+
+    found: Frontier = largest_that_fits(
+        probe, lambda answer: _fits(answer, options), start=start, step=step, least=least, most=options.most
+    )
+    return RowFrontier(
+        label=label, over=options.over, largest=found.largest, bounded=found.bounded, probes=found.probes
+    )
+
+
+def _grid(config: Mapping[str, Any], options: FrontierOptions) -> tuple[int, int, int]:
+    """(where the search starts, between which values, from which on)."""
+    model = config["model"]
+    if options.over == "num_frames":
+        return model["num_frames"], model["tubelet_size"], model["tubelet_size"]
+    if options.over == "crop_size":
+        return model["crop_size"], model["patch_size"], model["patch_size"]
+    if options.over == "temporal_window":
+        return max(config["variant"]["temporal_window"], 1), 1, 0
+    return options.batch_size or 1, 1, 1
+
+
+def with_value(config: Mapping[str, Any], over: Over, value: int) -> dict[str, Any]:
+    """The configuration with one field changed; a batch size is no part of it."""
+    changed = copy.deepcopy(dict(config))
+    if over in ("num_frames", "crop_size"):
+        changed["model"][over] = value
+    elif over == "temporal_window":
+        changed["variant"][over] = value
+    return changed
+
+
+def _request(label: str, config: Mapping[str, Any], options: FrontierOptions, value: int) -> Request:
+    kind: Literal["time", "predict", "memory"] = "time"
+    if options.memory_mib is not None:
+        kind = "predict" if options.predicted else "memory"
+    size = options.batch_size or (1 if kind == "time" else None)
+    limit = options.memory_mib + SPARE_MIB if kind == "memory" and options.memory_mib is not None else None
+    return Request(
+        kind=kind,
+        configs={label: with_value(config, options.over, value)},
+        mode=options.mode,
+        batch_size=value if options.over == "batch_size" else size,
+        min_samples=10,
+        max_seconds=1.0,
+        memory_limit_mib=limit if config["train"]["device"] == "cpu" else None,
+        variant_dirs=options.variant_dirs,
+    )
+
+
+def _fits(answer: Answer, options: FrontierOptions) -> bool:
+    if options.latency_ms is not None:
+        return bool(answer.values["median_ms"] <= options.latency_ms)
+    return bool(answer.values["peak_bytes"] <= (options.memory_mib or 0) * 2**20)

@@ -1,0 +1,148 @@
+"""The text that `cost` prints: one line for each row, or the ledger of each row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from harness import units
+from harness.cli.common.cost_rows import CostRow, differences, ledger_lines
+
+if TYPE_CHECKING:
+    from harness.measure.count.any_module import ModuleCost
+    from harness.measure.count.ledger import Ledger
+    from harness.measure.count.published import Difference, Published
+    from harness.record import Costs, MacsCount
+
+
+def print_rows(rows: list[CostRow], not_built: list[Published]) -> None:
+    """One line for each row; published numbers beside where there are any."""
+    compared = any(row.published for row in rows)
+    columns = ["row", "parameters", "MACs per view", "attention"]
+    masked, backward = any(_is_masked(row) for row in rows), any(row.costs.macs.backward for row in rows)
+    columns += ["useful"] * masked + ["backward"] * backward + _memory_columns(rows)
+    columns += [] if compared else ["per frame", "per token"]
+    columns += ["views", "MACs per video", "status"]
+    columns += ["published M", "diff", "published GMACs", "diff", ""] if compared else []
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*_cells(row, masked, backward, compared))
+    _show(table)
+    for note in _notes(rows, not_built):
+        print(note)
+
+
+def _show(table: Table) -> None:
+    # a pipe has no width: never cut a line there
+    console = Console() if Console().is_terminal else Console(width=220)
+    console.print(table, markup=False)
+
+
+def _is_masked(row: CostRow) -> bool:
+    return row.costs.macs.useful_macs not in (None, row.costs.macs.macs_per_view)
+
+
+def _cells(row: CostRow, masked: bool, backward: bool, compared: bool) -> list[str]:
+    costs, macs = row.costs, row.costs.macs
+    cells = [row.label, units.count(costs.num_parameters), _lower(macs) + units.macs(macs.macs_per_view), _share(macs)]
+    cells += [units.macs(macs.useful_macs)] * masked + [_backward(macs)] * backward
+    cells += _memory_cells(costs)
+    cells += [] if compared else [units.macs(costs.macs_per_frame), units.macs(costs.macs_per_token)]
+    cells += [str(costs.num_views), _lower(macs) + units.macs(costs.macs_per_video), macs.status.replace("_", " ")]
+    if compared:
+        found = differences(row)
+        for difference in (found["parameters"], found["macs"]):
+            cells += [f"{difference.theirs:.4g}", f"{100 * difference.relative:+.1f} %"] if difference else ["-", "-"]
+        cells.append(_remark(row, found))
+    return cells
+
+
+def _memory_columns(rows: list[CostRow]) -> list[str]:
+    return ["memory, inference", "memory, train step"] if any(row.costs.predicted_memory for row in rows) else []
+
+
+def _memory_cells(costs: Costs) -> list[str]:
+    found = costs.predicted_memory
+    return [units.num_bytes(found.inference_peak_bytes), units.num_bytes(found.train_step_peak_bytes)] if found else []
+
+
+def _lower(macs: MacsCount) -> str:
+    return "≥ " if macs.status == "lower_bound" else ""
+
+
+def _share(macs: MacsCount) -> str:
+    return units.percent(macs.attention_macs / macs.macs_per_view if macs.macs_per_view else 0.0)
+
+
+def _backward(macs: MacsCount) -> str:
+    if macs.backward is None:
+        return "-"
+    mark = "" if macs.backward.status == "exact" else f" ({macs.backward.status.replace('_', ' ')})"
+    return units.macs(macs.backward.macs_per_view) + mark
+
+
+def print_module(label: str, cost: ModuleCost) -> None:
+    """One line for a module, and what is not counted in it."""
+    columns = ["module", "parameters", "MACs of this input", "attention", "backward", "status", "counted on"]
+    table, macs = Table(*columns, box=None, pad_edge=False), cost.macs
+    table.add_row(
+        label, units.count(cost.num_parameters), _lower(macs) + units.macs(macs.macs_per_view), _share(macs),
+        _backward(macs), macs.status.replace("_", " "), cost.device,
+    )  # fmt: skip
+    _show(table)
+    for note in _uncounted(label, macs):
+        print(note)
+    if cost.not_on_meta:
+        print(f"{label}: counted on real tensors, since it does not run without: {cost.not_on_meta}")
+
+
+def print_ledger(label: str, macs: MacsCount, ledger: Ledger, by: str) -> None:
+    """Every operator, or every module, of one row; the sum comes first."""
+    backward = f"; backward {_backward(macs)}" if macs.backward else ""
+    print(f"{label}: {_lower(macs)}{units.macs(macs.macs_per_view)}, {macs.status.replace('_', ' ')}{backward}")
+    lines = ledger_lines(ledger, by)
+    table = Table(*(lines[0] if lines else [by]), box=None, pad_edge=False)
+    for line in lines:
+        cells = {**line, "macs": units.macs(line["macs"]), "share": units.percent(line["share"])}
+        table.add_row(*map(str, cells.values()))
+    _show(table)
+    for note in _uncounted(label, macs):
+        print(note)
+
+
+def _uncounted(label: str, macs: MacsCount) -> Iterator[str]:
+    back = {} if macs.backward is None else macs.backward.uncounted_ops
+    for ops, when in ((macs.uncounted_ops, ""), (back, " of the backward pass")):
+        if ops:
+            yield f"{label}: operators of unknown cost{when}: {', '.join(ops)}"
+
+
+def _remark(row: CostRow, found: Mapping[str, Difference | None]) -> str:
+    if any(difference and not difference.is_explained for difference in found.values()):
+        return "UNEXPLAINED"
+    if row.published is None:
+        return ""
+    remarks = ["attention not counted"] if row.published.counts_attention == "no" else []
+    return ", ".join(remarks + (["cause below"] if row.published.cause else []))
+
+
+def _notes(rows: list[CostRow], not_built: list[Published]) -> Iterator[str]:
+    """What the table has no room for: uncounted operators, causes, models that are not built."""
+    for row in rows:
+        yield from _uncounted(row.label, row.costs.macs)
+    sizes = sorted({row.costs.predicted_memory.batch_size for row in rows if row.costs.predicted_memory})
+    if sizes:
+        yield f"memory: predicted peak with {' or '.join(map(str, sizes))} clips, parameters included; nothing was run"
+    caused = [row for row in rows if row.published and row.published.cause]
+    if caused:
+        yield "\nCauses:"
+    for row in caused:
+        yield f"  {row.label}: {row.published.cause if row.published else ''}"
+    if not_built:
+        yield "\nPublished, not built:"
+    for item in not_built:
+        numbers = f"{item.gmacs or '-'} GMACs / {item.num_views} views, {item.parameters_m or '-'} M"
+        yield f"  {item.model}, {item.num_frames} x {item.crop_size}: {numbers} ({item.source}): {item.not_built}"

@@ -1,0 +1,1 @@
+"""Multiply-accumulates: closed forms, counted operators, masked pairs, published numbers."""

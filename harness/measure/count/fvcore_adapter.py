@@ -1,0 +1,163 @@
+"""The one file that touches fvcore: multiply-accumulates of a traced module, with our own handles.
+
+fvcore's own table is not used: it counts fused attention as 0, counts norms, and miscounts broadcast matmuls. Every
+operator of the trace falls in exactly one of counted (`HANDLES`), truly zero (`ZERO_OPS`) or uncounted (the rest);
+the ledger of a trace names every operator that was met, with its calls.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from harness.measure.count.ledger import Ledger, OpCount
+
+Handle = Callable[[Sequence[Any], Sequence[Any]], Counter[str]]
+
+
+def _shape(value: Any) -> list[int]:
+    sizes = value.type().sizes()
+    if sizes is None:
+        raise ValueError(f"the trace has no shape for {value}")
+    return list(sizes)
+
+
+def _sdpa(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
+    q, k, v = (_shape(value) for value in inputs[:3])  # (..., n, c), (..., m, c), (..., m, d)
+    return Counter({"attention": prod(q[:-1]) * k[-2] * (q[-1] + v[-1])})
+
+
+def _linear(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
+    x, weight = _shape(inputs[0]), _shape(inputs[1])  # (..., i), (o, i)
+    return Counter({"linear": prod(x) * weight[0]})
+
+
+def _matmul(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
+    inner = _shape(inputs[0])[-1]  # the output already has the broadcast leading dimensions
+    return Counter({"matmul": prod(_shape(outputs[0])) * inner})
+
+
+def _mm(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
+    # without leading dimensions: no product of attention, which has at least a batch
+    return Counter({"linear": _matmul(inputs, outputs)["matmul"]})
+
+
+def _addmm(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
+    return _mm(inputs[1:], outputs)  # inputs: bias, a, b
+
+
+def _baddbmm(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
+    return _matmul(inputs[1:], outputs)
+
+
+def _convolution(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
+    weight = _shape(inputs[1])  # (out, in / groups, *kernel); transposed: (in, out / groups, *kernel)
+    transposed = bool(inputs[6].toIValue()) if len(inputs) > 6 else False
+    at = _shape(inputs[0]) if transposed else _shape(outputs[0])
+    return Counter({"convolution": at[0] * prod(at[2:]) * prod(weight)})
+
+
+HANDLES: dict[str, Handle] = {
+    "aten::scaled_dot_product_attention": _sdpa,
+    "aten::linear": _linear,
+    "aten::matmul": _matmul,
+    "aten::mm": _mm,
+    "aten::bmm": _matmul,
+    "aten::mv": _mm,
+    "aten::dot": _mm,
+    "aten::addmm": _addmm,
+    "aten::baddbmm": _baddbmm,
+    "aten::_convolution": _convolution,
+}
+
+#: operators without a matrix product or convolution: moving data, elementwise, reductions, norms, tables
+# fmt: off
+_ZERO_NAMES = (
+    "Int", "ScalarImplicit", "__and__", "abs", "add", "add_", "amax", "arange", "argmax", "as_strided",
+    "avg_pool3d", "bernoulli_", "bitwise_and", "bitwise_not", "broadcast_tensors", "cat", "ceil", "chunk",
+    "clamp", "clamp_", "clamp_min", "clone", "constant_pad_nd", "contiguous", "copy_", "cos", "cumsum", "detach",
+    "diagonal", "div", "div_", "dropout", "empty", "empty_like", "eq", "exp", "expand", "expand_as", "eye",
+    "fill_", "flatten", "flip", "floor", "floor_divide", "full", "full_like", "gather", "ge", "gelu", "gt",
+    "index", "index_put_", "index_select", "layer_norm", "le", "lift_fresh", "linspace", "log", "logical_and",
+    "logical_not", "lt", "masked_fill", "masked_fill_", "max", "max_pool3d", "max_pool3d_with_indices", "mean",
+    "min", "movedim", "mul", "mul_", "narrow", "ne", "neg", "new_empty", "new_full", "new_zeros", "nonzero",
+    "ones", "ones_like", "pad", "permute", "pow", "rand", "reciprocal", "relu", "relu_", "remainder", "repeat",
+    "repeat_interleave", "reshape", "roll", "rsqrt", "rsub", "scatter", "select", "sigmoid", "sin", "size",
+    "slice", "softmax", "split", "split_with_sizes", "sqrt", "squeeze", "squeeze_", "stack", "sub", "sub_", "sum",
+    "t", "tanh", "tensor_split", "to", "transpose", "tril", "triu", "type_as", "unbind", "unflatten", "unfold",
+    "unsqueeze", "unsqueeze_", "upsample_linear1d", "view", "where", "zeros", "zeros_like",
+)
+# fmt: on
+ZERO_OPS = frozenset(f"aten::{name}" for name in _ZERO_NAMES)
+
+
+class _RecordedConvolutions(TorchFunctionMode):
+    """Hands convolutions to the operator that the tracer records: it fails to follow conv3d on the meta device."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        called = _recorded_convolution if func in (torch.conv1d, torch.conv2d, torch.conv3d) else func
+        return called(*args, **(kwargs or {}))
+
+
+def _recorded_convolution(
+    input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, stride: Any = 1, padding: Any = 0,
+    dilation: Any = 1, groups: int = 1,
+) -> torch.Tensor:  # fmt: skip
+    axes = weight.ndim - 2
+    stride, padding, dilation = ([z] * axes if isinstance(z, int) else list(z) for z in (stride, padding, dilation))
+    flags = (False, False, False, False)  # benchmark, deterministic, cudnn_enabled, allow_tf32
+    return torch._convolution(input, weight, bias, stride, padding, dilation, False, [0] * axes, groups, *flags)
+
+
+def _with_calls(op: str, handle: Handle) -> Callable[[Sequence[Any], Sequence[Any]], Counter[tuple[str, str, str]]]:
+    """The handle with what it counts under the operator's name, and the call itself counted beside."""
+
+    def counted(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[tuple[str, str, str]]:
+        ((kind, macs),) = handle(inputs, outputs).items()
+        return Counter({(op, kind, "macs"): macs, (op, kind, "calls"): 1})
+
+    return counted
+
+
+def count_macs(module: nn.Module, *inputs: torch.Tensor) -> Ledger:
+    """Traces the module (best on the meta device: no memory) and counts its multiply-accumulates.
+
+    The module is put in eval mode for the trace, since training-only operators are not part of inference.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fvcore warns about a deprecated torch call on import and on trace
+        from fvcore.nn.jit_analysis import JitModelAnalysis
+
+        was_training = module.training
+        analysis = JitModelAnalysis(module.eval(), inputs)
+        analysis.set_op_handle(**{op: _with_calls(op, handle) for op, handle in HANDLES.items()})
+        analysis._ignored_ops = set()  # ours to decide: with its own list some operators would be in no ledger
+        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+        logging.getLogger("fvcore.nn.jit_analysis").setLevel(logging.ERROR)
+        try:
+            with _RecordedConvolutions():
+                counted = analysis.by_module_and_operator()
+            modules = {name: _rows(counted[name], analysis.unsupported_ops(name)) for name in counted}
+        finally:
+            module.train(was_training)
+    return Ledger(modules)
+
+
+def _rows(counted: Mapping[Any, Any], others: Mapping[str, int]) -> tuple[OpCount, ...]:
+    """What was met in one module, what is below it included: counted, truly zero, uncounted."""
+    rows = [
+        OpCount(op, kind, int(counted[op, kind, "calls"]), int(number))
+        for (op, kind, what), number in counted.items()
+        if what == "macs"
+    ]
+    for op, calls in sorted(others.items()):
+        rows.append(OpCount(op, "zero", calls, 0) if op in ZERO_OPS else OpCount(op, "uncounted", calls, None))
+    return tuple(rows)

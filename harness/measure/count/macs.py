@@ -1,0 +1,101 @@
+"""Multiply-accumulates of one clip, forward, counted three ways on the meta device; backward two ways.
+
+fvcore with our handles, torch's FlopCounterMode / 2, and the closed form of the variant and the trunk. Agreement of
+all with no uncounted operator is `exact`; anything else is a mark that travels with the number. The backward pass is
+in `harness.measure.count.backward`, the ledger of operators in `harness.measure.count.ledger`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+from harness.measure.count.backward import count_backward
+from harness.measure.count.fvcore_adapter import count_macs
+from harness.measure.count.ledger import Ledger
+from harness.model.video_transformer import VideoTransformer
+from harness.nn.tokens import Tokens
+from harness.record import BackwardMacs, MacsCount
+
+
+def flop_counter_macs(module: nn.Module, *inputs: Tensor) -> int:
+    """Multiply-accumulates by torch's FlopCounterMode, which counts 2 per MAC. On meta tensors it sees attention."""
+    # with gradients enabled: the counter's module tracker rejects views of parameters made under no_grad
+    mapping = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _cpu_attention_flop}
+    with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
+        module(*inputs)
+    return int(counter.get_total_flops()) // 2
+
+
+def _cpu_attention_flop(q: Sequence[int], k: Sequence[int], v: Sequence[int], *rest: Any, **shapes: Any) -> int:
+    """The kernel of CPU tensors, which torch's own table leaves out: 2 per MAC."""
+    return int(sdpa_flop_count(q, k, v))
+
+
+class _WithTokens(nn.Module):
+    """Returns the encoder's tokens beside the logits: tracing drops whatever does not reach an output, and registers
+    that the last layer computes and no readout uses are work all the same."""
+
+    def __init__(self, model: VideoTransformer):
+        super().__init__()
+        self.model = model
+        self.kept: list[Tensor] = []
+
+    def _keep(self, module: nn.Module, inputs: object, tokens: Tokens) -> None:
+        self.kept = [part for part in tokens if part is not None]
+
+    def forward(self, clip: Tensor) -> list[Tensor]:
+        hook = self.model.encoder.register_forward_hook(self._keep)
+        try:
+            logits = self.model(clip)
+        finally:
+            hook.remove()
+        return [*logits.values(), *self.kept]
+
+
+def trace_model(model: VideoTransformer, clip: Tensor) -> Ledger:
+    """The ledger of a forward pass, with the names of the model's modules."""
+    return count_macs(_WithTokens(model), clip).below("model")
+
+
+def summarise(
+    ledger: Ledger, by_mode: int, closed: int | None, masked: int | None = None, backward: BackwardMacs | None = None
+) -> MacsCount:
+    """The counts beside each other with the status that follows from them."""
+    agree = ledger.total == by_mode and closed in (None, by_mode)
+    return MacsCount(
+        status="lower_bound" if ledger.uncounted_ops else "exact" if agree else "disagrees",
+        macs_per_view=ledger.total,
+        flop_counter_macs=by_mode,
+        closed_form_macs=closed,
+        attention_macs=ledger.attention_macs,
+        useful_macs=None if masked is None else ledger.total - masked,
+        counted_ops=ledger.counted_ops,
+        zero_ops=ledger.zero_ops,
+        uncounted_ops=ledger.uncounted_ops,
+        backward=backward,
+    )
+
+
+def count_traced(
+    build: Callable[[], VideoTransformer], clip_shape: tuple[int, int, int, int], *, backward: bool = False
+) -> tuple[MacsCount, Ledger]:
+    """Counts a model that `build` makes, for one clip (T, C, H, W), without allocating it; the ledger beside."""
+    with torch.device("meta"):
+        model = build().eval()
+        clip = torch.empty(1, *clip_shape, dtype=torch.uint8)
+    ledger = trace_model(model, clip)
+    back = count_backward(model, clip, forward=ledger) if backward else None
+    masked = model.variant.masked_macs()
+    return summarise(ledger, flop_counter_macs(model, clip), model.macs(), masked, back), ledger
+
+
+def count_model(
+    build: Callable[[], VideoTransformer], clip_shape: tuple[int, int, int, int], *, backward: bool = False
+) -> MacsCount:
+    """Counts a model that `build` makes, for one clip (T, C, H, W), without allocating it."""
+    return count_traced(build, clip_shape, backward=backward)[0]

@@ -1,0 +1,54 @@
+"""Starts a probe in a fresh process and waits for its answer; whatever ends it is an answer too."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from harness.measure.isolated.request import Answer, Request
+
+#: every tensor of this size or more is a mapping of its own, returned when freed: no fragmentation in the peak
+MMAP_THRESHOLD = "65536"
+
+
+def ask(request: Request, *, timeout_s: float = 300.0) -> Answer:
+    """Runs the request in a process of its own with the threads of its (first) configuration."""
+    with tempfile.TemporaryDirectory() as folder:
+        asked, answered = Path(folder, "request.json"), Path(folder, "answer.json")
+        asked.write_text(request.model_dump_json(), encoding="utf-8")
+        command = [sys.executable, "-m", "harness", "probe", str(asked), str(answered)]
+        try:
+            done = subprocess.run(
+                command, env=_environment(request), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                timeout=timeout_s, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return Answer(status="timeout", message=f"no answer after {timeout_s:g} s")
+        if answered.exists():
+            return Answer.model_validate_json(answered.read_text(encoding="utf-8"))
+    return _unexplained(done.returncode, done.stderr)
+
+
+def _environment(request: Request) -> dict[str, str]:
+    """Our own, with the threads of the configuration."""
+    config = next(iter(request.configs.values()))
+    threads = str(config["train"]["num_threads"])
+    found = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    if request.compile_cache is not None:
+        found["TORCHINDUCTOR_CACHE_DIR"] = request.compile_cache
+    return found | ({"MALLOC_MMAP_THRESHOLD_": MMAP_THRESHOLD} if request.kind == "memory" else {})
+
+
+def _unexplained(code: int, stderr: str) -> Answer:
+    """A process that ended without a word of its own: by a signal (the kernel's, when memory is short) or a crash."""
+    if code < 0:
+        name = signal.Signals(-code).name
+        status = "oom" if -code == signal.SIGKILL else "killed"
+        cause = ", as the kernel does when memory is short" if status == "oom" else ""
+        return Answer(status=status, message=f"ended by {name}{cause}")
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    return Answer(status="failed", message=f"exit code {code}: {' | '.join(lines[-3:])}")

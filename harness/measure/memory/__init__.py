@@ -1,0 +1,1 @@
+"""Memory: of tensors, of the process, predicted; traffic to and from memory."""

@@ -1,0 +1,1 @@
+"""Time and energy: latency in interleaved samples, noise probe, peak of the machine."""

@@ -1,0 +1,217 @@
+"""Faults of a sweep: collected with their marks, told in the words of the field.
+
+`FaultList` gathers everything that is wrong before anything is raised; `field_faults` turns what pydantic found into
+messages that say what was given, what is allowed and the way out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from harness.errors import Fault, UserError, did_you_mean
+from harness.sweep.reading.node import FieldPath, Mark, Node, dotted, nearest
+
+EXPECTED = {
+    "int_type": "an integer",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "none_required": "null",
+}
+BOUNDS = {
+    "greater_than_equal": "too small; at least {ge}",
+    "greater_than": "too small; must be greater than {gt}",
+    "less_than_equal": "too large; at most {le}",
+    "less_than": "too large; must be less than {lt}",
+    "multiple_of": "not a multiple of {multiple_of}",
+}
+YAML_1_1_BOOLS = {"yes": "true", "y": "true", "on": "true", "no": "false", "n": "false", "off": "false"}
+
+
+class FaultList:
+    """Faults of one reading; each is kept once, however many trials share it.
+
+    `incomplete` says that values were left out because they could not be read: then nothing counts as missing.
+    """
+
+    def __init__(self) -> None:
+        self.incomplete = False
+        self._found: dict[tuple[Mark, str, str], None] = {}
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def add(self, mark: Mark, path: str, message: str) -> None:
+        """Notes a fault at a place."""
+        self._found[mark, path, message] = None
+
+    def has(self, mark: Mark, path: str) -> bool:
+        """Whether a fault of that field at that place was noted."""
+        return any(found[:2] == (mark, path) for found in self._found)
+
+    def absorb(self, error: UserError, mark: Mark, path: str) -> None:
+        """Notes the faults of an error from elsewhere, at `mark` where they name no place of their own."""
+        for fault in error.faults:
+            self.add(mark, path, f"{fault.path}: {fault.message}" if fault.path else fault.message)
+
+    def error(self) -> UserError:
+        """Everything found so far, sorted by file, line and column."""
+        return UserError(Fault(str(mark), path, message) for mark, path, message in sorted(self._found))
+
+    def raise_if_any(self) -> None:
+        """Raises everything found so far.
+
+        Raises:
+            UserError: there is at least one fault.
+        """
+        if self._found:
+            raise self.error()
+
+
+def describe(value: Any) -> str:
+    """A value in words: text 'abc', the number 5, true, null, a list, a mapping."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return f"the number {value!r}"
+    if isinstance(value, str):
+        return f"text {value[:60]!r}" + ("..." if len(value) > 60 else "")
+    return "a list" if isinstance(value, list) else "a mapping"
+
+
+def one_of(names: Sequence[Any]) -> str:
+    """Allowed values as text: 'one of a, b' (or the only one)."""
+    text = ", ".join(str(name) for name in names)
+    return f"one of {text}" if len(names) != 1 else f"only {text}"
+
+
+def unknown_name(given: Any, names: Sequence[str]) -> str:
+    """Message for a name that is not among the allowed ones."""
+    hint = did_you_mean(given, names) if isinstance(given, str) else ""
+    shown = repr(given) if isinstance(given, str) else describe(given)
+    return f"{shown} is not allowed; {one_of(names)}.{hint}"
+
+
+def unknown_field(owner: str, given: str, fields: Sequence[str]) -> str:
+    """Message for a key that its owner does not have."""
+    return _unknown_field(owner, given, tuple(fields))
+
+
+@lru_cache(maxsize=1024)  # one misspelt axis is a fault of each of its rows
+def _unknown_field(owner: str, given: str, fields: tuple[str, ...]) -> str:
+    names = ", ".join(sorted(fields)) or "none"
+    return f"{owner} has no such field. Fields: {names}.{did_you_mean(given, fields)}"
+
+
+def hint(value: Any, kind: str) -> str:
+    """The way out for a value that YAML reads otherwise than its writer thought; may be empty."""
+    if kind == "list_type" and not isinstance(value, dict | list):
+        return f"; write [{'null' if value is None else value}]" if not isinstance(value, str) else "; write it in [ ]"
+    if kind == "string_type" and isinstance(value, bool | int | float):
+        return "; put it in quotes"
+    if kind == "int_type" and isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return f"; write {int(value)}"
+    if not isinstance(value, str) or kind not in ("bool_type", "int_type", "float_type"):
+        return ""
+    return _text_hint(value, kind)
+
+
+def _text_hint(text: str, kind: str) -> str:
+    plain = text.replace("_", "")
+    if kind == "bool_type" and text.lower() in YAML_1_1_BOOLS:
+        return f"; {text} is text here, write {YAML_1_1_BOOLS[text.lower()]}"
+    if kind == "bool_type":
+        return f"; write {text} without quotes" if text in ("true", "false") else ""
+    if re.fullmatch(r"[-+]?(0x[0-9a-fA-F]{1,15}|0o[0-7]{1,15}|0b[01]{1,15})", plain):
+        return f"; {text} is text here, write {int(plain, 0)}"
+    if re.fullmatch(r"[-+]?\d{1,15}(\.\d{0,15})?([eE][-+]?\d{1,3})?", plain):
+        bare = re.sub(r"^([-+]?)0+(?=\d)", r"\1", plain)
+        return f"; {text} is text here, write {bare}" if bare != text else f"; write {text} without quotes"
+    return "; a time of day is text here" if re.fullmatch(r"\d+(:\d+)+(\.\d*)?", text) else ""
+
+
+def message_of(item: dict[str, Any], value: Any) -> str:
+    """What is wrong with one value of the right type, for one error of pydantic."""
+    kind, context = item["type"], item.get("ctx", {})
+    if kind in BOUNDS:
+        return f"{value!r} is {BOUNDS[kind].format(**context)}"
+    if kind == "literal_error":
+        return unknown_name(value, re.findall(r"'([^']*)'", context["expected"]) or _bare(context["expected"]))
+    if kind == "too_short":
+        return f"{context['actual_length']} values are too few; at least {context['min_length']}"
+    if kind == "too_long":
+        return f"more than {context['max_length']} values; at most {context['max_length']}"
+    if kind == "string_too_short":
+        return f"text of {len(value)} characters is too short; at least {context['min_length']}"
+    return str(item["msg"]).removeprefix("Value error, ")
+
+
+def _bare(expected: str) -> list[str]:
+    return re.split(r", | or ", expected)
+
+
+def field_faults(
+    error: ValidationError, block: Node, path: FieldPath, owner: str, fields: Sequence[str]
+) -> Iterator[tuple[Mark, str, str]]:
+    """Faults of one validated block as (mark, path, message).
+
+    `path` is where the block sits in the sweep, `owner` its name in messages, `fields` the keys it may have.
+    """
+    grouped: dict[FieldPath, list[dict[str, Any]]] = {}
+    for item in error.errors(include_url=False):
+        grouped.setdefault(_written(tuple(item["loc"]), item["type"], block), []).append(dict(item))
+    for loc, items in grouped.items():
+        # several errors at one place, or one above another, are the branches of a union
+        inner = any(other[: len(loc)] == loc != other for other in grouped)
+        if not (inner and all(item["type"] in (*EXPECTED, "literal_error") for item in items)):
+            yield _one_fault(items, loc, block, path, owner, fields)
+
+
+def _written(loc: FieldPath, kind: str, block: Node) -> FieldPath:
+    """The location as the file knows it: pydantic also names the branch of a union."""
+    real: FieldPath = ()
+    for part in loc:
+        if nearest(block, (*real, part))[1] == len(real) + 1:
+            real = (*real, part)
+    return (*real, loc[-1]) if kind == "missing" else real
+
+
+def _one_fault(
+    items: list[dict[str, Any]], loc: FieldPath, block: Node, path: FieldPath, owner: str, fields: Sequence[str]
+) -> tuple[Mark, str, str]:
+    node, _, via = nearest(block, loc)
+    where, kinds = via + dotted((*path, *loc)), [item["type"] for item in items]
+    if "extra_forbidden" in kinds:
+        top = len(loc) == 1
+        return node.head, where, unknown_field(owner if top else dotted(loc[:-1]), str(loc[-1]), fields if top else ())
+    if "missing" in kinds:
+        return node.head, where, f"missing; {owner} needs it"
+    given = node.plain()
+    telling = [item for item in items if item["type"] not in EXPECTED]
+    if not telling:
+        expected = " or ".join(dict.fromkeys(EXPECTED[kind] for kind in kinds))
+        hints = [text for kind in kinds if (text := hint(given, kind))]
+        return node.mark, where, f"expected {expected}, got {describe(given)}{hints[0] if hints else ''}"
+    messages = dict.fromkeys(message_of(item, given) for item in telling)
+    return node.mark, where, ", or ".join(messages)
+
+
+def literal_faults(config: BaseModel, block: Node, path: FieldPath) -> Iterator[tuple[Mark, str, str]]:
+    """Values that equal an allowed number without being one: pydantic takes `true` for 1 and 1.0 for 1."""
+    for name, field in type(config).model_fields.items():
+        node = block.children.get(name)
+        allowed = get_args(field.annotation)
+        if node is None or get_origin(field.annotation) is not Literal:
+            continue
+        if not any(type(node.value) is type(value) and node.value == value for value in allowed):
+            yield node.mark, nearest(block, (name,))[2] + dotted((*path, name)), unknown_name(node.plain(), allowed)

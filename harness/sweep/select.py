@@ -1,0 +1,87 @@
+"""`--only`: a part of a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from harness.errors import UserError, did_you_mean
+from harness.record import PlanFile
+from harness.sweep.plan import Plan, PlannedTrial
+from harness.sweep.reading.faults import FaultList
+from harness.sweep.reading.yaml import compose_text
+
+
+def select(plan: Plan, conditions: Sequence[str]) -> list[PlannedTrial]:
+    """Trials for which all conditions hold.
+
+    A condition is `FIELD=VALUE` of a varied or any other field, `seed=N`, a row's label, or the beginning of a trial
+    id. Raises: UserError for one that no trial satisfies, with what is there.
+    """
+    labels = [row.label for row in plan.rows]
+    return _narrowed(plan.trials, conditions, lambda trial: None, plan.name, plan.axes, labels)
+
+
+def select_planned(plan: PlanFile, conditions: Sequence[str]) -> list[str]:
+    """Ids of the trials of a run's plan for which all conditions hold; like `select`, without the sweep file.
+
+    Raises: UserError for a condition that no trial satisfies, with what is there.
+    """
+    rows = [(row, seed, trial) for row in plan.rows for seed, trial in row.trials.items()]
+    planned = [PlannedTrial(trial, row.row_id, int(seed), {}, row.label, "") for row, seed, trial in rows]
+    values = {row.row_id: row.values for row in plan.rows}
+    labels = [row.label for row in plan.rows]
+    kept = _narrowed(planned, conditions, lambda trial: values[trial.row_id], plan.sweep, plan.axes, labels)
+    return [trial.trial_id for trial in kept]
+
+
+def _narrowed(
+    trials: Sequence[PlannedTrial],
+    conditions: Sequence[str],
+    values_of: Callable[[PlannedTrial], Mapping[str, Any] | None],
+    name: str,
+    axes: Sequence[str],
+    labels: Sequence[str],
+) -> list[PlannedTrial]:
+    """Condition after condition, what is left; `values_of` as `_holds` wants it."""
+    chosen = list(trials)
+    for condition in conditions:
+        kept = [trial for trial in chosen if _holds(trial, condition, values_of(trial))]
+        if not kept:
+            raise UserError(
+                f"{condition}: no trial of {name} fits. Give FIELD=VALUE (varied here: {', '.join(axes)}, "
+                f"seed), the beginning of a trial id, or a label: {'; '.join(labels)}.{did_you_mean(condition, labels)}"
+            )
+        chosen = kept
+    return chosen
+
+
+def _holds(trial: PlannedTrial, condition: str, values: Mapping[str, Any] | None) -> bool:
+    """Whether one condition holds; the value of a field comes from `values` (dotted) or from the configuration."""
+    if not condition.strip():  # an unset variable of a script must not choose everything
+        raise UserError("an empty condition was given (--only ''). Leave it out to choose all trials.")
+    if condition == trial.label or trial.trial_id.startswith(condition):
+        return True
+    field, equals, text = condition.partition("=")
+    if not equals:
+        return False
+    node = compose_text(text.strip(), "--only", FaultList())
+    wanted = node.plain() if node else text
+    name = field.strip()
+    config = _value(trial.config, name.split(".")) if values is None else values.get(name, _MISSING)
+    found = trial.seed if name == "seed" else config
+    if isinstance(found, dict):
+        found = found.get("name")
+    return found is not _MISSING and (found == wanted or str(found) == text.strip())
+
+
+_MISSING = object()
+
+
+def _value(config: Any, path: Sequence[str]) -> Any:
+    """The value of a dotted field in a resolved configuration."""
+    for key in path:
+        if not isinstance(config, dict) or key not in config:
+            return _MISSING
+        config = config[key]
+    return config

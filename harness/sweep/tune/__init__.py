@@ -1,0 +1,1 @@
+"""The `tune:` section of a sweep file: its fields, checks, search space and plan."""

@@ -1,0 +1,174 @@
+"""Rows of a run with their statistics: accuracy over seeds, paired difference to the baseline, costs, what to mark."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from harness.record import PlannedRow, Record
+from harness.stats.intervals import Estimate, mean_interval
+from harness.stats.paired import PairedDifference, holm, paired_difference
+from harness.store.load import Run
+from reports.common.conditions import machine, reference_machine
+from reports.common.quantities import QUANTITIES, Quantity
+
+LABEL_ORDER = ("verb", "noun", "action")
+SPLIT = "test"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A cost over the trials of a row: median, least and largest, number of trials, what to mark."""
+
+    median: float
+    low: float
+    high: float
+    num_trials: int
+    marks: tuple[str, ...] = ()
+    comparable: bool = True
+
+
+@dataclass(frozen=True)
+class RowSummary:
+    """One row of the table. Accuracies are fractions of the test split; a label without any score is absent."""
+
+    plan: PlannedRow
+    is_baseline: bool
+    records: dict[int, Record]
+    """seed -> record, of the finished trials"""
+    top1: dict[str, Estimate]
+    top5: dict[str, Estimate]
+    difference: PairedDifference | None
+    """of the headline label to the baseline; None for the baseline and where no seed is common"""
+    adjusted_p: float | None
+    costs: dict[str, Spread]
+    """quantity key -> spread; a quantity that no trial has is absent"""
+    marks: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """Name of the row for people."""
+        return self.plan.label
+
+    @property
+    def num_planned(self) -> int:
+        """Seeds that the sweep asks for."""
+        return len(self.plan.trials)
+
+
+def labels(run: Run) -> list[str]:
+    """Labels with a test score: verb, noun, action, then others in the order met."""
+    met = dict.fromkeys(label for record in run.records.values() for label in record.scores.get(SPLIT, {}))
+    return [label for label in LABEL_ORDER if label in met] + [label for label in met if label not in LABEL_ORDER]
+
+
+def headline(run: Run) -> str | None:
+    """The label that comparisons are about: action, else verb, else the first; None before any trial has finished."""
+    found = labels(run)
+    return next((label for label in ("action", "verb") if label in found), found[0] if found else None)
+
+
+def summarise(run: Run) -> list[RowSummary]:
+    """All rows of the plan, in its order, with the p values of the comparisons Holm-adjusted together."""
+    reference = reference_machine(run)
+    label = headline(run)
+    baseline = next((row for row in run.plan.rows if row.row_id == run.plan.baseline_row), None)
+    base_scores = _scores(_finished(run, baseline), label) if baseline and label else {}
+    rows = [_summary(run, row, base_scores, label, reference) for row in run.plan.rows]
+    compared = [index for index, row in enumerate(rows) if row.difference is not None]
+    adjusted = holm([row.difference.p_value for row in rows if row.difference is not None])
+    for index, p_value in zip(compared, adjusted, strict=True):
+        rows[index] = replace(rows[index], adjusted_p=p_value)
+    return rows
+
+
+def _summary(
+    run: Run, row: PlannedRow, base_scores: dict[int, float], label: str | None, reference: tuple[str, ...] | None
+) -> RowSummary:
+    records = _finished(run, row)
+    is_baseline = row.row_id == run.plan.baseline_row
+    difference = None if is_baseline or label is None else paired_difference(_scores(records, label), base_scores)
+    costs = {quantity.key: _spread(run, records, quantity, reference) for quantity in QUANTITIES}
+    return RowSummary(
+        plan=row,
+        is_baseline=is_baseline,
+        records=records,
+        top1={name: mean_interval(list(found.values())) for name in labels(run) if (found := _scores(records, name))},
+        top5={name: mean_interval(shares) for name in labels(run) if (shares := _top5(records, name))},
+        difference=difference,
+        adjusted_p=None,
+        costs={key: spread for key, spread in costs.items() if spread is not None},
+        marks=_row_marks(run, row, records),
+    )
+
+
+def _finished(run: Run, row: PlannedRow) -> dict[int, Record]:
+    return {int(seed): run.records[trial] for seed, trial in row.trials.items() if trial in run.records}
+
+
+def _scores(records: dict[int, Record], label: str) -> dict[int, float]:
+    found = {seed: record.scores.get(SPLIT, {}).get(label) for seed, record in records.items()}
+    return {seed: score.top1 for seed, score in found.items() if score is not None}
+
+
+def _top5(records: dict[int, Record], label: str) -> list[float]:
+    scores = [record.scores.get(SPLIT, {}).get(label) for record in records.values()]
+    return [s.top5_correct / s.total for s in scores if s is not None and s.top5_correct is not None]
+
+
+def _spread(
+    run: Run, records: dict[int, Record], quantity: Quantity, reference: tuple[str, ...] | None
+) -> Spread | None:
+    measured = [record for record in records.values() if quantity.value(record) is not None]
+    here = [record for record in measured if not quantity.measured or machine(run, record) == reference]
+    used = here or measured
+    values = [value for record in used if (value := quantity.value(record)) is not None]
+    if not values:
+        return None
+    marks = _joined([quantity.marks(record) for record in used])
+    if not here:
+        marks.append("measured under other conditions than most rows: not comparable")
+    elif len(here) < len(measured):
+        marks.append(f"{len(measured) - len(here)} of {len(measured)} trials ran under other conditions: left out")
+    if not quantity.measured and len(set(values)) > 1:
+        marks.append("differs between the seeds of this row")
+    return Spread(statistics.median(values), min(values), max(values), len(values), tuple(marks), bool(here))
+
+
+def _joined(marks: Sequence[Sequence[str]]) -> list[str]:
+    """Marks of a row's trials; of those of one kind (the words before the colon) the first, with their number."""
+    kinds: dict[str, list[str]] = {}
+    for mark in (mark for of_trial in marks for mark in of_trial):
+        kinds.setdefault(mark.partition(":")[0], []).append(mark)
+    return [
+        found[0] if len(set(found)) == 1 else f"{found[0]} (the first of {len(found)} such marks)"
+        for found in kinds.values()
+    ]
+
+
+def _row_marks(run: Run, row: PlannedRow, records: dict[int, Record]) -> tuple[str, ...]:
+    marks = [f"{kind} ({number} of {len(row.trials)} seeds)" for kind, number in unfinished(run, row).items()]
+    if stale := sum(trial in run.plan.stale for trial in row.trials.values()):
+        marks.append(f"trained by other code than the sweep's ({stale} of {len(row.trials)} seeds)")
+    if len(records) == 1:
+        marks.append("n = 1: no interval and no test")
+    if any(SPLIT not in record.scores for record in records.values()):
+        marks.append(f"a finished trial has no {SPLIT} score: it is missing from the accuracies")
+    return tuple(marks)
+
+
+def unfinished(run: Run, row: PlannedRow) -> dict[str, int]:
+    """`status: message` -> number of unfinished seeds of a row, in the order of the seeds."""
+    found: Counter[str] = Counter()
+    for trial in row.trials.values():
+        missing = run.missing(trial)
+        if missing is not None:
+            found[_reason(*missing)] += 1
+    return dict(found)
+
+
+def _reason(status: str, message: str) -> str:
+    first = message.strip().splitlines()
+    return f"{status}: {first[0]}" if first else status

@@ -1,0 +1,204 @@
+"""The table of a run as data: header, cells, lettered marks, notes. Markdown, LaTeX and HTML only write it down."""
+
+from __future__ import annotations
+
+import string
+from dataclasses import dataclass
+
+from harness import units
+from harness.stats.intervals import Estimate, wilson_interval
+from harness.stats.paired import least_pairs, least_reachable_p
+from harness.store.load import Run
+from reports.common.quantities import BY_KEY, QUANTITIES
+from reports.common.row_statistics import SPLIT, RowSummary, Spread, headline, labels, summarise
+
+LEVEL = 0.05
+MACS_NOTE = (
+    "MACs are multiply-accumulates of the matrix products and convolutions of one view (clip and crop), forward only. "
+    "The papers' GFLOPs are our GMACs."
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Text of a cell and the letters of its marks."""
+
+    text: str
+    marks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table ready to be written: `marks` maps letters to what they say, `notes` hold for the whole table."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    marks: dict[str, str]
+    notes: tuple[str, ...]
+
+
+class _Marks:
+    """Gives each text one letter (a..z, aa..), in the order of first use."""
+
+    def __init__(self) -> None:
+        self.letters: dict[str, str] = {}
+
+    def __call__(self, texts: tuple[str, ...]) -> tuple[str, ...]:
+        for text in texts:
+            self.letters.setdefault(text, _letter(len(self.letters)))
+        return tuple(self.letters[text] for text in texts)
+
+
+def _letter(index: int) -> str:
+    rest, last = divmod(index, 26)
+    return (_letter(rest - 1) if rest else "") + string.ascii_lowercase[last]
+
+
+def build(run: Run) -> Grid:
+    """The table of a run: one line per planned row, whatever became of its trials."""
+    rows, marks, found = summarise(run), _Marks(), labels(run)
+    top5 = [label for label in found if any(label in row.top5 for row in rows)]
+    has_baseline = run.plan.baseline_row is not None
+    header = ["row", "seeds"]
+    header += [f"{label} top-1, %" for label in found] + [f"{label} top-5, %" for label in top5]
+    header += [f"Δ {headline(run) or 'accuracy'}, points", "p, Holm (raw)"] if has_baseline else []
+    header += [quantity.header for quantity in QUANTITIES]
+    lines = []
+    for row in rows:
+        cells = [_name(row), Cell(f"{len(row.records)}/{row.num_planned}", marks(row.marks))]
+        cells += [accuracy(row.top1.get(label)) for label in found] + [accuracy(row.top5.get(label)) for label in top5]
+        cells += _comparison(row) if has_baseline else []
+        cells += [cost(row.costs.get(quantity.key), quantity.key, marks) for quantity in QUANTITIES]
+        lines.append(tuple(cells))
+    return Grid(tuple(header), tuple(lines), {v: k for k, v in marks.letters.items()}, tuple(_notes(run, rows)))
+
+
+def _name(row: RowSummary) -> Cell:
+    return Cell(f"{row.label} (baseline)" if row.is_baseline else row.label)
+
+
+def _points(fraction: float, sign: bool = False) -> str:
+    text = units.percent(fraction).removesuffix(" %").replace("-", "−")
+    text = "0.0" if text == "−0.0" else text
+    return f"+{text}" if sign and text[0] != "−" and text != "0.0" else text
+
+
+def accuracy(estimate: Estimate | None) -> Cell:
+    """Mean and half width of its interval, in percent: '83.4 ± 1.2'; '83.4 (n = 1)' for a single seed."""
+    if estimate is None:
+        return Cell("-")
+    mean, half = _points(estimate.mean), estimate.half_width
+    return Cell(f"{mean} (n = 1)" if half is None else f"{mean} ± {_points(half)}")
+
+
+def _comparison(row: RowSummary) -> list[Cell]:
+    if row.is_baseline:
+        return [Cell("baseline"), Cell("")]
+    if row.difference is None:
+        return [Cell("-"), Cell("-")]
+    estimate = row.difference.estimate
+    difference = _points(estimate.mean, sign=True)
+    if estimate.low is None or estimate.high is None:
+        return [Cell(f"{difference} (n = 1)"), Cell("-")]
+    ends = f"[{_points(estimate.low, sign=True)}, {_points(estimate.high, sign=True)}]"
+    return [Cell(f"{difference} {ends}"), Cell(f"{p_value(row.adjusted_p)} ({p_value(row.difference.p_value)})")]
+
+
+def p_value(value: float | None) -> str:
+    """A p value with three digits after the point; '< 0.001' below."""
+    if value is None:
+        return "-"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def cost(spread: Spread | None, key: str, marks: _Marks) -> Cell:
+    """Median over the trials, with least and largest where they read differently."""
+    if spread is None:
+        return Cell("-")
+    text = BY_KEY[key].text
+    median, low, high = text(spread.median), text(spread.low), text(spread.high)
+    shown = median if low == high else f"{median} ({_range(low, high)})"
+    return Cell(f"≥ {shown}" if _lower_bound(spread) else shown, marks(spread.marks))
+
+
+def _range(low: str, high: str) -> str:
+    """'98.1 ms', '104 ms' -> '98.1..104'; the unit stays where the two differ in it."""
+    unit = low.partition(" ")[2]
+    same = unit and high.endswith(f" {unit}")
+    return f"{low.removesuffix(f' {unit}')}..{high.removesuffix(f' {unit}')}" if same else f"{low}..{high}"
+
+
+def _lower_bound(spread: Spread) -> bool:
+    return any(mark.startswith("MACs are a lower bound") for mark in spread.marks)
+
+
+def _notes(run: Run, rows: list[RowSummary]) -> list[str]:
+    notes = [
+        f"Accuracy: {SPLIT} split, last checkpoint; mean over seeds ± half width of the 95 % t interval, in percent. "
+        "The interval covers what changes with the seed, not the choice of test clips" + _wilson(run) + "."
+    ]
+    notes += _test_note(run, rows)
+    notes.append(
+        "Costs: median over the trials of a row (least..largest). Times are medians of the raw samples; latency "
+        "is inference of one clip, throughput and train step are of a batch."
+    )
+    notes.append(MACS_NOTE)
+    if run.tuning is not None:
+        notes.append(
+            f"Each row is what a search of {run.tuning.num_trials} configurations chose on the validation split "
+            f"({', '.join(run.tuning.objectives)}), trained anew with the seeds of the sweep; see tuning.md."
+        )
+    return notes + ceiling_notes(run)
+
+
+def _wilson(run: Run) -> str:
+    """Largest half width over the records of the sampling interval of one trial's headline score."""
+    label = headline(run)
+    scores = [record.scores.get(SPLIT, {}).get(label or "") for record in run.records.values()]
+    ends = [wilson_interval(score.top1_correct, score.total) for score in scores if score is not None]
+    if not ends:
+        return ""
+    return f" (for one trial that adds up to ± {_points(max(high - low for low, high in ends) / 2)} points, Wilson)"
+
+
+def _test_note(run: Run, rows: list[RowSummary]) -> list[str]:
+    compared = [row.difference for row in rows if row.difference is not None]
+    if not compared:
+        return []
+    num_pairs, number = max(item.num_pairs for item in compared), len(compared)
+    least = least_reachable_p(num_pairs)
+    text = (
+        f"Δ: difference to the baseline in {headline(run)} top-1, paired by seed, with its 95 % t interval. p: exact "
+        f"two-sided sign-flip test over the seeds, Holm-adjusted over {number} comparison{'s' * (number > 1)}. With "
+        f"{num_pairs} common seeds the least reachable p is {least:.3g}"
+        f"{f' ({min(1.0, least * number):.3g} after adjustment)' if number > 1 else ''}"
+    )
+    if least * number <= LEVEL:
+        return [f"{text}."]
+    return [
+        f"{text}: no difference can be called significant at {LEVEL} here, however large; that needs at least "
+        f"{least_pairs(LEVEL, number)} seeds."
+    ]
+
+
+def ceilings(run: Run) -> dict[tuple[str, str], set[float]]:
+    """(kind of model, label) -> best accuracies it can reach according to the records; several where tasks differ."""
+    found: dict[tuple[str, str], set[float]] = {}
+    for record in run.records.values():
+        for kind, values in record.ceilings.items():
+            for label, value in values.items():
+                found.setdefault((kind, label), set()).add(value)
+    return found
+
+
+def ceiling_notes(run: Run) -> list[str]:
+    """One note per kind of model with the best accuracy that this kind can reach on each label."""
+    found, notes = ceilings(run), []
+    for kind in sorted({kind for kind, _ in found}, key=lambda kind: (kind == "chance", kind)):
+        known = {label: values for (other, label), values in found.items() if other == kind}
+        order = [label for label in labels(run) if label in known]
+        parts = [f"{' or '.join(units.percent(value) for value in sorted(known[label]))} {label}" for label in order]
+        differ = " (where two are given, rows differ in data)" if any(len(v) > 1 for v in known.values()) else ""
+        model = "Chance is" if kind == "chance" else f"Ceiling: a {kind.replace('_', ' ')} model reaches at most"
+        notes.append(f"{model} {', '.join(parts)}{differ}.")
+    return notes
