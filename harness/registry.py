@@ -189,9 +189,9 @@ def _line_of(file: Path, class_name: str, knob: str) -> int:
 
 
 def _import(file: Path, name: str) -> ModuleType:
-    if file.parent == OUR_VARIANTS:
-        return importlib.import_module(f"variants.{name}")
-    spec = importlib.util.spec_from_file_location(f"harness_variant_{name}", file)
+    # by file, ours too: a snapshot of the code must find its own copies, whatever is installed
+    prefix = "harness.variants." if file.parent == OUR_VARIANTS else "harness_variant_"
+    spec = importlib.util.spec_from_file_location(prefix + name, file)
     if spec is None or spec.loader is None:
         raise UserError(f"{file}: cannot be imported")
     module = importlib.util.module_from_spec(spec)

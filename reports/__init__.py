@@ -30,7 +30,7 @@ def write_all(run_folder: Path, *, force: bool = False) -> list[Path]:
     Raises:
         UserError: the folder is no run, or one of its files cannot be read.
     """
-    from reports.common import files
+    from .common import files
 
     target = run_folder / REPORT_FOLDER
     digest = files.inputs_digest(run_folder)

@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from harness.store.load import Run
-from reports.common import plots
-from reports.common.axis_series import Series, axis_values, is_numeric, position, series_of, value_text
-from reports.common.row_statistics import RowSummary, labels, summarise
+
+from .common import plots
+from .common.axis_series import Series, axis_values, is_numeric, position, series_of, value_text
+from .common.row_statistics import RowSummary, labels, summarise
 
 LOG_SPAN = 10
 _DODGE = 0.014  # of the axis, between series at the same number

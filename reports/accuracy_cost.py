@@ -13,9 +13,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from harness.stats.pareto import clearly_dominated, pareto_front
 from harness.store.load import Run
-from reports.common import plots, point_labels
-from reports.common.quantities import BY_KEY
-from reports.common.row_statistics import RowSummary, headline, summarise
+
+from .common import plots, point_labels
+from .common.quantities import BY_KEY
+from .common.row_statistics import RowSummary, headline, summarise
 
 LEAST_SPAN = 0.1  # share of the cost that a linear axis shows to each side at least
 LOG_SPAN = 5  # a larger ratio of costs is drawn on a logarithmic axis

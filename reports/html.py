@@ -11,9 +11,10 @@ from markupsafe import Markup, escape
 
 import reports
 from harness.store.load import Run
-from reports.common.conditions import conditions, warnings
-from reports.common.plots import FigurePage, svg_text
-from reports.common.table_data import build
+
+from .common.conditions import conditions, warnings
+from .common.plots import FigurePage, svg_text
+from .common.table_data import build
 
 _TEMPLATES = Path(__file__).parent / "common"
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.store.load import Run
-from reports.common.conditions import warnings
-from reports.common.quantities import QUANTITIES
-from reports.common.row_statistics import RowSummary, labels, summarise
-from reports.common.table_data import Cell, Grid, build
+
+from .common.conditions import warnings
+from .common.quantities import QUANTITIES
+from .common.row_statistics import RowSummary, labels, summarise
+from .common.table_data import Cell, Grid, build
 
 _TEX = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.store.load import Run
-from reports.common.quantities import dirty_faults
+
+from .common.quantities import dirty_faults
 
 if TYPE_CHECKING:
     import pandas as pd

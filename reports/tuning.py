@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from harness.record import TunedRow, TunedTrial, TuningFile
 from harness.store.load import Run
-from reports.common import plots
+
+from .common import plots
 
 ACCURACY = "val_top1"
 AXIS_NAMES = {ACCURACY: "top-1, % of validation clips"}

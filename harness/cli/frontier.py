@@ -87,9 +87,9 @@ def line(row: RowFrontier, options: FrontierOptions) -> str:
 
 
 def _write(name: str, rows: list[RowFrontier], options: FrontierOptions, folder: Path) -> None:
+    from harness.reports.common import plots
+    from harness.reports.common.machine_figures import frontier_page
     from harness.store import write_atomically
-    from reports.common import plots
-    from reports.common.machine_figures import frontier_page
 
     content = {"options": options.model_dump(), "rows": [row.model_dump() for row in rows]}
     file = folder / f"{name}_frontier.json"

@@ -23,7 +23,7 @@ def run(parsed: argparse.Namespace) -> int:
         return _sweeps()
     if parsed.what == "readouts":
         return _readouts()
-    from reports import modules
+    from harness.reports import modules
 
     for module in modules():
         name = module.__name__.rsplit(".", 1)[-1]

@@ -12,8 +12,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
+    from harness.reports import write_all
     from harness.store import Store
-    from reports import write_all
 
     Store(parsed.run).plan()  # says so if this is no run
     for path in write_all(parsed.run, force=True):

@@ -188,8 +188,8 @@ def _sentence(change: Change, over: str) -> str:
 
 
 def _draw(parsed: argparse.Namespace, series: list[Series], result: Mapping[str, Any]) -> None:
-    from reports.common import plots
-    from reports.common.scaling_plot import scaling_page
+    from harness.reports.common import plots
+    from harness.reports.common.scaling_plot import scaling_page
 
     folder = arguments.make_folder(parsed.to)
     page = scaling_page(series, parsed.over, parsed.measure)

@@ -189,7 +189,7 @@ def _launch(parsed: argparse.Namespace, plan: Plan, todo: Todo) -> bool:
 
 
 def _report(run: Path) -> None:
-    from reports import write_all
+    from harness.reports import write_all
 
     write_all(run)
     print(f"report: {run / 'report' / 'index.html'}")

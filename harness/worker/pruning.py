@@ -14,7 +14,7 @@ class Pruned(Exception):
 
 def reports_file(folder: TrialFolder) -> Path:
     """One line per look at the validation split, appended while the trial trains."""
-    return folder.path / "reports.jsonl"
+    return folder.path / "harness.reports.jsonl"
 
 
 def prune_file(folder: TrialFolder) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.common.row_statistics import RowSummary
+from .row_statistics import RowSummary
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from harness import units
 from harness.record import Record
 from harness.stats.quiet import is_quiet
 from harness.store.load import Run
-from reports.common.quantities import dirty_faults
+
+from .quantities import dirty_faults
 
 Reader = Callable[[Record], Any]
 

@@ -17,8 +17,9 @@ from matplotlib.figure import Figure
 from harness import units
 from harness.stats.intervals import Estimate
 from harness.store.load import Run
-from reports.common.row_statistics import RowSummary
-from reports.common.table_data import ceilings
+
+from .row_statistics import RowSummary
+from .table_data import ceilings
 
 INK, MUTED, FAINT = "#1f2328", "#6b7280", "#d7dbe0"
 # Okabe and Ito without the yellow, which is too light on white; markers repeat with another period than colours.

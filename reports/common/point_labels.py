@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 
-from reports.common.plots import INK, MUTED
+from .plots import INK, MUTED
 
 _DISTANCES = (6.0, 14.0, 24.0, 36.0, 50.0)  # points between marker and text
 _DIRECTIONS = ((1, 0), (1, 0.7), (1, -0.7), (-1, 0), (-1, 0.7), (-1, -0.7), (0, 1), (0, -1))

@@ -11,8 +11,9 @@ from harness.record import PlannedRow, Record
 from harness.stats.intervals import Estimate, mean_interval
 from harness.stats.paired import PairedDifference, holm, paired_difference
 from harness.store.load import Run
-from reports.common.conditions import machine, reference_machine
-from reports.common.quantities import QUANTITIES, Quantity
+
+from .conditions import machine, reference_machine
+from .quantities import QUANTITIES, Quantity
 
 LABEL_ORDER = ("verb", "noun", "action")
 SPLIT = "test"

@@ -10,7 +10,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 
 from harness import units
 from harness.stats.scaling import Series
-from reports.common import plots
+
+from . import plots
 
 _TEXT = {
     "macs": ("multiply-accumulates of one view", units.macs),

@@ -9,8 +9,9 @@ from harness import units
 from harness.stats.intervals import Estimate, wilson_interval
 from harness.stats.paired import least_pairs, least_reachable_p
 from harness.store.load import Run
-from reports.common.quantities import BY_KEY, QUANTITIES
-from reports.common.row_statistics import SPLIT, RowSummary, Spread, headline, labels, summarise
+
+from .quantities import BY_KEY, QUANTITIES
+from .row_statistics import SPLIT, RowSummary, Spread, headline, labels, summarise
 
 LEVEL = 0.05
 MACS_NOTE = (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from reports.common import plots
-from reports.common.machine_figures import RooflinePoint, frontier_page, roofline_page
+from harness.reports.common import plots
+from harness.reports.common.machine_figures import RooflinePoint, frontier_page, roofline_page
 
 
 def test_the_roof_is_flat_from_the_ridge_on_and_all_points_are_drawn() -> None:

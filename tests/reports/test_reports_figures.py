@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from harness.reports import accuracy_axis, accuracy_cost
+from harness.reports.common.axis_series import axis_values, series_of, value_text
+from harness.reports.common.plots import FigurePage
+from harness.reports.common.row_statistics import summarise
 from matplotlib.text import Annotation
 
-from reports import accuracy_axis, accuracy_cost
-from reports.common.axis_series import axis_values, series_of, value_text
-from reports.common.plots import FigurePage
-from reports.common.row_statistics import summarise
 from tests.reports.factory import make_record, make_row, make_run, variants_run, window_run
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from harness.reports import accuracy_cost, html, table
+from harness.reports.common.conditions import conditions, warnings
+from harness.reports.common.row_statistics import headline, labels, summarise
+from harness.reports.common.table_data import build
+from harness.reports.trials import frame
 from scipy import stats
 
 from harness.record import Record
 from harness.store.load import Run
-from reports import accuracy_cost, html, table
-from reports.common.conditions import conditions, warnings
-from reports.common.row_statistics import headline, labels, summarise
-from reports.common.table_data import build
-from reports.trials import frame
 from tests.reports.factory import make_record, make_row, make_run, window_run
 
 

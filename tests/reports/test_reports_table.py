@@ -8,11 +8,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from harness.reports import html, table
+from harness.reports.common.row_statistics import summarise
+from harness.reports.common.table_data import accuracy, build
 
 from harness.store.load import Run
-from reports import html, table
-from reports.common.row_statistics import summarise
-from reports.common.table_data import accuracy, build
 from tests.reports.factory import make_record, make_row, make_run, variants_run, window_run
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+from harness.reports.trials import frame, write
 
-from reports.trials import frame, write
 from tests.reports.factory import window_run
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from factory import window_run
+from harness.reports import tuning
+from harness.reports.common.table_data import build
 
 from harness.record import TunedRow, TunedTrial, TuningFile
-from reports import tuning
-from reports.common.table_data import build
 
 
 def searched(*objectives: str) -> TuningFile:

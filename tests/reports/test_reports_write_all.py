@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-import reports
+from harness import reports
 from harness.errors import UserError
 from harness.store.load import Run
 from tests.reports.factory import save, window_run
@@ -35,8 +35,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_reports_are_found_by_their_files() -> None:
     assert [module.__name__ for module in reports.modules()] == [
-        "reports.accuracy_axis", "reports.accuracy_cost", "reports.html", "reports.table", "reports.trials",
-        "reports.tuning",
+        "harness.reports.accuracy_axis", "harness.reports.accuracy_cost", "harness.reports.html", "harness.reports.table", "harness.reports.trials",
+        "harness.reports.tuning",
     ]  # fmt: skip
 
 

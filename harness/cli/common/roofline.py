@@ -22,8 +22,8 @@ BACKWARD_SHARE = 2
 
 def roofline(name: str, configs: Mapping[str, dict[str, Any]], result: BenchResult, folder: Path) -> None:
     """Prints MFU of every timed row, writes `<name>_<mode>_roofline` as JSON, PNG and SVG."""
-    from reports.common import plots
-    from reports.common.machine_figures import RooflinePoint, roofline_page
+    from harness.reports.common import plots
+    from harness.reports.common.machine_figures import RooflinePoint, roofline_page
 
     config = configs[result.baseline]
     found = ask(Request(kind="peak", configs={result.baseline: config}))
