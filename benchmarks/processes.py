@@ -25,7 +25,7 @@ from harness.measure.machine.environment import cpu_model
 from harness.model.video_transformer import VideoTransformer
 from harness.stats.ratios import Block, ratio_of
 from harness.sweep.schema import TrialConfig
-from harness.train.distributed import ALONE, Group, joined, open_store
+from harness.train.distributed import SINGLE_PROCESS, Group, joined, open_store
 from harness.train.loop import batches, training_step
 from harness.train.optimizer import build_optimizer
 
@@ -63,7 +63,7 @@ def run_rank(rank: int, folder: Path, num_blocks: int, num_steps: int) -> None:
     torch.set_num_threads(1)
     blocks: list[Block] = []
     with joined(open_store(folder / "meeting", 2), rank, 2, "cpu") as group:
-        alone, both = Steps(ALONE), Steps(group)
+        alone, both = Steps(SINGLE_PROCESS), Steps(group)
         for _ in range(num_blocks + 1):
             samples = [alone.milliseconds() for _ in range(num_steps)] if rank == 0 else []
             group.any(False)  # rank 1 sleeps until rank 0 is through

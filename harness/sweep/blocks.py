@@ -27,7 +27,7 @@ PLAIN_MODELS: dict[str, type[BaseModel]] = {
 }
 
 
-class Variant(Protocol):
+class LoadedVariant(Protocol):
     """What planning asks of a variant."""
 
     Config: ClassVar[Any]
@@ -44,7 +44,7 @@ class Variant(Protocol):
         """(field, message) for everything that cannot be combined."""
 
 
-LoadVariant = Callable[[str], type[Variant]]
+VariantLoader = Callable[[str], type[LoadedVariant]]
 
 
 def named_models(union: Any) -> dict[str, type[BaseModel]]:
@@ -60,7 +60,7 @@ NAMED_MODELS: Mapping[str, dict[str, type[BaseModel]]] = {
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedBlock:
     """A block that is sound: where it was written and what it says. `variant` is its class, for a variant block.
 
     `config` is None for an optional block that is left out.
@@ -68,19 +68,19 @@ class Checked:
 
     node: Node
     config: Any
-    variant: type[Variant] | None = None
+    variant: type[LoadedVariant] | None = None
 
 
 class BlockChecker:
     """Checks blocks one at a time; what is wrong goes to the fault list and the block is None."""
 
-    def __init__(self, load_variant: LoadVariant, faults: FaultList):
+    def __init__(self, load_variant: VariantLoader, faults: FaultList):
         self.load_variant, self.faults = load_variant, faults
-        self._loaded: dict[str, type[Variant]] = {}
+        self._loaded: dict[str, type[LoadedVariant]] = {}
 
     def check(
         self, block: str, node: Node | None, root: Node, default_name: str | None = None, partial: bool = False
-    ) -> Checked | None:
+    ) -> CheckedBlock | None:
         """One block of a sweep.
 
         `default_name` is taken where a named block has no name ("": it has one, but nobody knows which); `partial`
@@ -89,7 +89,7 @@ class BlockChecker:
         if node is None or node.value is None:
             node = Node({}, root.mark) if node is None else node.holding({})
             if block in OPTIONAL_BLOCKS:
-                return Checked(node, None)
+                return CheckedBlock(node, None)
         node = as_mapping(node) if block not in PLAIN_MODELS else node
         if not node.is_mapping:
             expected = "a mapping" if block in PLAIN_MODELS else "a name or a mapping with a name"
@@ -130,7 +130,7 @@ class BlockChecker:
         name, _, via = nearest(node, ("name",))
         self.faults.add(name.mark, f"{via}{block}.name", message)
 
-    def _variant(self, node: Node, name: str, partial: bool) -> Checked | None:
+    def _variant(self, node: Node, name: str, partial: bool) -> CheckedBlock | None:
         try:
             variant = self._loaded.get(name) or self.load_variant(name)
             self._loaded[name] = variant
@@ -140,11 +140,11 @@ class BlockChecker:
             return None
         fields = {key: child.plain() for key, child in node.children.items() if key != "name"}
         checked = self._typed("variant", node, variant.Config, name, fields, partial)
-        return Checked(node, checked.config, variant) if checked else None
+        return CheckedBlock(node, checked.config, variant) if checked else None
 
     def _typed(
         self, block: str, node: Node, model: type[BaseModel], owner: str, fields: dict[str, Any], partial: bool
-    ) -> Checked | None:
+    ) -> CheckedBlock | None:
         try:
             config = model.model_validate(fields)
         except ValidationError as error:
@@ -156,4 +156,4 @@ class BlockChecker:
         before = len(self.faults)
         for fault in literal_faults(config, node, (block,)):
             self.faults.add(*fault)
-        return Checked(node, config) if len(self.faults) == before else None
+        return CheckedBlock(node, config) if len(self.faults) == before else None

@@ -23,10 +23,10 @@ from harness.sweep.schema import (
     VideoListConfig,
 )
 
-Readout = (
+AnyReadoutConfig = (
     ClassTokenReadout | MeanFramesReadout | MeanTokensReadout | TemporalAttentionReadout | ConcatMlpReadout | GruReadout
 )
-Data = MovingShapesConfig | VideoListConfig | RandomConfig
+AnyDataConfig = MovingShapesConfig | VideoListConfig | RandomConfig
 
 # divisors are listed up to here; a larger one is never the way out
 MAX_LISTED = 512
@@ -114,7 +114,7 @@ def train_problems(train: TrainConfig) -> Iterator[Problem]:
         )
 
 
-def data_problems(data: Data, model: ModelConfig) -> Iterator[Problem]:
+def data_problems(data: AnyDataConfig, model: ModelConfig) -> Iterator[Problem]:
     """Settings of the clips that do not fit each other or the crop."""
     if not isinstance(data, VideoListConfig):
         return
@@ -133,7 +133,7 @@ def data_problems(data: Data, model: ModelConfig) -> Iterator[Problem]:
         )
 
 
-class Readable(Protocol):
+class ReadableVariant(Protocol):
     """What a readout has to know of a variant."""
 
     cannot_read: ClassVar[Mapping[str, str]]
@@ -143,7 +143,9 @@ class Readable(Protocol):
         """clip, frame or none."""
 
 
-def readout_problems(readout: Readout, model: ModelConfig, name: str, variant: Readable) -> Iterator[Problem]:
+def readout_problems(
+    readout: AnyReadoutConfig, model: ModelConfig, name: str, variant: ReadableVariant
+) -> Iterator[Problem]:
     """What the readout needs and the variant (called `name`) or the trunk does not give."""
     class_token = variant.class_token_out
     if readout.name in variant.cannot_read:

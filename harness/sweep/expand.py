@@ -19,22 +19,22 @@ Axis = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class VaryPoint:
     """What one row sets: path -> node, in the order in which it is to be set."""
 
     settings: dict[Axis, Node]
     label: Node | None = None
 
 
-def expand(root: Node, num_seeds: int, faults: FaultList) -> list[Point]:
+def expand(root: Node, num_seeds: int, faults: FaultList) -> list[VaryPoint]:
     """The points of all blocks of `vary`, joined; a single empty one where nothing varies."""
     vary = root.child("vary")
     if vary is None or vary.value is None or vary.value == []:
-        return [Point({})]
+        return [VaryPoint({})]
     if not isinstance(vary.value, list):
         faults.add(vary.mark, "vary", f"expected a list of blocks (- grid: ...), got {describe(vary.plain())}")
         return []
-    points: list[Point] = []
+    points: list[VaryPoint] = []
     for index, block in enumerate(vary.value):
         mode = _mode(block, index, faults)
         size = _num_points(block.children[mode], mode) if mode else 0
@@ -46,12 +46,12 @@ def expand(root: Node, num_seeds: int, faults: FaultList) -> list[Point]:
     return points
 
 
-def axes_of(points: Sequence[Point]) -> list[Axis]:
+def axes_of(points: Sequence[VaryPoint]) -> list[Axis]:
     """The varied paths, in the order of the file."""
     return list(dict.fromkeys(path for point in points for path in point.settings))
 
 
-def check_overrides(root: Node, overridden: Sequence[Axis], points: Sequence[Point], faults: FaultList) -> None:
+def check_overrides(root: Node, overridden: Sequence[Axis], points: Sequence[VaryPoint], faults: FaultList) -> None:
     """Notes every `--set` that an axis would undo."""
     for path in overridden:
         for axis in axes_of(points):
@@ -100,7 +100,7 @@ def _num_points(content: Node, mode: str) -> int:
     return len(content.value) if mode == "list" else max((len(v.value) for v in content.children.values()), default=0)
 
 
-def _points(content: Node, mode: str, where: str, faults: FaultList) -> Iterator[Point]:
+def _points(content: Node, mode: str, where: str, faults: FaultList) -> Iterator[VaryPoint]:
     if not content.value:
         faults.add(content.mark, where, "nothing to vary; name a field and its values, or remove the block")
         return
@@ -119,7 +119,7 @@ def _points(content: Node, mode: str, where: str, faults: FaultList) -> Iterator
     # a grid varies its last axis fastest, whatever the order in which fields have to be set
     for values in product(*axes.values()) if mode == "grid" else zip(*axes.values(), strict=True):
         chosen = dict(zip(axes, values, strict=True))
-        yield Point({path: chosen[path] for path in ordered})
+        yield VaryPoint({path: chosen[path] for path in ordered})
 
 
 def _leaves(node: Node, path: Axis, faults: FaultList) -> list[Node]:
@@ -132,13 +132,13 @@ def _leaf(value: Node, axis: Node) -> Node:
     return Node(value.value, value.mark, axis.key_mark, "vary.")
 
 
-def _list_point(point: Node, where: str, faults: FaultList) -> Point:
+def _list_point(point: Node, where: str, faults: FaultList) -> VaryPoint:
     label = point.child("label")
     if label is not None and not (isinstance(label.value, str) and label.value.strip()):
         faults.add(label.mark, f"{where}.label", f"expected text, got {_what(label)}; put it in quotes")
     fields = {key: node for key, node in point.children.items() if key != "label"}
     axes = {path: _leaf(node, node) for key, node in fields.items() if (path := _axis(key, node, faults))}
-    return Point({path: axes[path] for path in sorted(axes, key=assignment_order)}, label)
+    return VaryPoint({path: axes[path] for path in sorted(axes, key=assignment_order)}, label)
 
 
 def _axis(key: str, node: Node, faults: FaultList) -> Axis | None:

@@ -9,16 +9,16 @@ from typing import Any
 
 from harness.record import PlanFile, PlannedRow
 from harness.sweep import identity
-from harness.sweep.blocks import LoadVariant
-from harness.sweep.cross_checks import Data
-from harness.sweep.expand import Axis, Point, axes_of, check_overrides, expand
+from harness.sweep.blocks import VariantLoader
+from harness.sweep.cross_checks import AnyDataConfig
+from harness.sweep.expand import Axis, VaryPoint, axes_of, check_overrides, expand
 from harness.sweep.launch.config import LaunchConfig
 from harness.sweep.launch.resources import check_resources
 from harness.sweep.reading.document import SweepHead, read_document, read_head, sweep_name
 from harness.sweep.reading.faults import FaultList
 from harness.sweep.reading.node import Node
 from harness.sweep.resolve import Resolver, Row
-from harness.sweep.rows import auto_labels, find_baseline, telling_axes, values_of
+from harness.sweep.rows import auto_labels, distinguishing_axes, find_baseline, values_of
 from harness.sweep.tune.check import check_tune
 from harness.sweep.tune.space import Tuning
 
@@ -66,7 +66,7 @@ def auto_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def registered_variant(variant_dirs: Sequence[Path]) -> LoadVariant:
+def registered_variant(variant_dirs: Sequence[Path]) -> VariantLoader:
     """Finds variants through the registry."""
     from harness import registry
 
@@ -77,10 +77,10 @@ def plan_sweep(
     path: Path,
     overrides: Sequence[str] = (),
     *,
-    data_identity: Callable[[Data], str],
+    data_identity: Callable[[AnyDataConfig], str],
     variant_dirs: Sequence[Path] = (),
     device: Callable[[], str] = auto_device,
-    load_variant: LoadVariant | None = None,
+    load_variant: VariantLoader | None = None,
 ) -> Plan:
     """Expands a sweep file and checks every trial of it.
 
@@ -106,14 +106,16 @@ def plan_sweep(
     tuning = check_tune(root, head, overridden, resolved, resolver)
     if launch is None or len(faults):
         raise faults.error()
-    configs = [{**row.blocks, "seed": seed} for _, row in resolved for seed in _telling_seeds(head, launch.config)]
+    configs = [
+        {**row.blocks, "seed": seed} for _, row in resolved for seed in _seeds_for_resources(head, launch.config)
+    ]
     check_resources(launch.config, launch.node, configs, faults)
     faults.raise_if_any()
     plan = _assemble(name, head, resolved, axes_of(points), launch.config, resolver)
     return replace(plan, tuning=tuning)
 
 
-def _telling_seeds(head: SweepHead, launch: LaunchConfig) -> list[int]:
+def _seeds_for_resources(head: SweepHead, launch: LaunchConfig) -> list[int]:
     """Seeds that resources may depend on: one stands for all where no override asks for a seed."""
     return head.seed_list if any("seed" in override.where for override in launch.overrides) else head.seed_list[:1]
 
@@ -121,14 +123,14 @@ def _telling_seeds(head: SweepHead, launch: LaunchConfig) -> list[int]:
 def _assemble(
     name: str,
     head: SweepHead,
-    resolved: Sequence[tuple[Point, Row]],
+    resolved: Sequence[tuple[VaryPoint, Row]],
     varied: Sequence[Axis],
     launch: LaunchConfig,
     resolver: Resolver,
 ) -> Plan:
     rows = {row.row_id: row for _, row in reversed(resolved)}
     rows = {row.row_id: rows[row.row_id] for _, row in resolved}
-    axes = telling_axes(list(rows.values()), varied)
+    axes = distinguishing_axes(list(rows.values()), varied)
     values = {row_id: values_of(row, axes) for row_id, row in rows.items()}
     labels = _labels(resolved, values, resolver.faults)
     baseline = _baseline(resolver, rows, labels)
@@ -142,7 +144,7 @@ def _assemble(
 
 
 def _labels(
-    resolved: Sequence[tuple[Point, Row]], values: dict[str, dict[str, Any]], faults: FaultList
+    resolved: Sequence[tuple[VaryPoint, Row]], values: dict[str, dict[str, Any]], faults: FaultList
 ) -> dict[str, str]:
     """Label of each row: the first that the file gives it, or what tells it from the other rows."""
     given: dict[str, Node] = {}
@@ -171,7 +173,7 @@ def _baseline(resolver: Resolver, rows: dict[str, Row], labels: dict[str, str]) 
             resolver.root, resolver.checker.load_variant, resolver.data_identity, resolver.device, FaultList()
         )
         known = all(path[0] in trial.root.children for path in settings)
-        base = trial.row(Point(settings)) if known else None
+        base = trial.row(VaryPoint(settings)) if known else None
     return find_baseline(node, rows, labels, base, resolver.faults)
 
 

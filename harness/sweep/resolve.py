@@ -12,9 +12,9 @@ from typing import Any, cast
 from harness.errors import UserError
 from harness.nn.geometry import TrunkGeometry
 from harness.sweep import cross_checks, identity, weights_source
-from harness.sweep.blocks import BlockChecker, Checked, LoadVariant
-from harness.sweep.cross_checks import Data, Problem
-from harness.sweep.expand import Axis, Point
+from harness.sweep.blocks import BlockChecker, CheckedBlock, VariantLoader
+from harness.sweep.cross_checks import AnyDataConfig, Problem
+from harness.sweep.expand import Axis, VaryPoint
 from harness.sweep.reading.document import BLOCKS, assign
 from harness.sweep.reading.faults import FaultList
 from harness.sweep.reading.node import Node, nearest
@@ -22,7 +22,7 @@ from harness.sweep.reading.node import Node, nearest
 CONFIG_BLOCKS = tuple(block for block in BLOCKS if block != "launch")
 
 BlockKey = tuple[tuple[Axis, int], ...]
-Checks = dict[str, Checked]
+Checks = dict[str, CheckedBlock]
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Resolver:
     def __init__(
         self,
         root: Node,
-        load_variant: LoadVariant,
-        data_identity: Callable[[Data], str],
+        load_variant: VariantLoader,
+        data_identity: Callable[[AnyDataConfig], str],
         device: Callable[[], str],
         faults: FaultList,
     ):
@@ -64,7 +64,7 @@ class Resolver:
             if node is not None and node.value is not None and not nameless:
                 self.checker.check(block, node, self.root, partial=True)
 
-    def row(self, point: Point) -> Row | None:
+    def row(self, point: VaryPoint) -> Row | None:
         """The configuration of a point, or None where it has a fault."""
         keys: dict[str, BlockKey] = dict.fromkeys(CONFIG_BLOCKS, ())
         for path, node in point.settings.items():
@@ -83,8 +83,8 @@ class Resolver:
         text = identity.config_text(texts)
         return None if found is None else Row(identity.row_id(text, found), blocks, text, found)
 
-    def _checked(self, point: Point, keys: dict[str, BlockKey]) -> Checks | None:
-        checked: dict[str, Checked | None] = {}
+    def _checked(self, point: VaryPoint, keys: dict[str, BlockKey]) -> Checks | None:
+        checked: dict[str, CheckedBlock | None] = {}
         # the variant comes before the readout, whose default it names
         for name in sorted(CONFIG_BLOCKS, key=lambda block: block == "readout"):
             default = None
@@ -95,7 +95,7 @@ class Resolver:
             checked[name] = self._once(key, self._block, name, point, default)
         return None if None in checked.values() else cast(Checks, checked)
 
-    def _block(self, name: str, point: Point, default: str | None) -> Checked | None:
+    def _block(self, name: str, point: VaryPoint, default: str | None) -> CheckedBlock | None:
         base = self.root.child(name)
         root = self.root.holding({name: base} if base is not None else {})
         for path, leaf in point.settings.items():
@@ -159,11 +159,11 @@ class Resolver:
         value = node.plain()
         return node.mark, f"{via}{field}" + ("" if isinstance(value, dict | list) else f"={value}"), problem.message
 
-    def _find_weights(self, weights: Checked) -> str | None:
+    def _find_weights(self, weights: CheckedBlock) -> str | None:
         """Content hash of the file of weights, "" where there are none, None where it cannot be used."""
         return cast(str | None, self._once(("weights", id(weights)), self._weights, weights))
 
-    def _weights(self, weights: Checked) -> str | None:
+    def _weights(self, weights: CheckedBlock) -> str | None:
         if weights.config is None:
             return ""
         try:
@@ -192,7 +192,7 @@ class Resolver:
             fields["device"] = self._once("device", self.device)
         return fields, identity.block_text(name, fields)
 
-    def _identity(self, data: Checked) -> str | None:
+    def _identity(self, data: CheckedBlock) -> str | None:
         try:
             return self.data_identity(data.config)
         except UserError as error:

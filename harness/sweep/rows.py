@@ -25,7 +25,7 @@ def value_at(blocks: Blocks, path: Axis) -> Any:
     return value
 
 
-def telling_axes(rows: Sequence[Row], axes: Sequence[Axis]) -> list[Axis]:
+def distinguishing_axes(rows: Sequence[Row], axes: Sequence[Axis]) -> list[Axis]:
     """The varied paths, and after them fields that alone tell rows apart (one variant twice, with other fields)."""
     found = list(axes)
     for group in _groups(rows, found):

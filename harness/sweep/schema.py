@@ -11,9 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.nn.config import GlobalTokensConfig, ModelConfig, StrictConfig
+from harness.nn.config import GlobalTokensConfig, ModelConfig, Positive, StrictConfig
 
-Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 ScaleRange = Annotated[list[Annotated[float, Field(ge=1.0, le=4.0)]], Field(min_length=2, max_length=2)]
 

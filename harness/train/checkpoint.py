@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from harness.store import written_aside
-from harness.train.distributed import ALONE, Group
+from harness.train.distributed import SINGLE_PROCESS, Group
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Progress:
 
 
 def save(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, group: Group = ALONE
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, group: Group = SINGLE_PROCESS
 ) -> None:
     """Writes model, optimizer, random states of all ranks and progress; called by all ranks, rank 0 writes."""
     states = group.gather(_random_state())
@@ -48,7 +48,9 @@ def save(
         save_file(tensors, str(aside), metadata=metadata)
 
 
-def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, group: Group = ALONE) -> Progress | None:
+def load(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, group: Group = SINGLE_PROCESS
+) -> Progress | None:
     """Restores what `save` wrote and returns the progress; None, with nothing changed, for no or a damaged file.
 
     Rank 0 reads, so that all ranks go on from the same file.

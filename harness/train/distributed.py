@@ -1,7 +1,7 @@
 """Several processes train one trial: each takes its share of every batch, and their gradients are averaged.
 
 Rank 0 leads: it alone reads and writes checkpoints. What the ranks must agree on goes through a `Group`; the group of
-a single process, `ALONE`, does nothing, so that the training loop is the same for one and for many.
+a single process, `SINGLE_PROCESS`, does nothing, so that the training loop is the same for one and for many.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-PATIENCE = timedelta(minutes=10)  # of a rank that waits for another one: a slow disk is no failure, silence is
-MEETING = timedelta(minutes=5)  # until all ranks have found each other
+COLLECTIVE_TIMEOUT = timedelta(minutes=10)  # for one wait on another rank; a slow disk stays below it
+RENDEZVOUS_TIMEOUT = timedelta(minutes=5)  # until all ranks have joined
 
 T = TypeVar("T")
 
@@ -93,7 +93,7 @@ class Group:
             torch.manual_seed(int(np.random.SeedSequence((seed, self.rank)).generate_state(1, np.uint64)[0] >> 1))
 
 
-ALONE = Group()
+SINGLE_PROCESS = Group()
 
 
 class _WithUnused(nn.Module):
@@ -112,7 +112,7 @@ class _WithUnused(nn.Module):
 def open_store(file: Path, size: int) -> dist.Store:
     """Where ranks meet: a file that all of them reach, of a name that no earlier attempt used."""
     store = dist.FileStore(str(file), size)
-    store.set_timeout(MEETING)
+    store.set_timeout(RENDEZVOUS_TIMEOUT)
     return store
 
 
@@ -128,7 +128,7 @@ def joined(store: dist.Store, rank: int, size: int, device: str) -> Iterator[Gro
     if device == "cuda":
         torch.cuda.set_device(_gpu_index(rank))
     backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=COLLECTIVE_TIMEOUT)
     yield Group(rank, size)
     dist.destroy_process_group()
 

@@ -16,7 +16,7 @@ from harness.data import Batch, ClipSource
 from harness.sweep.schema import TrainConfig
 from harness.train import checkpoint
 from harness.train.checkpoint import Progress
-from harness.train.distributed import ALONE, Group
+from harness.train.distributed import SINGLE_PROCESS, Group
 from harness.train.optimizer import build_optimizer, learning_rate
 
 LOG_EVERY = 10  # steps between looks at the loss: a look waits for the device
@@ -31,7 +31,7 @@ class NonFiniteLoss(Exception):
 
 
 def batches(
-    source: ClipSource, config: TrainConfig, seed: int, first_step: int, group: Group = ALONE
+    source: ClipSource, config: TrainConfig, seed: int, first_step: int, group: Group = SINGLE_PROCESS
 ) -> Iterator[Batch]:
     """Training batches from a step on, or this rank's share of them.
 
@@ -85,7 +85,7 @@ def training_step(model: nn.Module, optimizer: torch.optim.Optimizer, batch: Bat
 
 
 @dataclass(frozen=True)
-class Saving:
+class CheckpointPolicy:
     """Where checkpoints go, how many steps lie between two, and which code trains (see `harness.code_identity`)."""
 
     file: Path
@@ -94,7 +94,7 @@ class Saving:
 
 
 @dataclass(frozen=True)
-class Watching:
+class TrainingHooks:
     """What a loop tells and asks while it runs.
 
     `report` is called after every `report_every` steps but the last, and may look at the model; its time is not
@@ -112,9 +112,9 @@ def train(
     source: ClipSource,
     config: TrainConfig,
     seed: int,
-    saving: Saving,
-    watching: Watching,
-    group: Group = ALONE,
+    saving: CheckpointPolicy,
+    watching: TrainingHooks,
+    group: Group = SINGLE_PROCESS,
 ) -> Progress:
     """Trains to the last step, from the checkpoint if there is one. All ranks of a group call it alike.
 
@@ -155,7 +155,7 @@ def train(
     return progress
 
 
-def _report(watching: Watching, model: nn.Module, step: int) -> float:
+def _report(watching: TrainingHooks, model: nn.Module, step: int) -> float:
     """Lets the one who asked look at the model if it is time to; returns the seconds that took."""
     if watching.report is None or step % watching.report_every:
         return 0.0

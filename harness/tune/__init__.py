@@ -15,17 +15,17 @@ from harness.store import Store
 from harness.sweep.plan import Plan
 from harness.tune.controller import Controller
 
-Run = Callable[[Source], bool]
+SearchRunner = Callable[[Source], bool]
 
 
-def local_run(plan: Plan, num_workers: int | None = None, time_budget_s: float | None = None) -> Run:
+def local_run(plan: Plan, num_workers: int | None = None, time_budget_s: float | None = None) -> SearchRunner:
     """Runs a search on this machine; the returned call says whether it came to its end."""
     from harness.tune.lines import Lines
 
     return lambda source: FedPool(plan.launch, Lines(), num_workers).feed(source, time_budget_s)
 
 
-def tune(plan: Plan, run_folder: Path, variant_dirs: Sequence[Path], run: Run) -> Plan | None:
+def tune(plan: Plan, run_folder: Path, variant_dirs: Sequence[Path], run: SearchRunner) -> Plan | None:
     """Searches every row of a plan and returns the plan of what was chosen; None where it was stopped before the end.
 
     The caller holds the run's lock. `run` runs a source through some launcher, see `local_run`.
@@ -40,6 +40,6 @@ def tune(plan: Plan, run_folder: Path, variant_dirs: Sequence[Path], run: Run) -
     controller = Controller(plan, plan.tuning, run_folder, Store(run_folder / TUNING), variant_dirs)
     finished = run(controller)
     controller.write_summary()
-    if controller.fault is not None:
-        raise controller.fault
+    if controller.error is not None:
+        raise controller.error
     return tuned_plan(plan, plan.tuning, picks(controller.studies, plan.tuning.config)) if finished else None

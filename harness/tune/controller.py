@@ -19,9 +19,8 @@ from harness.sweep.plan import Plan, PlannedTrial
 from harness.sweep.tune.plan import planned_trial
 from harness.sweep.tune.space import Tuning
 from harness.tune import summary
-from harness.tune.journal import open_journal
 from harness.tune.objective import excess_of, label_of, values_of
-from harness.tune.study import MAX_STARTS, Proposal, Study
+from harness.tune.study import MAX_STARTS, Proposal, Study, open_journal
 from harness.worker import pruning
 
 MAX_REFUSED = 200  # proposals in a row that cannot be built
@@ -30,7 +29,7 @@ REPORTS_EVERY_SECONDS = 0.5  # between looks at what trials reported
 
 
 @dataclass
-class Pending:
+class PendingTrial:
     """A trial that runs, and the proposals that wait for it: (study, number)."""
 
     folder: TrialFolder
@@ -52,9 +51,9 @@ class Controller:
             Study(storage, space, labels[row_id], self.config, tuning.train_seed)
             for row_id, space in tuning.spaces.items()
         ]
-        self.pending: dict[str, Pending] = {}
+        self.pending: dict[str, PendingTrial] = {}
         self.ready: deque[Task] = deque()
-        self.fault: UserError | None = None
+        self.error: UserError | None = None
         self._next_look = self._next_summary = 0.0
         self._is_summary_due = False
         for study in self.studies:
@@ -65,11 +64,11 @@ class Controller:
     @property
     def through(self) -> bool:
         """Whether the budget of every row is used up, or something stands against going on."""
-        return self.fault is not None or all(study.num_counted >= self.config.num_trials for study in self.studies)
+        return self.error is not None or all(study.num_counted >= self.config.num_trials for study in self.studies)
 
     def next(self) -> Task | None:
         """The next task: the measuring of a trained trial, one that was running when we were killed, a new proposal."""
-        while self.fault is None:
+        while self.error is None:
             if self.ready:
                 return self.ready.popleft()
             if self.config.parallel is not None and len(self.pending) >= self.config.parallel:
@@ -78,23 +77,23 @@ class Controller:
             if not open_studies:
                 return None
             study = min(open_studies, key=lambda study: study.num_claimed)
-            if self._may_go_on(study):
+            if self._can_continue(study):
                 self._begin(study, study.ask(), is_new=True)
         return None
 
     def ended(self, task: Task) -> None:
         """Tells the studies what a trial found, or sends it on to be measured."""
         record, trial_id = task.folder.record(), task.trial.trial_id
-        self._tell_reports(trial_id)
-        self._tell(trial_id)
+        self._forward_reports(trial_id)
+        self._report_outcome(trial_id)
         if trial_id not in self.pending:
             return
         if record is not None and task.stage == "train":
             self.ready.append(self._task(task.trial, task.folder))
         else:
-            self._go_on(task)
+            self._retry(task)
 
-    def _go_on(self, task: Task) -> None:
+    def _retry(self, task: Task) -> None:
         """Again a trial that ended with nothing final: it was preempted, or could not be started."""
         pending = self.pending[task.trial.trial_id]
         pending.num_open_ends += 1
@@ -104,7 +103,7 @@ class Controller:
         del self.pending[task.trial.trial_id]
         state = self._state(task.folder)
         for study, number in pending.waiting:
-            study.tell_failed(number, "failed", f"{state.status} {MAX_STARTS} times: {state.message}")
+            study.mark_failed(number, "failed", f"{state.status} {MAX_STARTS} times: {state.message}")
 
     def tick(self) -> None:
         """Passes on what trials reported; asks those to end that the pruner gives up."""
@@ -112,7 +111,7 @@ class Controller:
         if self.config.pruner != "none" and time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + REPORTS_EVERY_SECONDS
             for trial_id in list(self.pending):
-                if self._tell_reports(trial_id):
+                if self._forward_reports(trial_id):
                     pruning.ask_to_end(self.pending[trial_id].folder)
 
     def _summarize(self, *, changed: bool = False) -> None:
@@ -126,7 +125,7 @@ class Controller:
         self._is_summary_due, self._next_summary = False, time.monotonic() + SUMMARY_EVERY_SECONDS
         summary.write(self.store, self.plan, self.tuning, self.studies)
 
-    def _may_go_on(self, study: Study) -> bool:
+    def _can_continue(self, study: Study) -> bool:
         """Notes a fault where a study would go on for ever."""
         failures = study.failures()
         if study.refused_in_a_row() >= MAX_REFUSED:
@@ -138,30 +137,30 @@ class Controller:
             )
         else:
             return True
-        self.fault = UserError(f"tune, row {study.label}: {what}. Narrow tune.space, then run the sweep again.")
+        self.error = UserError(f"tune, row {study.label}: {what}. Narrow tune.space, then run the sweep again.")
         return False
 
     def _begin(self, study: Study, proposal: Proposal, *, is_new: bool) -> None:
         """Makes a proposal a task, unless it cannot be built, is running already or has a known end."""
         row = self.tuning.resolve(study.row_id, proposal.values)
         if isinstance(row, str):
-            study.tell_failed(proposal.number, "refused", row)
+            study.mark_failed(proposal.number, "refused", row)
             return
         trial = planned_trial(row, self.tuning.train_seed, f"{study.label} #{proposal.number}")
         study.note(proposal.number, trial.trial_id)
-        known = self.pending.setdefault(trial.trial_id, Pending(self.store.trial(trial.trial_id), []))
+        known = self.pending.setdefault(trial.trial_id, PendingTrial(self.store.trial(trial.trial_id), []))
         known.waiting.append((study, proposal.number))
         if is_new and known.folder.written_status().status == "pruned" and not study.has_pruned(trial.trial_id):
             pruning.withdraw(known.folder)  # another study gave it up, by what it knew
         if len(known.waiting) == 1:
-            self._start_or_tell(trial, known.folder)
+            self._start_or_report(trial, known.folder)
 
-    def _start_or_tell(self, trial: PlannedTrial, folder: TrialFolder) -> None:
+    def _start_or_report(self, trial: PlannedTrial, folder: TrialFolder) -> None:
         state = self._state(folder).status
         killed = state in ("killed", "lost")  # asked for again: what is there of it is gone on from
         if self._is_complete(folder.record()) or (state not in OPEN_STATUSES and not killed):
-            self._tell_reports(trial.trial_id)
-            self._tell(trial.trial_id)
+            self._forward_reports(trial.trial_id)
+            self._report_outcome(trial.trial_id)
             return
         if killed:
             folder.requeue()
@@ -193,7 +192,7 @@ class Controller:
     def _is_complete(self, record: Record | None) -> bool:
         return record is not None and (record.costs.timings is not None or not self.config.needs_timings)
 
-    def _tell_reports(self, trial_id: str) -> bool:
+    def _forward_reports(self, trial_id: str) -> bool:
         """Passes new reports of a trial on; whether it is to be stopped early."""
         pending, stop = self.pending[trial_id], False
         reports = pruning.read_reports(pending.folder) if self._report_every else []
@@ -204,7 +203,7 @@ class Controller:
         pending.num_reports = len(reports)
         return stop
 
-    def _tell(self, trial_id: str) -> None:
+    def _report_outcome(self, trial_id: str) -> None:
         """Tells every proposal that waits for a trial how it ended; one that can go on stays pending."""
         pending = self.pending[trial_id]
         record, state = pending.folder.record(), self._state(pending.folder)
@@ -213,11 +212,11 @@ class Controller:
         del self.pending[trial_id]
         for study, number in pending.waiting:
             if record is not None and self._is_complete(record):
-                study.tell_complete(number, values_of(record, self.config), excess_of(record, self.config))
+                study.mark_complete(number, values_of(record, self.config), excess_of(record, self.config))
             elif state.status == "pruned":
-                study.tell_pruned(number)
+                study.mark_pruned(number)
             else:
                 ended = "lost" if state.status in ("killed", "lost") else "failed"
-                study.tell_failed(number, ended, f"{state.status}: {state.message}")
+                study.mark_failed(number, ended, f"{state.status}: {state.message}")
             print(summary.line(study, number, self.config), flush=True)
         self._summarize(changed=True)

@@ -9,23 +9,49 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.sweep.identity import canonical_json
 from harness.sweep.tune.config import MAXIMIZED, TuneConfig
 from harness.sweep.tune.space import Parameter, RowSpace, Value
 
+JOURNAL = "optuna.journal"
+LOCK_SUFFIX = ".lock"  # of optuna's own lock beside the journal
 MAX_STARTS = 3  # of one configuration whose worker is killed again and again
 COUNTED = (TrialState.COMPLETE, TrialState.PRUNED)
 UNBEGUN = "the search was killed while it made this proposal"
 #: what can be changed while a search goes on: it decides when to stop, not what to propose next
-NOT_IDENTITY = {"num_trials", "parallel", "max_failures", "constraints", "space"}
+NOT_IN_STUDY_NAME = {"num_trials", "parallel", "max_failures", "constraints", "space"}
+
+
+def open_journal(run: Path) -> JournalStorage:
+    """Opens the journal of a run for its only writer, and removes what a killed one left.
+
+    A writer killed in the midst leaves half a line, which would spoil all that is appended after it, and a lock that
+    others would wait for. The caller holds the run's lock, so nobody else can be writing.
+    """
+    path = run / JOURNAL
+    Path(f"{path}{LOCK_SUFFIX}").unlink(missing_ok=True)
+    if path.exists():
+        _cut_to_whole_lines(path)
+    return JournalStorage(JournalFileBackend(str(path)))
+
+
+def _cut_to_whole_lines(path: Path) -> None:
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)
 
 
 @dataclass(frozen=True)
@@ -55,7 +81,7 @@ def study_name(space: RowSpace, label: str, config: TuneConfig, train_seed: int)
         "space": {item.name: item.config.model_dump(exclude={"where"}) for item in space.parameters},
         "bounds": config.constraints.bounds(),
         "train_seed": train_seed,
-        **config.model_dump(exclude=NOT_IDENTITY),
+        **config.model_dump(exclude=NOT_IN_STUDY_NAME),
     }
     return f"{label} [{hashlib.sha256(canonical_json(asked).encode()).hexdigest()[:8]}]"
 
@@ -132,7 +158,7 @@ class Study:
             trial.report(value, step)
         return trial.should_prune()
 
-    def tell_complete(self, number: int, values: list[float], excess: Mapping[str, float]) -> None:
+    def mark_complete(self, number: int, values: list[float], excess: Mapping[str, float]) -> None:
         """The objectives of a finished trial, and by how much each constrained cost exceeds its bound."""
         trial = self._trial(number)
         known = self.trial(number).constraints
@@ -141,12 +167,12 @@ class Study:
                 trial.set_constraint(name, amount)
         self.optuna.tell(number, values)
 
-    def tell_pruned(self, number: int) -> None:
+    def mark_pruned(self, number: int) -> None:
         """The trial was stopped early."""
         self.optuna.tell(number, state=TrialState.PRUNED)
 
-    def tell_failed(self, number: int, ended: str, message: str) -> None:
-        """No value. `ended`: refused (cannot be built), failed (by its own fault), lost (asked again, a few times)."""
+    def mark_failed(self, number: int, ended: str, message: str) -> None:
+        """No value. `ended`: refused (cannot be built), failed (by its own error), lost (asked again, a few times)."""
         trial = self._trial(number)
         if ended == "lost" and self._num_starts(number) >= MAX_STARTS:
             ended, message = "failed", f"lost {MAX_STARTS} times: {message}"
@@ -176,7 +202,7 @@ class Study:
         """Proposals that a killed search left without all their values: nothing was run for them."""
         for trial in self.trials():
             if trial.state == TrialState.RUNNING and trial.params.keys() != self.distributions.keys():
-                self.tell_failed(trial.number, "unbegun", UNBEGUN)
+                self.mark_failed(trial.number, "unbegun", UNBEGUN)
 
     def trial(self, number: int) -> FrozenTrial:
         """One proposal as the journal has it."""

@@ -17,7 +17,7 @@ from harness.data import data_identity
 from harness.sweep.schema import TrialConfig
 from harness.train.checkpoint import Progress
 from harness.train.distributed import Group, joined, open_store
-from harness.train.loop import Interrupted, NonFiniteLoss, Saving, Watching, train
+from harness.train.loop import CheckpointPolicy, Interrupted, NonFiniteLoss, TrainingHooks, train
 from harness.worker import stages
 from tests.e2e import ROOT, environment
 
@@ -59,8 +59,8 @@ def run(job: dict[str, Any], group: Group, checkpoint: Path) -> dict[str, Any]:
             sources["train"],
             config.train,
             config.seed,
-            Saving(checkpoint, 1000),
-            Watching(lambda _: None, stop),
+            CheckpointPolicy(checkpoint, 1000),
+            TrainingHooks(lambda _: None, stop),
             group,
         )
     except (Interrupted, NonFiniteLoss) as error:

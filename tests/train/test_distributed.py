@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from harness.registry import variant_names
-from harness.train.distributed import ALONE
+from harness.train.distributed import SINGLE_PROCESS
 from tests.model.weights_files import image_vit, save
 from tests.train import rank_job
 
@@ -57,7 +57,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[int, dict[st
     folder = tmp_path_factory.mktemp("ranks")
     (folder / "jobs.json").write_text(json.dumps(jobs(folder)))
     threads = torch.get_num_threads()
-    found = {1: rank_job.run_all(ALONE, folder)} | {size: rank_job.run_group(folder, size) for size in SIZES}
+    found = {1: rank_job.run_all(SINGLE_PROCESS, folder)} | {size: rank_job.run_group(folder, size) for size in SIZES}
     torch.set_num_threads(threads)
     return found, folder
 

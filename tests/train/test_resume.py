@@ -12,7 +12,7 @@ from harness.data import open_split
 from harness.model.video_transformer import VideoTransformer
 from harness.sweep.schema import TrialConfig
 from harness.train.checkpoint import Progress
-from harness.train.loop import Interrupted, NonFiniteLoss, Saving, Watching, batches, train
+from harness.train.loop import CheckpointPolicy, Interrupted, NonFiniteLoss, TrainingHooks, batches, train
 
 
 def trial(**changes: object) -> TrialConfig:
@@ -43,7 +43,12 @@ def run(
         return stop_at is not None and len(seen) == stop_at
 
     progress = train(
-        model, source, config.train, config.seed, Saving(checkpoint, every, code), Watching(lambda _: None, stop)
+        model,
+        source,
+        config.train,
+        config.seed,
+        CheckpointPolicy(checkpoint, every, code),
+        TrainingHooks(lambda _: None, stop),
     )
     return model.state_dict(), progress
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -118,3 +119,11 @@ def proposals(controller: Controller) -> list[list[dict[str, Any]]]:
 def learning_rate(config: dict[str, Any]) -> float:
     """The searched field that all rows have."""
     return float(config["train"]["learning_rate"])
+
+
+def peak(config: dict[str, Any]) -> Outcome:
+    """Best at a learning rate of 1e-3, the more the wider the window; costs rise with both."""
+    distance = abs(math.log10(learning_rate(config)) + 3)
+    window = config["variant"].get("temporal_window", 1)
+    cost = round(1e6 * learning_rate(config)) * (1 + window)
+    return Outcome(round(900 - 400 * distance + 30 * window), macs=cost, latency_ms=1e3 * learning_rate(config))

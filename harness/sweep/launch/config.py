@@ -7,9 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
-from harness.nn.config import StrictConfig
-
-Positive = Annotated[int, Field(ge=1)]
+from harness.nn.config import Positive, StrictConfig
 
 
 def _form(pattern: str, what: str) -> AfterValidator:
@@ -23,8 +21,10 @@ def _form(pattern: str, what: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-Name = Annotated[str, _form(r"[^\s'\"\\]+", "name; one word without quotes")]
-Memory = Annotated[str, _form(r"[1-9][0-9]*[MGT]", "amount of memory; a whole number with M, G or T, such as 16G")]
+SingleWord = Annotated[str, _form(r"[^\s'\"\\]+", "name; one word without quotes")]
+MemoryAmount = Annotated[
+    str, _form(r"[1-9][0-9]*[MGT]", "amount of memory; a whole number with M, G or T, such as 16G")
+]
 Duration = Annotated[
     str, _form(r"([0-9]{1,3}-)?[0-9]{1,3}:[0-5][0-9]:[0-5][0-9]", "duration; [DAYS-]HH:MM:SS, such as 04:00:00")
 ]
@@ -33,10 +33,10 @@ Duration = Annotated[
 class Resources(StrictConfig):
     """What a SLURM job asks for. Null: the cluster's default, or what the trials need."""
 
-    partition: Name | None = None
-    account: Name | None = None
-    qos: Name | None = None
-    constraint: Name | None = Field(None, description="features of nodes, e.g. a100")
+    partition: SingleWord | None = None
+    account: SingleWord | None = None
+    qos: SingleWord | None = None
+    constraint: SingleWord | None = Field(None, description="features of nodes, e.g. a100")
     nodes: Positive | None = Field(None, description="of a job; more than 1: each trial's processes are spread evenly")
     gpus: Annotated[int, Field(ge=0)] | None = Field(
         None, description="of a job, on each of its nodes; default: one for each process of its trials on cuda"
@@ -44,7 +44,7 @@ class Resources(StrictConfig):
     cpus: Positive | None = Field(
         None, description="of a job, on each of its nodes; default: the threads of its trials, side by side"
     )
-    mem: Memory | None = Field(
+    mem: MemoryAmount | None = Field(
         None, description="of a job, on each of its nodes: a whole number with M, G or T (MiB, GiB, TiB), e.g. 16G"
     )
     time: Duration | None = Field(None, description="limit of a job, [DAYS-]HH:MM:SS")
@@ -78,7 +78,7 @@ class LaunchConfig(Resources):
     checkpoint_every_steps: Positive = Field(100, description="optimizer steps between checkpoints")
     array_parallelism: Positive | None = Field(None, description="SLURM jobs at once; default: as many as start")
     setup: list[str] = Field([], description="shell lines of a job before anything else, e.g. module load cuda")
-    exclude: Name | None = Field(None, description="nodes not to run on, e.g. n1,n[7-9]")
+    exclude: SingleWord | None = Field(None, description="nodes not to run on, e.g. n1,n[7-9]")
     signal_delay_s: Annotated[int, Field(ge=1, le=65535)] = Field(
         90, description="how long before its end a job is told, in seconds: time to write a checkpoint"
     )

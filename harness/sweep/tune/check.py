@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from harness.errors import did_you_mean
 from harness.sweep.blocks import BlockChecker
-from harness.sweep.expand import Axis, Point
+from harness.sweep.expand import Axis, VaryPoint
 from harness.sweep.labels import scored_labels
 from harness.sweep.reading.document import NAMED_BLOCKS, SweepHead, assign
 from harness.sweep.reading.faults import FaultList, describe, field_faults, unknown_field
@@ -24,7 +24,7 @@ SEARCHABLE = ("model", "variant", "readout", "global_tokens", "train")
 
 
 def check_tune(
-    root: Node, head: SweepHead, overridden: Sequence[Axis], rows: Sequence[tuple[Point, Row]], resolver: Resolver
+    root: Node, head: SweepHead, overridden: Sequence[Axis], rows: Sequence[tuple[VaryPoint, Row]], resolver: Resolver
 ) -> Tuning | None:
     """The `tune:` block of a sweep for its rows; None where there is none, or it has a fault."""
     node, faults = root.child("tune"), resolver.faults
@@ -123,7 +123,7 @@ def _train_seed(config: TuneConfig, node: Node, head: SweepHead, faults: FaultLi
 class _RowFields:
     """The fields of one row, which take values one at a time."""
 
-    point: Point
+    point: VaryPoint
     row: Row
     resolver: Resolver
 

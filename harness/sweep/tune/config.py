@@ -8,9 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from harness.nn.config import StrictConfig
+from harness.nn.config import Positive, StrictConfig
 
-Positive = Annotated[int, Field(ge=1)]
 Bound = Annotated[float, Field(gt=0)]
 Objective = Literal[
     "val_top1",

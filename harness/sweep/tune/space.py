@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.sweep.expand import Point
+from harness.sweep.expand import VaryPoint
 from harness.sweep.reading.faults import FaultList
 from harness.sweep.reading.node import Node
 from harness.sweep.resolve import Resolver, Row
@@ -61,7 +61,7 @@ class RowSpace:
     """A row of the sweep and what is searched for it."""
 
     row: Row
-    point: Point
+    point: VaryPoint
     parameters: tuple[Parameter, ...]
 
     @property
@@ -85,14 +85,14 @@ class Tuning:
         """The configuration of a proposal, or the reason why there is none (sizes that do not go together)."""
         space, faults = self.spaces[row_id], FaultList()
         leaves = {item.path: item.leaf(values[item.name]) for item in space.parameters}
-        anew = Resolver(
+        resolver = Resolver(
             self.resolver.root,
             self.resolver.checker.load_variant,
             lambda data: space.row.data_identity,  # data and device cannot be searched: they are the row's
             lambda: str((space.row.blocks["train"] or {})["device"]),
             faults,
         )
-        row = anew.row(Point({**space.point.settings, **leaves}))
+        row = resolver.row(VaryPoint({**space.point.settings, **leaves}))
         if row is not None and not len(faults):
             return row
         return "; ".join(f"{fault.path}: {fault.message}" for fault in faults.error().faults)
