@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.fields import flat_fields
 from harness.store.load import Run
 
 from .common.quantities import dirty_faults
@@ -53,12 +54,4 @@ def _line(run: Run, label: str, seed: int, trial_id: str) -> dict[str, Any]:
         }
         line["timing_reference_ms"] = costs.timings.reference_ms
         line["timing_dirty"] = "; ".join(dirty_faults(record))
-    return line | _flat(record.config)
-
-
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested configuration -> dotted fields."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
+    return line | flat_fields(record.config)

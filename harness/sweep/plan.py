@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.fields import path_of
 from harness.record import PlanFile, PlannedRow
 from harness.sweep import identity
 from harness.sweep.blocks import VariantLoader
@@ -167,7 +168,7 @@ def _baseline(resolver: Resolver, rows: dict[str, Row], labels: dict[str, str]) 
     node = resolver.root.child("baseline")
     base = None
     if node is not None and node.is_mapping:
-        settings = {tuple(key.split(".")): child for key, child in node.children.items() if key != "label"}
+        settings = {path_of(key): child for key, child in node.children.items() if key != "label"}
         # only a guess at which row is meant: its faults are none of the file's
         trial = Resolver(
             resolver.root, resolver.checker.load_variant, resolver.data_identity, resolver.device, FaultList()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness import units
+from harness.fields import get_field
 from harness.record import Record
 from harness.stats.quiet import is_quiet
 from harness.store.load import Run
@@ -19,11 +20,8 @@ Reader = Callable[[Record], Any]
 
 
 def field(record: Record, path: str) -> Any:
-    """Value of a dotted configuration field; None where the record has no such field."""
-    value: Any = record.config
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
+    """Return the value of a dotted configuration field; None where the record has no such field."""
+    return get_field(record.config, path, None)
 
 
 def _config(path: str) -> Reader:

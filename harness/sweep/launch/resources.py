@@ -6,24 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.errors import did_you_mean
+from harness.fields import ABSENT, get_field, has_value, matches
 from harness.sweep.launch.config import LaunchConfig, ResourceOverride, Resources, minutes
 from harness.sweep.reading.faults import FaultList, describe
 from harness.sweep.reading.node import FieldPath, Node, dotted, nearest
-from harness.sweep.rows import ABSENT, lookup, same_value
 
 
 def resources_of(launch: LaunchConfig, config: Mapping[str, Any]) -> Resources:
     """What a trial with this resolved configuration asks for: the block's own fields, then each override that fits."""
     chosen = {name: getattr(launch, name) for name in Resources.model_fields}
     for override in launch.overrides:
-        if fits(override.where, config):
+        if matches(config, override.where):
             chosen |= override.model_dump(include=override.model_fields_set - {"where"})
     return Resources(**chosen)
-
-
-def fits(where: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
-    """Whether a resolved configuration has all these values. A named block may be given by its name."""
-    return all(same_value(lookup(config, field), wanted) for field, wanted in where.items())
 
 
 def check_resources(launch: LaunchConfig, node: Node, configs: Sequence[Mapping[str, Any]], faults: FaultList) -> None:
@@ -62,7 +57,7 @@ def _place_of(name: str, launch: LaunchConfig, config: Mapping[str, Any]) -> Fie
     places = [
         (*place, name)
         for place, part in _parts(launch)
-        if name in part.model_fields_set and (not isinstance(part, ResourceOverride) or fits(part.where, config))
+        if name in part.model_fields_set and (not isinstance(part, ResourceOverride) or matches(config, part.where))
     ]
     return places[-1] if places else (name,)
 
@@ -81,7 +76,7 @@ def _parts(launch: LaunchConfig) -> list[tuple[FieldPath, Resources]]:
 def _concerns(part: Resources, threads: int, launch: LaunchConfig, configs: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a trial with that many threads takes its CPUs from this part."""
     where = part.where if isinstance(part, ResourceOverride) else {}
-    return any(_num_threads(config, launch) == threads and fits(where, config) for config in configs)
+    return any(_num_threads(config, launch) == threads and matches(config, where) for config in configs)
 
 
 def _check_condition(
@@ -92,8 +87,8 @@ def _check_condition(
     configs: Sequence[Mapping[str, Any]],
     faults: FaultList,
 ) -> None:
-    found = [value for config in configs if (value := lookup(config, field)) is not ABSENT]
-    if any(same_value(value, wanted) for value in found):
+    found = [value for config in configs if (value := get_field(config, field)) is not ABSENT]
+    if any(has_value(value, wanted) for value in found):
         return
     name = f"launch.overrides[{path[1]}].where.{field}"
     place = nearest(node, path)[0]
