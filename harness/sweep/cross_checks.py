@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar, NamedTuple, Protocol
 
+from harness.data import DataSetConfig, data_set
 from harness.nn.config import SIZES, ModelConfig, default_init_std
 from harness.sweep.schema import (
     ClassTokenReadout,
@@ -16,17 +17,13 @@ from harness.sweep.schema import (
     GruReadout,
     MeanFramesReadout,
     MeanTokensReadout,
-    MovingShapesConfig,
-    RandomConfig,
     TemporalAttentionReadout,
     TrainConfig,
-    VideoListConfig,
 )
 
 AnyReadoutConfig = (
     ClassTokenReadout | MeanFramesReadout | MeanTokensReadout | TemporalAttentionReadout | ConcatMlpReadout | GruReadout
 )
-AnyDataConfig = MovingShapesConfig | VideoListConfig | RandomConfig
 
 # divisors are listed up to here; a larger one is never the way out
 MAX_LISTED = 512
@@ -114,23 +111,10 @@ def train_problems(train: TrainConfig) -> Iterator[Problem]:
         )
 
 
-def data_problems(data: AnyDataConfig, model: ModelConfig) -> Iterator[Problem]:
+def data_problems(data: DataSetConfig, model: ModelConfig) -> Iterator[Problem]:
     """Settings of the clips that do not fit each other or the crop."""
-    if not isinstance(data, VideoListConfig):
-        return
-    if data.scale_size is not None and data.scale_size < model.crop_size:
-        yield Problem(
-            ("data.scale_size", "model.crop_size"),
-            f"a short side of {data.scale_size} pixels holds no crop of {model.crop_size}; at least {model.crop_size}",
-        )
-    if data.scale_jitter is not None and data.scale_jitter[0] > data.scale_jitter[1]:
-        low, high = data.scale_jitter
-        yield Problem(("data.scale_jitter",), f"low {low} is above high {high}; write [low, high]")
-    if data.sampling == "uniform" and data.sampling_rate != 1:
-        yield Problem(
-            ("data.sampling_rate", "data.sampling"),
-            "uniform sampling has no rate, so it would have no effect; remove it, or sampling: dense",
-        )
+    for problem in data_set(data).problems(model):
+        yield Problem(*problem)
 
 
 class ReadableVariant(Protocol):

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.data.data_set import DataSetConfig
 from harness.fields import path_of
 from harness.record import PlanFile, PlannedRow
 from harness.sweep import identity
 from harness.sweep.blocks import VariantLoader
-from harness.sweep.cross_checks import AnyDataConfig
 from harness.sweep.expand import Axis, VaryPoint, axes_of, check_overrides, expand
 from harness.sweep.launch.config import LaunchConfig
 from harness.sweep.launch.resources import check_resources
@@ -78,7 +78,7 @@ def plan_sweep(
     path: Path,
     overrides: Sequence[str] = (),
     *,
-    data_identity: Callable[[AnyDataConfig], str],
+    data_identity: Callable[[DataSetConfig], str],
     variant_dirs: Sequence[Path] = (),
     device: Callable[[], str] = auto_device,
     load_variant: VariantLoader | None = None,

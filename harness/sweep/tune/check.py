@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from harness.data import scored_labels
 from harness.errors import did_you_mean
 from harness.fields import matches, path_of
 from harness.sweep.blocks import BlockChecker
 from harness.sweep.expand import Axis, VaryPoint
-from harness.sweep.labels import scored_labels
 from harness.sweep.reading.document import NAMED_BLOCKS, SweepHead, assign
 from harness.sweep.reading.faults import FaultList, describe, field_faults, unknown_field
 from harness.sweep.reading.node import Node
