@@ -95,6 +95,9 @@ class Variant:
         for name, number in (("summary", tokens.summary), ("registers", tokens.registers)):
             if number and name in self.cannot_carry:
                 yield f"global_tokens.{name}", f"{number} given, but {self.cannot_carry[name]}; set it to 0"
+        most = self.trunk.num_patches
+        if tokens.summary > most and "summary" not in self.cannot_carry:
+            yield "global_tokens.summary", f"{tokens.summary} given; a frame has {most} patches, so at most {most}"
 
     def build_encoder(self) -> nn.Module:
         """The encoder, `Tokens` -> `Tokens`."""

@@ -68,6 +68,9 @@ def model_problems(model: ModelConfig) -> Iterator[Problem]:
     if dim % heads:
         what = f"{heads} heads do not divide embed_dim {dim}"
         yield Problem(("model.num_heads", "model.embed_dim", "model.size"), f"{what}; numbers that do: {divisors(dim)}")
+    if round(dim * model.mlp_ratio) < 1:
+        what = f"a hidden width of {model.mlp_ratio} x {dim} rounds to 0"
+        yield Problem(("model.mlp_ratio", "model.embed_dim", "model.size"), f"{what}; at least {1 / dim:.3g} makes 1")
     yield from _position_problems(model, dim)
 
 

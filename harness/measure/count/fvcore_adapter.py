@@ -99,7 +99,7 @@ HANDLES: dict[str, Handle] = {
 # fmt: off
 _ZERO_NAMES = (
     "Int", "ScalarImplicit", "abs", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
-    "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d", "add", "add_", "alpha_dropout",
+    "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d", "add", "add_", "adjoint", "alpha_dropout",
     "alpha_dropout_", "amax", "__and__", "arange", "argmax", "as_strided", "avg_pool1d", "avg_pool2d", "avg_pool3d",
     "batch_norm", "bernoulli_", "bitwise_and", "bitwise_not", "broadcast_tensors", "cat", "ceil", "channel_shuffle",
     "chunk", "clamp", "clamp_", "clamp_min", "clone", "constant_pad_nd", "contiguous", "copy_", "cos", "cumsum",
@@ -109,17 +109,17 @@ _ZERO_NAMES = (
     "gather", "ge", "gelu", "gelu_", "glu", "group_norm", "gt", "hardsigmoid", "hardsigmoid_", "hardswish",
     "hardswish_", "hardtanh", "hardtanh_", "index", "index_put_", "index_select", "instance_norm", "layer_norm", "le",
     "leaky_relu", "leaky_relu_", "lift_fresh", "linspace", "log", "log1p", "log2", "log_softmax", "logical_and",
-    "logical_not", "lt", "masked_fill", "masked_fill_", "max", "max_pool1d", "max_pool1d_with_indices", "max_pool2d",
-    "max_pool2d_with_indices", "max_pool3d", "max_pool3d_with_indices", "mean", "min", "mish", "mish_", "movedim",
-    "mul", "mul_", "narrow", "ne", "neg", "new_empty", "new_full", "new_zeros", "nonzero", "one_hot", "ones",
-    "ones_like", "pad", "permute", "pixel_shuffle", "pow", "prelu", "rand", "reciprocal", "relu", "relu6", "relu6_",
-    "relu_", "remainder", "repeat", "repeat_interleave", "reshape", "result_type", "rms_norm", "roll", "rsqrt", "rsub",
-    "scatter", "select", "sigmoid", "sigmoid_", "sign", "silu", "silu_", "sin", "size", "slice", "softmax", "softplus",
-    "split", "split_with_sizes", "sqrt", "square", "squeeze", "squeeze_", "stack", "std", "sub", "sub_", "sum", "t",
-    "tanh", "tanh_", "tensor_split", "to", "transpose", "tril", "triu", "true_divide", "type_as", "unbind",
-    "unflatten", "unfold", "unsqueeze", "unsqueeze_", "upsample_bicubic2d", "upsample_bilinear2d", "upsample_linear1d",
-    "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "upsample_trilinear3d", "var", "view", "where",
-    "zeros", "zeros_like",
+    "logical_not", "lt", "mT", "masked_fill", "masked_fill_", "max", "max_pool1d", "max_pool1d_with_indices",
+    "max_pool2d", "max_pool2d_with_indices", "max_pool3d", "max_pool3d_with_indices", "mean", "min", "mish", "mish_",
+    "moveaxis", "movedim", "mul", "mul_", "narrow", "ne", "neg", "new_empty", "new_full", "new_zeros", "nonzero",
+    "numpy_T", "one_hot", "ones", "ones_like", "pad", "permute", "pixel_shuffle", "pow", "prelu", "rand", "reciprocal",
+    "relu", "relu6", "relu6_", "relu_", "remainder", "repeat", "repeat_interleave", "reshape", "result_type",
+    "rms_norm", "roll", "rsqrt", "rsub", "scatter", "select", "sigmoid", "sigmoid_", "sign", "silu", "silu_", "sin",
+    "size", "slice", "softmax", "softplus", "split", "split_with_sizes", "sqrt", "square", "squeeze", "squeeze_",
+    "stack", "std", "sub", "sub_", "sum", "swapaxes", "swapdims", "t", "tanh", "tanh_", "tensor_split", "to",
+    "transpose", "tril", "triu", "true_divide", "type_as", "unbind", "unflatten", "unfold", "unsqueeze", "unsqueeze_",
+    "upsample_bicubic2d", "upsample_bilinear2d", "upsample_linear1d", "upsample_nearest1d", "upsample_nearest2d",
+    "upsample_nearest3d", "upsample_trilinear3d", "var", "view", "where", "zeros", "zeros_like",
 )
 # fmt: on
 ZERO_OPS = frozenset(f"aten::{name}" for name in _ZERO_NAMES)
