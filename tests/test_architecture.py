@@ -14,13 +14,14 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = [
     "harness.__main__", "harness.cli", "harness.running", "harness.bench", "harness.contract", "harness.tune", "harness.launch", "harness.worker", "harness.measure",
     "harness.train", "harness.data", "harness.model", "harness.sweep", "harness.stats", "harness.store",
-    "harness.quantities", "harness.record", "harness.registry", "harness.code_identity", "harness.api", "harness.nn",
+    "harness.quantities", "harness.marks", "harness.record", "harness.registry", "harness.code_identity", "harness.api", "harness.nn",
     "harness.errors", "harness.units", "harness.fields",
 ]  # fmt: skip
 #: reports/ stands beside the machine: the command line calls it, it reads records
 REPORTS_MAY = {
     "harness",
     "harness.fields",
+    "harness.marks",
     "harness.quantities",
     "harness.record",
     "harness.stats",
