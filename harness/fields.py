@@ -23,6 +23,13 @@ def get_field(content: Any, name: str | Sequence[str], default: Any = ABSENT) ->
     return content
 
 
+def get_attribute(model: Any, name: str) -> Any:
+    """Return the attribute with a dotted name; None where it, or what it lies in, is None."""
+    for part in path_of(name):
+        model = None if model is None else getattr(model, part)
+    return model
+
+
 def with_field(content: Mapping[str, Any], name: str | Sequence[str], value: Any) -> dict[str, Any]:
     """Return a copy with one field replaced or added; everything else is shared with `content`, which stays as it is.
 

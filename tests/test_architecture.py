@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = [
     "harness.__main__", "harness.cli", "harness.running", "harness.bench", "harness.contract", "harness.tune", "harness.launch", "harness.worker", "harness.measure",
     "harness.train", "harness.model", "harness.sweep", "harness.data", "harness.stats", "harness.store",
-    "harness.quantities", "harness.record", "harness.registry", "harness.code_identity", "harness.api", "harness.nn",
+    "harness.quantities", "harness.marks", "harness.record", "harness.registry", "harness.code_identity", "harness.api", "harness.nn",
     "harness.errors", "harness.units", "harness.fields",
 ]  # fmt: skip
 #: what may compose reports with the rest
@@ -23,6 +23,7 @@ TOP = ("harness.cli", "harness.running")
 REPORTS_MAY = {
     "harness",
     "harness.fields",
+    "harness.marks",
     "harness.quantities",
     "harness.record",
     "harness.stats",

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.errors import UserError
-from harness.sweep.tune.config import MAXIMIZED, TuneConfig
+from harness.quantities import search_quantity
+from harness.sweep.tune.config import TuneConfig
 from harness.sweep.tune.plan import Pick
 from harness.tune.study import Study
 
@@ -50,7 +51,8 @@ def picks(studies: Sequence[Study], config: TuneConfig) -> list[Pick]:
 
 def _costs(trial: FrozenTrial, config: TuneConfig) -> list[float]:
     """The objectives with the sign that makes less better."""
-    return [-value if name in MAXIMIZED else value for name, value in zip(config.objectives, trial.values, strict=True)]
+    signs = [-1 if search_quantity(name).direction == "higher" else 1 for name in config.objectives]
+    return [sign * value for sign, value in zip(signs, trial.values, strict=True)]
 
 
 def _dominates(one: list[float], other: list[float]) -> bool:

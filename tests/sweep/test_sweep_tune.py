@@ -49,7 +49,7 @@ CASES = {
     "where nobody is": (f"{RATE}, train.momentum: {{low: 0, high: 1, where: {{variant: wide}}}}", "", "8:102", "no row has these values"),
     "sampler": (RATE, "  sampler: tp\n", "9:12", "Did you mean tpe?"),
     "unknown key": (RATE, "  num_trails: 3\n", "9:3", "Did you mean num_trials?"),
-    "objective": (RATE, "  objective: test_top1\n", "9:14", "one of val_top1, macs_per_view"),
+    "objective": (RATE, "  objective: test_top1\n", "9:14", "one of val_top1, num_parameters"),
     "objective twice": (RATE, "  objective: [val_top1, val_top1]\n", "9:14", "an objective is listed twice"),
     "label": (RATE, "  label: vreb\n", "9:10", "'vreb' given; the data has the labels action, noun, verb. Did you mean verb?"),
     "constraint": (RATE, "  constraints: {latency: 3}\n", "9:17", "Did you mean latency_ms?"),
