@@ -51,8 +51,8 @@ CASES: dict[str, tuple[str | bytes, str, str]] = {
     "empty": ("", "1:1", "empty"),
     "comments only": ("# nothing\n", "1:1", "empty"),
     "null": ("---\n", "1:1", "empty"),
-    "list on top": ("- question: q\n", "1:1", "a list on top"),
-    "text on top": ("question\n", "1:1", "a single value on top"),
+    "list on top": ("- question: q\n", "1:1", "a list at the top level"),
+    "text on top": ("question\n", "1:1", "a single value at the top level"),
     "too large": ("# " + "x" * 300_000, "1:1", "256 KiB"),
     # YAML 1.1's surprises
     "no": (HEAD + "train: {nesterov: no}\n", "4:19", "no is text here, write false"),

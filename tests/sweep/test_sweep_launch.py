@@ -42,10 +42,10 @@ def tasks(found: Plan) -> list[Task]:
 @pytest.mark.parametrize(
     ("launch", "place", "message"),
     [
-        ("{mem: 4 GB}", "7:15", "'4 GB' is no amount of memory; a whole number with M, G or T, such as 16G"),
+        ("{mem: 4 GB}", "7:15", "'4 GB' is not a valid amount of memory; a whole number with M, G or T, such as 16G"),
         ("{time: 90}", "7:16", "expected text, got the number 90"),
-        ("{time: 4h}", "7:16", "'4h' is no duration; [DAYS-]HH:MM:SS, such as 04:00:00"),
-        ("{partition: a b}", "7:21", "'a b' is no name; one word without quotes"),
+        ("{time: 4h}", "7:16", "'4h' is not a valid duration; [DAYS-]HH:MM:SS, such as 04:00:00"),
+        ("{partition: a b}", "7:21", "'a b' is not a valid name; one word without quotes"),
         ("{setup: [a, 3]}", "7:21", "expected text"),
         ("{cpus: 1}", "7:16", "1 CPUs for trials with 2 threads"),
         ("{nodes: 2}", "7:17", "train.num_processes: 1 cannot be spread evenly over 2 nodes"),

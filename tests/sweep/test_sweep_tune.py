@@ -29,7 +29,7 @@ CASES = {
         "variant.raech: {low: 0, high: 3, where: {variant: window}}", "", "8:11", "Did you mean reach?",
     ),
     "a knob that another row lacks": ("variant.reach: {low: 0, high: 3}", "", "8:11",
-        "whole has no such field; say whose it is, with where: {variant: [window]}",
+        "whole has no such field; select the rows that have it with where: {variant: [window]}",
     ),
     "type of a choice": (
         "variant.reach: {choices: [0, far], where: {variant: window}}", "", "8:40", "expected an integer, got text 'far'",

@@ -140,7 +140,7 @@ def test_the_hubs_client_is_asked_for_repository_file_and_revision(
     assert weights_source.locate("hf://org/name") == file
     assert weights_source.locate("hf://org/name@v1/sub/w.bin") == file
     assert asked == [("org/name", "model.safetensors", None), ("org/name", "sub/w.bin", "v1")]
-    with pytest.raises(UserError, match=r"hf://org/gone: the hub did not deliver it \(OSError: 404\)"):
+    with pytest.raises(UserError, match=r"hf://org/gone: the download from the hub failed \(OSError: 404\)"):
         weights_source.locate("hf://org/gone")
 
 

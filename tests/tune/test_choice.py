@@ -39,7 +39,7 @@ def test_the_choice_keeps_the_constraints(tmp_path: Path, bound: float) -> None:
 
 def test_constraints_that_nothing_keeps_are_an_error_that_says_by_how_much(tmp_path: Path) -> None:
     controller = search(plan_of(tmp_path, SWEEP, "tune.constraints={latency_ms: 0.01}"), tmp_path, Simulated(peak))
-    with pytest.raises(UserError, match=r"row whole: no configuration keeps them \(the nearest exceeds latency_ms by"):
+    with pytest.raises(UserError, match=r"row whole: no configuration satisfies them \(the closest one exceeds latency_ms by"):
         picks(controller.studies, controller.config)
 
 

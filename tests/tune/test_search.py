@@ -168,7 +168,7 @@ def test_what_cannot_be_built_is_refused_with_the_reason_and_not_counted(tmp_pat
 
 def test_a_space_in_which_nothing_can_be_built_is_an_error_with_the_reason(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, REFUSING.replace("low: 15, high: 18", "low: 17, high: 29, step: 2"))
-    with pytest.raises(UserError, match=r"200 proposals in a row cannot be built.*heads do not divide"):
+    with pytest.raises(UserError, match=r"200 consecutive proposals cannot be built.*heads do not divide"):
         raise search(plan, tmp_path, Simulated(peak)).error or AssertionError
 
 
