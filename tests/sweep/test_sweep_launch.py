@@ -1,4 +1,4 @@
-"""The launch block: what a trial asks for, and faults at their places."""
+"""The launch block: resources of trials, and faults at their places."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ def tasks(found: Plan) -> list[Task]:
         ("{overrides: [{gpus: 1}]}", "7:22", "missing"),
     ],
 )  # fmt: skip
-def test_faults_are_told_at_their_places(tmp_path: Path, launch: str, place: str, message: str) -> None:
+def test_faults_are_reported_at_their_places(tmp_path: Path, launch: str, place: str, message: str) -> None:
     with pytest.raises(UserError) as caught:
         plan(tmp_path, launch)
     assert f":{place}  " in str(caught.value)
     assert message in str(caught.value)
 
 
-def test_the_last_override_that_fits_wins_field_by_field(tmp_path: Path) -> None:
+def test_the_last_matching_override_wins_field_by_field(tmp_path: Path) -> None:
     found = plan(
         tmp_path,
         "{where: slurm, mem: 1G, gpus: 1, overrides: [{where: {variant: mixing, seed: 1}, mem: 2G, gpus: 2},"
@@ -110,7 +110,7 @@ def test_arrays_that_may_run_at_once_never_exceed_the_cap(tmp_path: Path, cap: i
     found = plan(tmp_path, "{where: slurm}")
     made = capped(arrays(tasks(found), found.launch, 1), cap)
     lanes = min(cap, len(made))
-    for index, array in enumerate(made):  # at most one array of a lane is not waiting for another
+    for index, array in enumerate(made):  # in each lane, at most one array does not wait for another
         assert array.after == (lanes if index >= lanes else None)
     assert sum(array.limit for array in made[:lanes]) == cap
     assert all(array.limit >= 1 for array in made)
