@@ -151,7 +151,7 @@ def readout_problems(
     if readout.name in variant.cannot_read:
         yield Problem(
             ("readout.name", "variant.name"),
-            f"{readout.name} does not suit {name}: {variant.cannot_read[readout.name]}",
+            f"{name} does not support the readout {readout.name}: {variant.cannot_read[readout.name]}",
         )
     if isinstance(readout, ClassTokenReadout) and class_token != "clip":
         has = "one class token per frame" if class_token == "frame" else "no class token"

@@ -133,7 +133,7 @@ def _no_row(key: str, wanted: Node, present: Mapping[str, Any], rows: Mapping[st
         return f"no row has such a field.{did_you_mean(key, sorted(fields | {'label'}))}"
     seen = list(dict.fromkeys(_shown(value) for value in present.values()))
     more = ", ..." if len(seen) > 10 else ""
-    return f"no row has {describe(wanted.plain())} here and the values above it; rows have {', '.join(seen[:10])}{more}"
+    return f"no row has {describe(wanted.plain())} here and the values above; rows have {', '.join(seen[:10])}{more}"
 
 
 def _shown(value: Any) -> str:

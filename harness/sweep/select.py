@@ -52,7 +52,7 @@ def _narrowed(
         kept = [trial for trial in chosen if _holds(trial, condition, values_of(trial))]
         if not kept:
             raise UserError(
-                f"{condition}: no trial of {name} fits. Give FIELD=VALUE (varied here: {', '.join(axes)}, "
+                f"{condition}: no trial of {name} fits. Use FIELD=VALUE (varied here: {', '.join(axes)}, "
                 f"seed), the beginning of a trial id, or a label: {'; '.join(labels)}.{did_you_mean(condition, labels)}"
             )
         chosen = kept

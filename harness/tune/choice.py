@@ -44,7 +44,7 @@ def picks(studies: Sequence[Study], config: TuneConfig) -> list[Pick]:
     if not found:
         raise UserError("\n".join([*reasons, "Widen them or tune.space, then run the sweep again."]))
     for reason in reasons:
-        print(f"{reason}; the row is left out", flush=True)
+        print(f"{reason}; the table omits this row", flush=True)
     return found
 
 

@@ -27,7 +27,7 @@ from harness.sweep.tune.space import Parameter, RowSpace, Value
 
 JOURNAL = "optuna.journal"
 LOCK_SUFFIX = ".lock"  # of optuna's lock file next to the journal
-MAX_STARTS = 3  # of one configuration whose worker is killed each time
+MAX_STARTS = 3  # starts of one configuration whose worker is killed each time
 COUNTED = (TrialState.COMPLETE, TrialState.PRUNED)
 UNBEGUN = "the search was killed while it created this proposal"
 #: not part of a study's name: the first three do not affect proposals, the others are part of it in another form

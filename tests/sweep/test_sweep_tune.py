@@ -44,7 +44,7 @@ CASES = {
     "a choice twice": ("train.batch_size: {choices: [8, 16, 8]}", "", "8:29", "8 is listed twice under choices"),
     "upside down": ("train.learning_rate: {low: 1, high: 0.1}", "", "8:32", "low 1 must be less than high 0.1"),
     "log of zero": ("train.weight_decay: {low: 0, high: 1, log: true}", "", "8:31", "log needs low above 0"),
-    "step past the end": ("train.batch_size: {low: 8, high: 30, step: 8}", "", "8:29", "does not lead from low 8 to high 30"),
+    "step past the end": ("train.batch_size: {low: 8, high: 30, step: 8}", "", "8:29", "does not divide the range from low 8 to high 30"),
     "not a range": ("train.learning_rate: 3", "", "8:32", "expected a mapping, got the number 3"),
     "where without rows": (f"{RATE}, train.momentum: {{low: 0, high: 1, where: {{variant: wide}}}}", "", "8:102", "no row has these values"),
     "sampler": (RATE, "  sampler: tp\n", "9:12", "Did you mean tpe?"),

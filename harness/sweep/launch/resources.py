@@ -35,7 +35,8 @@ def check_resources(launch: LaunchConfig, node: Node, configs: Sequence[Mapping[
     for threads in {_num_threads(config, launch) for config in configs}:
         for place, part in _parts(launch):
             if part.cpus is not None and part.cpus < threads and _concerns(part, threads, launch, configs):
-                message = f"{part.cpus} CPUs for trials with {threads} threads (train.num_threads times num_processes)"
+                needs = f"trials with {threads} threads (train.num_threads times num_processes)"
+                message = f"{part.cpus} CPUs for {needs}; at least {threads}"
                 faults.add(nearest(node, (*place, "cpus"))[0].mark, dotted(("launch", *place, "cpus")), message)
     for place, part in _parts(launch):
         if part.time is not None and 60 * minutes(part.time) <= launch.signal_delay_s:
@@ -50,9 +51,13 @@ def _check_nodes(launch: LaunchConfig, node: Node, configs: Sequence[Mapping[str
         asked, processes = resources_of(launch, config), config["train"]["num_processes"]
         nodes, place = asked.nodes or 1, _place_of("nodes", launch, config)
         if processes % nodes:
-            found.add((place, f"train.num_processes: {processes} cannot be spread evenly over {nodes} nodes"))
+            found.add(
+                (place, f"train.num_processes: {processes} cannot be spread evenly over {nodes} nodes; write a divisor")
+            )
         if nodes > 1 and (asked.pack or 1) > 1:
-            found.add((place, f"a job on {nodes} nodes holds one trial, but launch.pack is {asked.pack}"))
+            found.add(
+                (place, f"a job on {nodes} nodes holds one trial, but launch.pack is {asked.pack}; write pack: 1")
+            )
     for place, message in sorted(found, key=str):
         faults.add(nearest(node, place)[0].mark, dotted(("launch", *place)), message)
 

@@ -56,7 +56,7 @@ class ParameterConfig(StrictConfig):
         if self.log and (low <= 0 or self.step is not None):
             raise ValueError("log needs low above 0 and has no step")
         if self.step is not None and not _divides(self.step, high - low):
-            raise ValueError(f"step {self.step} does not lead from low {low} to high {high}")
+            raise ValueError(f"step {self.step} does not divide the range from low {low} to high {high}")
         return self
 
 
