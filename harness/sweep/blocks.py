@@ -1,4 +1,4 @@
-"""One block of a sweep (data, model, a variant, ...) -> typed configuration, its faults told with their places."""
+"""Checks one block of a sweep (data, model, variant, ...) and converts it to typed configuration."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PLAIN_MODELS: dict[str, type[BaseModel]] = {
 
 
 class LoadedVariant(Protocol):
-    """What planning asks of a variant."""
+    """The part of a variant class that planning uses."""
 
     Config: ClassVar[Any]
     default_readout: ClassVar[str]
@@ -38,17 +38,17 @@ class LoadedVariant(Protocol):
 
     @property
     def class_token_out(self) -> str:
-        """clip, frame or none."""
+        """The class token that the variant returns: clip, frame or none."""
 
     def validate(self) -> Iterable[tuple[str, str]]:
-        """(field, message) for everything that cannot be combined."""
+        """Yields (field, message) for every combination that the variant does not support."""
 
 
 VariantLoader = Callable[[str], type[LoadedVariant]]
 
 
 def named_models(union: Any) -> dict[str, type[BaseModel]]:
-    """The models of a block that is chosen by `name`: name -> model."""
+    """Returns name -> model for a block that is selected by its field `name`."""
     members = get_args(get_args(union)[0])
     return {get_args(member.model_fields["name"].annotation)[0]: member for member in members}
 
@@ -61,9 +61,9 @@ NAMED_MODELS: Mapping[str, dict[str, type[BaseModel]]] = {
 
 @dataclass(frozen=True)
 class CheckedBlock:
-    """A block that is sound: where it was written and what it says. `variant` is its class, for a variant block.
+    """A block without faults: its place in the file and its typed configuration.
 
-    `config` is None for an optional block that is left out.
+    `variant` is the class, for a variant block. `config` is None for an optional block that is left out.
     """
 
     node: Node
@@ -72,7 +72,7 @@ class CheckedBlock:
 
 
 class BlockChecker:
-    """Checks blocks one at a time; what is wrong goes to the fault list and the block is None."""
+    """Checks blocks one at a time. Problems are added to the fault list, and the block is then None."""
 
     def __init__(self, load_variant: VariantLoader, faults: FaultList):
         self.load_variant, self.faults = load_variant, faults
@@ -81,10 +81,10 @@ class BlockChecker:
     def check(
         self, block: str, node: Node | None, root: Node, default_name: str | None = None, partial: bool = False
     ) -> CheckedBlock | None:
-        """One block of a sweep.
+        """Checks one block of a sweep.
 
-        `default_name` is taken where a named block has no name ("": it has one, but nobody knows which); `partial`
-        leaves missing fields out of the faults, for a block that rows complete.
+        `default_name` replaces the missing name of a named block ("": the name is unknown, and this is no fault).
+        `partial` allows missing fields, for a block that rows complete.
         """
         if node is None or node.value is None:
             node = Node({}, root.mark) if node is None else node.holding({})

@@ -1,4 +1,4 @@
-"""`vary` -> points: which fields each row sets, with the place that says so."""
+"""Expands `vary` into points: the fields that each row sets, with the places in the file that set them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Axis = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class VaryPoint:
-    """What one row sets: path -> node, in the order in which it is to be set."""
+    """The settings of one row: path -> node, in the order in which they must be applied."""
 
     settings: dict[Axis, Node]
     label: Node | None = None
 
 
 def expand(root: Node, num_seeds: int, faults: FaultList) -> list[VaryPoint]:
-    """The points of all blocks of `vary`, joined; a single empty one where nothing varies."""
+    """Returns the points of all blocks of `vary`, joined; a single empty point if nothing varies."""
     vary = root.child("vary")
     if vary is None or vary.value is None or vary.value == []:
         return [VaryPoint({})]
@@ -48,12 +48,12 @@ def expand(root: Node, num_seeds: int, faults: FaultList) -> list[VaryPoint]:
 
 
 def axes_of(points: Sequence[VaryPoint]) -> list[Axis]:
-    """The varied paths, in the order of the file."""
+    """Returns the varied paths in the order of the file."""
     return list(dict.fromkeys(path for point in points for path in point.settings))
 
 
 def check_overrides(root: Node, overridden: Sequence[Axis], points: Sequence[VaryPoint], faults: FaultList) -> None:
-    """Notes every `--set` that an axis would undo."""
+    """Adds a fault for every `--set` that an axis would overwrite."""
     for path in overridden:
         for axis in axes_of(points):
             renamed = axis[0] in NAMED_BLOCKS and axis == (path[0], "name")
@@ -61,7 +61,7 @@ def check_overrides(root: Node, overridden: Sequence[Axis], points: Sequence[Var
                 block = root.children[path[0]]
                 mark = next((block.head for block in [_at(block, path[1:])] if block is not None), block.head)
                 name, by = ".".join(path), ".".join(axis)
-                way_out = "take it out of vary, or drop all axes with --set 'vary=[]'"
+                way_out = "remove it from vary, or remove all axes with --set 'vary=[]'"
                 faults.add(mark, name, f"vary sets {by} in its rows, so this would have no effect; {way_out}")
 
 
@@ -72,7 +72,7 @@ def _at(node: Node | None, path: Axis) -> Node | None:
 
 
 def _mode(block: Node, index: int, faults: FaultList) -> str | None:
-    """The mode of a block that is well-formed, or None."""
+    """Returns the mode of a well-formed block; None, with a fault added, for any other block."""
     where = ("vary", index)
     if not block.is_mapping:
         faults.add(block.mark, f"vary[{index}]", f"expected one of {', '.join(MODES)} with values, got {_what(block)}")
@@ -86,7 +86,7 @@ def _mode(block: Node, index: int, faults: FaultList) -> str | None:
     given = [mode for mode in MODES if (child := block.child(mode)) is not None and child.value is not None]
     if len(given) == 1:
         return given[0]
-    many = f"{' and '.join(given)} in one block; begin a new block for each with -" if given else "nothing to vary"
+    many = f"{' and '.join(given)} in one block; start a new block for each with '-'" if given else "nothing to vary"
     faults.add(block.mark, f"vary[{index}]", f"{many}. A block has exactly one of {', '.join(MODES)}")
     return None
 
@@ -114,10 +114,10 @@ def _points(content: Node, mode: str, where: str, faults: FaultList) -> Iterator
     lengths = {len(leaves) for leaves in axes.values()}
     if mode == "zip" and len(lengths) > 1:
         counts = ", ".join(f"{'.'.join(path)} {len(leaves)}" for path, leaves in axes.items())
-        faults.add(content.head, where, f"lists of different length ({counts}); zip takes their values in step")
+        faults.add(content.head, where, f"lists of different length ({counts}); zip needs lists of equal length")
         return
     ordered = sorted(axes, key=assignment_order)
-    # a grid varies its last axis fastest, whatever the order in which fields have to be set
+    # a grid varies its last axis fastest, regardless of the order in which fields are set
     for values in product(*axes.values()) if mode == "grid" else zip(*axes.values(), strict=True):
         chosen = dict(zip(axes, values, strict=True))
         yield VaryPoint({path: chosen[path] for path in ordered})
@@ -143,11 +143,11 @@ def _list_point(point: Node, where: str, faults: FaultList) -> VaryPoint:
 
 
 def _axis(key: str, node: Node, faults: FaultList) -> Axis | None:
-    """The path that a key of `vary` names, or None where it names nothing that can vary."""
+    """Returns the path that a key of `vary` names; None, with a fault added, if that field cannot vary."""
     path = path_of(key)
     block = path[0]
     if block in ("seed", "seeds"):
-        problem = "seeds are an axis of their own; write them as the top-level key seeds"
+        problem = "seeds cannot be an axis of vary; write them as the top-level key seeds"
     elif block == "launch":
         problem = "launch cannot vary: nothing in it changes a result"
     elif block not in BLOCKS:
@@ -155,7 +155,7 @@ def _axis(key: str, node: Node, faults: FaultList) -> Axis | None:
         problem = f"{block}: cannot vary; only fields of {', '.join(allowed)}"
         problem = problem if block in KEYS else unknown_field("a sweep", block, allowed)
     elif not all(path):
-        problem = "an empty part; write block.field"
+        problem = "a part of the path is empty; write block.field"
     elif len(path) == 1 and block in PLAIN_BLOCKS:
         problem = f"a whole block without a name cannot be an axis; vary its fields, such as {block}.FIELD"
     else:

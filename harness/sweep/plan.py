@@ -1,4 +1,4 @@
-"""A sweep file -> the trials that answer its question, all of them checked before anything runs."""
+"""Plans a sweep: expands its file into trials and checks all of them before anything runs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class PlannedTrial:
 class Plan:
     """A sweep, expanded. `axes` are the varied fields as dotted paths; trials are ordered by row, then seed.
 
-    With `tuning`, the rows are where the search of each begins; what is to be run is known when it is through.
+    With `tuning`, each row is the starting point of a search; the final trials are known when all searches have ended.
     """
 
     name: str
@@ -53,7 +53,10 @@ class Plan:
     tuning: Tuning | None = None
 
     def to_file(self, command: str = "", stale: Sequence[str] = ()) -> PlanFile:
-        """The plan as a run's `plan.json` holds it; `command` is what made it, `stale` what older code found."""
+        """Returns the plan as stored in `plan.json`.
+
+        `command` is the command line that made the plan; `stale` lists ids of trials whose record older code wrote.
+        """
         return PlanFile(
             sweep=self.name, question=self.question, axes=self.axes, baseline_row=self.baseline_row, rows=self.rows,
             command=command, directory=str(Path.cwd()), tuned=self.tuning is not None, stale=list(stale),
@@ -61,14 +64,14 @@ class Plan:
 
 
 def auto_device() -> str:
-    """`cuda` where there is one, else `cpu`."""
+    """Returns `cuda` if a CUDA device is available, else `cpu`."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def registered_variant(variant_dirs: Sequence[Path]) -> VariantLoader:
-    """Finds variants through the registry."""
+def registry_loader(variant_dirs: Sequence[Path]) -> VariantLoader:
+    """Returns a function that loads a variant by name from the registry."""
     from harness import registry
 
     return lambda name: registry.load_variant(name, variant_dirs)
@@ -85,11 +88,11 @@ def plan_sweep(
 ) -> Plan:
     """Expands a sweep file and checks every trial of it.
 
-    `overrides` are `--set` arguments (path=value), applied to the file before it is expanded. `data_identity` names
-    the content of a data block, `device` resolves `auto`, `load_variant` takes the place of the registry.
+    `overrides` are `--set` arguments (path=value), applied to the file before it is expanded. `data_identity` returns
+    the identity of a data block's content, `device` resolves `auto`, `load_variant` replaces the registry.
 
     Raises:
-        UserError: the file, a base, an override or any resulting trial is at fault; holds all faults.
+        UserError: the file, a base, an override or a resulting trial has faults; the error lists all of them.
     """
     name, faults = sweep_name(path), FaultList()
     root, overridden = read_document(path, overrides, faults)
@@ -98,10 +101,10 @@ def plan_sweep(
     head = read_head(root, faults)
     points = expand(root, len(head.seed_list), faults)
     check_overrides(root, overridden, points, faults)
-    resolver = Resolver(root, load_variant or registered_variant(variant_dirs), data_identity, device, faults)
+    resolver = Resolver(root, load_variant or registry_loader(variant_dirs), data_identity, device, faults)
     resolver.check_base()
     launch = resolver.checker.check("launch", root.child("launch"), root)
-    if launch is not None and launch.config.where == "slurm":  # here is not where the trials will run
+    if launch is not None and launch.config.where == "slurm":  # the trials run on the cluster, not here
         resolver.device = lambda: "cuda" if launch.config.gpus else "cpu"
     resolved = [(point, row) for point in points if (row := resolver.row(point))]
     tuning = check_tune(root, head, overridden, resolved, resolver)
@@ -117,7 +120,7 @@ def plan_sweep(
 
 
 def _seeds_for_resources(head: SweepHead, launch: LaunchConfig) -> list[int]:
-    """Seeds that resources may depend on: one stands for all where no override asks for a seed."""
+    """Returns the seeds that resources may depend on; the first one stands for all if no override selects by seed."""
     return head.seed_list if any("seed" in override.where for override in launch.overrides) else head.seed_list[:1]
 
 
@@ -147,7 +150,7 @@ def _assemble(
 def _labels(
     resolved: Sequence[tuple[VaryPoint, Row]], values: dict[str, dict[str, Any]], faults: FaultList
 ) -> dict[str, str]:
-    """Label of each row: the first that the file gives it, or what tells it from the other rows."""
+    """Returns the label of each row: the first one in the file, else the fields that distinguish the row."""
     given: dict[str, Node] = {}
     for point, row in resolved:
         if point.label is not None:
@@ -160,7 +163,7 @@ def _labels(
         owner = owners.setdefault(labels[row_id], row_id)
         if owner != row_id and row_id in given:
             node = given[row_id]
-            faults.add(node.mark, "vary.label", f"{node.value!r} is the label of another row too; choose another")
+            faults.add(node.mark, "vary.label", f"{node.value!r} is also the label of another row; choose another")
     return labels
 
 

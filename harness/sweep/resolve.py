@@ -1,6 +1,6 @@
-"""Points -> configurations with every default filled in, checked field by field and then together.
+"""Resolves points into configurations with every default filled in; checks fields one by one, then together.
 
-Thousands of rows share a few blocks, so each distinct block and each distinct pair that has to fit is checked once.
+Thousands of rows share a few blocks, so each distinct block and each distinct combination is checked only once.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Row:
 
 
 class Resolver:
-    """Resolves the points of one sweep; what is wrong goes to the fault list and the row is None."""
+    """Resolves the points of one sweep. Problems are added to the fault list, and the row is then None."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Resolver:
         return self._memo[key]
 
     def check_base(self) -> None:
-        """Checks the blocks as the file has them, for the case that no row uses one unchanged."""
+        """Checks the blocks as written in the file, because it may be that no row uses a block unchanged."""
         for block in BLOCKS:
             node = self.root.child(block)
             nameless = block == "readout" and node is not None and node.is_mapping and not node.child("name")
@@ -67,7 +67,7 @@ class Resolver:
                 self.checker.check(block, node, self.root, partial=True)
 
     def row(self, point: VaryPoint) -> Row | None:
-        """The configuration of a point, or None where it has a fault."""
+        """Returns the configuration of a point, or None if it has a fault."""
         keys: dict[str, BlockKey] = dict.fromkeys(CONFIG_BLOCKS, ())
         for path, node in point.settings.items():
             keys[path[0]] = (*keys[path[0]], (path, id(node)))
@@ -77,7 +77,7 @@ class Resolver:
         texts: dict[str, str] = {}
         blocks: dict[str, dict[str, Any] | None] = {}
         for name in CONFIG_BLOCKS:
-            # data and readout take a default from the model
+            # data and readout take a default from the model, so their result depends on it
             shared = id(checked["model"]) if name in ("data", "readout") else 0
             blocks[name], text = self._once(("final", name, id(checked[name]), shared), self._final, name, checked)
             texts |= {} if text is None else {name: text}
@@ -87,7 +87,7 @@ class Resolver:
 
     def _checked(self, point: VaryPoint, keys: dict[str, BlockKey]) -> Checks | None:
         checked: dict[str, CheckedBlock | None] = {}
-        # the variant comes before the readout, whose default it names
+        # the variant names the default readout, so it is checked first
         for name in sorted(CONFIG_BLOCKS, key=lambda block: block == "readout"):
             default = None
             if name == "readout":
@@ -106,7 +106,7 @@ class Resolver:
         return self.checker.check(name, root.child(name), root, default)
 
     def _fits(self, checked: Checks) -> bool:
-        """Whether the blocks go together."""
+        """Returns True if the blocks are compatible; adds a fault for each problem."""
         sound = True
         for names, problems in self._pairs(checked):
             key = ("fits", *names, *(id(checked[name]) for name in names))
@@ -140,7 +140,7 @@ class Resolver:
         return str(checked["variant"].node.children["name"].value)
 
     def _report(self, problems: Callable[[], Iterable[Problem]], checked: Checks) -> bool:
-        """Notes problems at the field that the file wrote, an axis before the base; True if there are none."""
+        """Adds each problem at a field that the file sets, an axis before the base; returns True without problems."""
         sound = True
         for problem in problems():
             sound = False
@@ -162,7 +162,7 @@ class Resolver:
         return node.mark, f"{via}{field}" + ("" if isinstance(value, dict | list) else f"={value}"), problem.message
 
     def _find_weights(self, weights: CheckedBlock) -> str | None:
-        """Content hash of the file of weights, "" where there are none, None where it cannot be used."""
+        """Returns the content hash of the weights file; "" without weights, None if the file cannot be used."""
         return cast(str | None, self._once(("weights", id(weights)), self._weights, weights))
 
     def _weights(self, weights: CheckedBlock) -> str | None:
@@ -176,7 +176,7 @@ class Resolver:
             return None
 
     def _final(self, name: str, checked: Checks) -> tuple[dict[str, Any] | None, str | None]:
-        """A block with every default filled in, and its identity; both None for an optional block that is left out."""
+        """Returns a block with every default filled in, and its identity; both None for an optional block left out."""
         config = checked[name].config
         if config is None:
             return None, None

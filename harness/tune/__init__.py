@@ -1,7 +1,7 @@
-"""The search for the best configuration of each row: one controller, ask and tell, on the validation split only.
+"""Searches the best configuration of each row on the validation split, with one controller.
 
-Trials of a search are trials like all others, in a store of their own (`<run>/tuning/`), run by the same launchers and
-workers. The controller may be killed at any instant: the journal says what was asked, the trials' files what came out.
+Trials of a search are ordinary trials in a separate store (`<run>/tuning/`), run by the same launchers and workers. The
+controller may be killed at any time: the journal stores its proposals, and the files of trials store their results.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ SearchRunner = Callable[[Source], bool]
 
 
 def local_run(plan: Plan, num_workers: int | None = None, time_budget_s: float | None = None) -> SearchRunner:
-    """Runs a search on this machine; the returned call says whether it came to its end."""
+    """Returns a runner for this machine; the runner returns True if the search completed."""
     from harness.tune.lines import Lines
 
     return lambda source: FedPool(plan.launch, Lines(), num_workers).feed(source, time_budget_s)
 
 
 def tune(plan: Plan, run_folder: Path, variant_dirs: Sequence[Path], run: SearchRunner) -> Plan | None:
-    """Searches every row of a plan and returns the plan of what was chosen; None where it was stopped before the end.
+    """Searches every row of a plan and returns the plan of the chosen configurations; None if stopped early.
 
-    The caller holds the run's lock. `run` runs a source through some launcher, see `local_run`.
+    The caller holds the lock of the run. `run` runs a source with a launcher, see `local_run`.
 
     Raises:
-        UserError: proposals that cannot be built or fail without end; no configuration keeps the constraints.
+        UserError: too many proposals cannot be built or fail, or no configuration satisfies the constraints.
     """
     from harness.sweep.tune.plan import tuned_plan
     from harness.tune.choice import picks

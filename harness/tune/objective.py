@@ -1,4 +1,4 @@
-"""What a search looks at in a record: accuracy on the validation split and costs. Scores on test are never read."""
+"""Reads objectives and constraints from a record: validation accuracy and costs, never the test split."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from harness.sweep.tune.config import TuneConfig
 
 
 def label_of(labels: Mapping[str, object], wanted: str | None) -> str:
-    """The label whose accuracy counts: the wanted one, else `action`, else the only one.
+    """Returns the label whose accuracy counts: `wanted`, else `action`, else the only label.
 
     Raises:
-        UserError: the wanted one is not there, or there are several and none is wanted.
+        UserError: the data has no label `wanted`; or `wanted` is None and the data has several labels.
     """
     chosen = wanted or ("action" if "action" in labels else next(iter(labels)) if len(labels) == 1 else None)
     if chosen not in labels:
@@ -24,7 +24,7 @@ def label_of(labels: Mapping[str, object], wanted: str | None) -> str:
 
 
 def values_of(record: Record, config: TuneConfig) -> list[float]:
-    """The objectives in their order; accuracy as a fraction, costs in the unit of their name.
+    """Returns the objectives in the order of the file: accuracy as a fraction, costs in the unit of their name.
 
     Raises:
         UserError: the label whose accuracy counts cannot be told, or an objective was not measured.
@@ -34,11 +34,7 @@ def values_of(record: Record, config: TuneConfig) -> list[float]:
 
 
 def excess_of(record: Record, config: TuneConfig) -> dict[str, float]:
-    """Constrained cost -> how far it is above its bound; at most 0 where it is kept.
-
-    Raises:
-        UserError: a constrained cost was not measured.
-    """
+    """Returns cost -> amount above its bound, for each constraint; at most 0 if the constraint is satisfied."""
     bounds = config.constraints.bounds()
     return {name: _value(record, name, "constraints") - bound for name, bound in bounds.items()}
 

@@ -1,4 +1,4 @@
-"""Training is a function of configuration and seed alone: interrupted anywhere, it ends in the same bits."""
+"""Training depends only on configuration and seed: a resumed training is bit-identical to an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_interrupted_training_ends_in_the_same_bits(tmp_path: Path, optimizer: s
     assert resumed.loss_curve[-1] == undisturbed.loss_curve[-1]
 
 
-def test_code_that_changed_in_the_midst_of_training_is_told(tmp_path: Path) -> None:
+def test_code_that_changed_during_training_is_recorded(tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         run(trial(), tmp_path / "a", stop_at=5, code="old")
     _, progress = run(trial(), tmp_path / "a", code="new")
@@ -78,7 +78,7 @@ def half(content: bytes) -> bytes:
 
 
 def flipped(content: bytes) -> bytes:
-    """One bit of some weight is another: the file keeps its form."""
+    """Flips one bit of a weight; the file format stays valid."""
     place = len(content) - 1000
     return content[:place] + bytes([content[place] ^ 16]) + content[place + 1 :]
 

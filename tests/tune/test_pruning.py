@@ -12,8 +12,8 @@ from harness.tune import controller as controller_module
 from harness.tune.choice import chosen
 from tests.tune.simulated import (
     SWEEP,
-    Outcome,
-    Simulated,
+    SimulatedLauncher,
+    SimulatedResult,
     peak,
     plan_of,
     search,
@@ -22,21 +22,21 @@ from tests.tune.simulated import (
 PRUNING = ("tune.pruner=median", "tune.num_unpruned_trials=2", "tune.report_every_steps=10")
 
 
-def reporting(config: dict[str, Any]) -> Outcome:
+def reporting(config: dict[str, Any]) -> SimulatedResult:
     outcome = peak(config)
-    return Outcome(outcome.correct, reports=[outcome.correct // 2, outcome.correct - 10])
+    return SimulatedResult(outcome.correct, reports=[outcome.correct // 2, outcome.correct - 10])
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Simulated trials take no time: the controller must not wait between two looks."""
+def no_read_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Removes the interval between reads of reports, since simulated trials take no time."""
     monkeypatch.setattr(controller_module, "REPORTS_EVERY_SECONDS", 0.0)
 
 
-@pytest.mark.usefixtures("impatient")
-def test_the_median_pruner_stops_what_is_worse_than_half(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("no_read_interval")
+def test_the_median_pruner_stops_trials_below_the_median(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, SWEEP, *PRUNING, "tune.num_trials=10")
-    controller = search(plan, tmp_path, Simulated(reporting))
+    controller = search(plan, tmp_path, SimulatedLauncher(reporting))
     for study in controller.studies:
         pruned = [trial for trial in study.trials() if trial.state == TrialState.PRUNED]
         kept = [trial for trial in study.trials() if trial.state == TrialState.COMPLETE]
@@ -48,15 +48,15 @@ def test_the_median_pruner_stops_what_is_worse_than_half(tmp_path: Path) -> None
         assert chosen(study, controller.config)[0].state == TrialState.COMPLETE
 
 
-@pytest.mark.usefixtures("impatient")
-def test_what_another_study_gave_up_is_trained_to_its_end(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("no_read_interval")
+def test_a_trial_that_another_study_pruned_is_trained_to_its_end(tmp_path: Path) -> None:
     text = SWEEP.replace(
         "{low: 1.0e-4, high: 1.0e-2, log: true}", "{choices: [0.001, 0.002, 0.004, 0.005, 0.006, 0.01]}"
     )
-    search(plan_of(tmp_path, text, *PRUNING, "tune.sampler=random"), tmp_path, Simulated(reporting))
+    search(plan_of(tmp_path, text, *PRUNING, "tune.sampler=random"), tmp_path, SimulatedLauncher(reporting))
     pruned = {path.parent.name for path in (tmp_path / "tuning/trials").glob("*/.prune")}
     assert pruned
-    launcher = Simulated(peak)
+    launcher = SimulatedLauncher(peak)
     controller = search(plan_of(tmp_path, text, "tune.sampler=random", "tune.seed=5"), tmp_path, launcher)
     assert pruned & set(launcher.starts)
     assert all(trial.state == TrialState.COMPLETE for study in controller.studies for trial in study.trials())
