@@ -10,7 +10,7 @@ from harness.launch.slurm import job, reconcile, submission
 from harness.launch.slurm.cancel import cancel
 from harness.launch.slurm.submission import Submission
 from harness.store import Store, TrialStatus
-from harness.worker.exit_codes import EXIT_DONE, EXIT_FAILED
+from harness.worker.signals import EXIT_DONE, EXIT_FAILED
 from tests.slurm.user import Program
 
 TOKEN = "0123456789"

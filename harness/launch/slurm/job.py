@@ -20,7 +20,7 @@ from harness.record import FINAL_STATUSES, OPEN_STATUSES
 from harness.store import Store, TrialFolder, exclusive_lock
 from harness.sweep.launch.config import LaunchConfig
 from harness.sweep.plan import PlannedTrial
-from harness.worker.exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_PREEMPTED
+from harness.worker.signals import EXIT_DONE, EXIT_FAILED, EXIT_PREEMPTED
 
 
 def run(folder: Path, index: int) -> int:
