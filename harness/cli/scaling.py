@@ -190,8 +190,9 @@ def _sentence(change: Change, over: str) -> str:
 def _draw(parsed: argparse.Namespace, series: list[Series], result: Mapping[str, Any]) -> None:
     from harness.reports.common import plots
     from harness.reports.common.scaling_plot import scaling_page
+    from harness.store.folders import make_folder
 
-    folder = arguments.make_folder(parsed.to)
+    folder = make_folder(parsed.to)
     page = scaling_page(series, parsed.over, parsed.measure)
     file = folder / f"{page.name}.json"
     file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
-from harness.cli.submission import without_jobs
 from harness.launch.slurm import submission
 from harness.launch.slurm.submission import Submission
+from harness.launch.slurm.sweep_submission import without_jobs
 from harness.launch.tasks import Task
 from harness.store import Store, TrialStatus
 from harness.sweep.plan import PlannedTrial

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
@@ -10,6 +9,7 @@ from harness.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from harness.launch.slurm.submit import Outcome
     from harness.launch.tasks import Task, Todo
@@ -19,26 +19,31 @@ if TYPE_CHECKING:
 CANCEL_SECONDS = 60.0
 
 
-def check_launch(parsed: argparse.Namespace, plan: Plan, store: Store, todo: Todo) -> None:
+def check_launch(
+    plan: Plan, store: Store, todo: Todo, *, jobs: int | None, time_budget_s: float | None, rerun_stale: bool
+) -> None:
     """Before anything is changed. Raises: UserError for what SLURM cannot do, or where there is no SLURM."""
     if plan.launch.where != "slurm":
         return
     from harness.launch.slurm.submit import check_commands, check_folder
 
-    for option, instead in (("jobs", "launch.array_parallelism"), ("time_budget", "launch.time")):
-        if getattr(parsed, option) is not None and (plan.tuning is None or option == "jobs"):
-            raise UserError(f"--{option.replace('_', '-')}: is for the local pool; for SLURM set {instead}.")
+    if jobs is not None:
+        raise UserError("--jobs: is for the local pool; for SLURM set launch.array_parallelism.")
+    if time_budget_s is not None and plan.tuning is None:
+        raise UserError("--time-budget: is for the local pool; for SLURM set launch.time.")
     check_folder(store.path)
-    if todo.tasks or parsed.stale == "rerun":
+    if todo.tasks or rerun_stale:
         check_commands()
 
 
-def submit_sweep(parsed: argparse.Namespace, plan: Plan, store: Store, todo: Todo) -> int:
+def submit_sweep(
+    plan: Plan, store: Store, todo: Todo, variant_dirs: Sequence[Path], *, cancel_dropped: bool = False
+) -> int:
     """Under the run's lock: submits what is open and has no job; returns the exit code."""
     from harness.launch.slurm.submit import submit
 
-    _dropped(parsed, plan, store)
-    outcome = submit(plan, store, todo.tasks, parsed.variants, partly=True)
+    _dropped(plan, store, cancel_dropped)
+    outcome = submit(plan, store, todo.tasks, variant_dirs, partly=True)
     _tell(store, todo, outcome)
     if outcome.unknown:
         raise UserError(
@@ -85,7 +90,7 @@ def _tell(store: Store, todo: Todo, outcome: Outcome) -> None:
         print(f"`python -m harness status {store.path}` says where they stand, `watch` does so live, `report` reports.")
 
 
-def _dropped(parsed: argparse.Namespace, plan: Plan, store: Store) -> None:
+def _dropped(plan: Plan, store: Store, cancel_dropped: bool) -> None:
     """Lists trials that are at work or queued and that the sweep no longer asks for; cancels them if wanted."""
     from harness.launch.slurm.cancel import cancel
     from harness.launch.slurm.reconcile import dropped_trials
@@ -95,7 +100,7 @@ def _dropped(parsed: argparse.Namespace, plan: Plan, store: Store) -> None:
         return
     for folder in found:
         print(f"no longer asked for: {folder.trial_id} ({folder.status().status})")
-    if not parsed.cancel_dropped:
+    if not cancel_dropped:
         print(f"{len(found)} trials go on though the sweep no longer asks for them; --cancel-dropped ends them.")
         return
     done = cancel(store, found, CANCEL_SECONDS)
