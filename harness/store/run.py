@@ -11,6 +11,8 @@ from harness.record import PlanFile
 from harness.store.files import write_atomically
 from harness.store.trial import TrialFolder
 
+TUNING = "tuning"  # the folder of a search in its run
+
 
 class Store:
     """A run's folder: `plan.json`, `trials/`, `report/`."""
@@ -52,3 +54,9 @@ class Store:
             raise UserError(f"{self.path}: is a file. Give the folder of a run, e.g. runs/{self.path.stem}.") from None
         except (ValidationError, UnicodeDecodeError) as error:
             raise UserError(f"{self.plan_file}: damaged. Run the sweep command again: it writes the file.") from error
+
+
+def parts_of(run: Path) -> list[Store]:
+    """Returns the store of a run and, if the run has a search, the store of that."""
+    searched = Store(run / TUNING)
+    return [Store(run), *([searched] if searched.plan_file.exists() else [])]

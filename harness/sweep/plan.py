@@ -13,6 +13,7 @@ from harness.sweep.blocks import LoadVariant
 from harness.sweep.cross_checks import Data
 from harness.sweep.expand import Axis, Point, axes_of, check_overrides, expand
 from harness.sweep.launch.config import LaunchConfig
+from harness.sweep.launch.launcher_names import LOCAL, check_launcher
 from harness.sweep.launch.resources import check_resources
 from harness.sweep.reading.document import SweepHead, read_document, read_head, sweep_name
 from harness.sweep.reading.faults import FaultList
@@ -100,7 +101,9 @@ def plan_sweep(
     resolver = Resolver(root, load_variant or registered_variant(variant_dirs), data_identity, device, faults)
     resolver.check_base()
     launch = resolver.checker.check("launch", root.child("launch"), root)
-    if launch is not None and launch.config.where == "slurm":  # here is not where the trials will run
+    if launch is not None:
+        check_launcher(launch.config, launch.node, faults)
+    if launch is not None and launch.config.where != LOCAL:  # this machine's devices do not matter
         resolver.device = lambda: "cuda" if launch.config.gpus else "cpu"
     resolved = [(point, row) for point in points if (row := resolver.row(point))]
     tuning = check_tune(root, head, overridden, resolved, resolver)

@@ -9,26 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness.launch.feed import FedPool, Source
-from harness.launch.parts import TUNING
-from harness.store import Store
+from harness.launch.source import Source
+from harness.store import TUNING, Store
 from harness.sweep.plan import Plan
 from harness.tune.controller import Controller
 
-Run = Callable[[Source], bool]
+RunSource = Callable[[Source], bool]
 
 
-def local_run(plan: Plan, num_workers: int | None = None, time_budget_s: float | None = None) -> Run:
-    """Runs a search on this machine; the returned call says whether it came to its end."""
-    from harness.tune.lines import Lines
-
-    return lambda source: FedPool(plan.launch, Lines(), num_workers).feed(source, time_budget_s)
-
-
-def tune(plan: Plan, run_folder: Path, variant_dirs: Sequence[Path], run: Run) -> Plan | None:
+def tune(plan: Plan, run_folder: Path, variant_dirs: Sequence[Path], run: RunSource) -> Plan | None:
     """Searches every row of a plan and returns the plan of what was chosen; None where it was stopped before the end.
 
-    The caller holds the run's lock. `run` runs a source through some launcher, see `local_run`.
+    The caller holds the run's lock. `run` runs a source through some launcher, see `Launcher.search`.
 
     Raises:
         UserError: proposals that cannot be built or fail without end; no configuration keeps the constraints.

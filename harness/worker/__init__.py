@@ -17,7 +17,12 @@ from harness.errors import UserError
 from harness.store import TrialFolder
 from harness.worker.reporter import LeaseLost, Reporter, Stage
 from harness.worker.signals import (
-    EXIT_DONE, EXIT_FAILED, EXIT_LOCKED, EXIT_PREEMPTED, StopRequest, end_with_parent,
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_LOCKED,
+    EXIT_PREEMPTED,
+    StopRequest,
+    end_with_parent,
 )  # fmt: skip
 
 __all__ = ["EXIT_DONE", "EXIT_FAILED", "EXIT_LOCKED", "EXIT_PREEMPTED", "Stage", "run"]

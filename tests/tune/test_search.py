@@ -16,7 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from harness.errors import UserError
-from harness.launch.feed import drive
+from harness.launch.source import drive
 from harness.stats.pareto import pareto_front
 from harness.sweep.tune.plan import tuned_plan
 from harness.tune import controller as controller_module

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, field_validator
 
@@ -63,10 +63,15 @@ class ResourceOverride(Resources):
 class LaunchConfig(Resources):
     """Where and how trials run. Nothing here can change a result, so nothing here is part of a trial's identity.
 
-    What only SLURM understands is checked, and unused, where trials run locally: one file serves both.
+    Fields that only SLURM understands are checked, and unused, where trials run elsewhere: one file serves all.
     """
 
-    where: Literal["local", "slurm"] = "local"
+    where: Name = Field(
+        "local",
+        description="launcher: local, slurm, or that of an installed package",
+        json_schema_extra={"examples": ["local", "slurm"]},
+    )
+    options: dict[str, Any] = Field({}, description="fields of the launcher of an installed package; see its own page")
     time: Duration = Field(
         "01:00:00", description="limit of a job, [DAYS-]HH:MM:SS; a trial goes on from its checkpoint in the next one"
     )
