@@ -1,11 +1,11 @@
-"""Names of the labels that a data set has, from its configuration alone: data is opened when trials run."""
+"""Label names of a data set, read from its configuration; planning opens no data."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-#: a data set with verb and noun is scored on their pair too
+#: data with the labels verb and noun is also scored on their pair, `action`
 OF_TASK: dict[str, tuple[str, ...]] = {
     "motion": ("action", "noun", "verb"),
     "order": ("order",),
@@ -17,5 +17,5 @@ OF_DATA: dict[str, tuple[str, ...]] = {"video_list": ("class",), "random": ("lab
 
 
 def scored_labels(data: Mapping[str, Any]) -> tuple[str, ...]:
-    """Labels whose accuracy a record of this data has; `data` is a checked block of a sweep."""
+    """Returns the labels whose accuracy a record of this data holds; `data` is a checked block of a sweep."""
     return OF_DATA[data["name"]] if data["name"] in OF_DATA else OF_TASK[data["task"]]

@@ -1,4 +1,4 @@
-"""What a table says of rows: the varied fields, their values, a label for each row, the row to compare with."""
+"""Describes rows for tables: the varied fields, their values, a label for each row, the baseline row."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ ABSENT = object()
 
 
 def value_at(blocks: Blocks, path: Axis) -> Any:
-    """The resolved value of a varied path; a whole block is shown by its name or file, a field it lacks is None."""
+    """Returns the value at a varied path: the name or file of a whole block, None for a missing field."""
     value: Any = blocks
     for part in path if len(path) > 1 else (*path, "file" if path[0] in OPTIONAL_BLOCKS else "name"):
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
 
 
-def telling_axes(rows: Sequence[Row], axes: Sequence[Axis]) -> list[Axis]:
-    """The varied paths, and after them fields that alone tell rows apart (one variant twice, with other fields)."""
+def distinguishing_axes(rows: Sequence[Row], axes: Sequence[Axis]) -> list[Axis]:
+    """Returns the varied paths, followed by other fields that distinguish rows with equal values at those paths."""
     found = list(axes)
     for group in _groups(rows, found):
         for block in group[0].blocks:
@@ -46,15 +46,15 @@ def _groups(rows: Sequence[Row], axes: Sequence[Axis]) -> list[list[Row]]:
 
 
 def values_of(row: Row, axes: Sequence[Axis]) -> dict[str, Any]:
-    """Every varied path (dotted) -> its value in this row."""
+    """Returns varied path (dotted) -> value in this row."""
     return {".".join(path): value_at(row.blocks, path) for path in axes}
 
 
 def auto_labels(values: Sequence[Mapping[str, Any]], labelled: Sequence[bool]) -> list[str]:
-    """One label per row out of the varied fields in which rows differ: 'joint, temporal_window = 1'.
+    """Returns a label for each row, made of the varied fields that differ: 'joint, temporal_window = 1'.
 
-    A field that a row's variant does not have is left out of its label. Rows that the file labels (`labelled`) make
-    the others no longer, unless there is nothing else to tell those apart.
+    A label leaves out fields that the row's variant does not have. Rows that the file labels (`labelled`) are ignored
+    when differing fields are collected, unless the other rows differ in nothing.
     """
     unlabelled = [row for row, has_label in zip(values, labelled, strict=True) if not has_label]
     names = _differing(unlabelled) or _differing(values)
@@ -70,12 +70,12 @@ def _differing(values: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _is_name(name: str) -> bool:
-    """Whether a varied path is the name of a block: its value speaks for itself."""
+    """Returns True if a varied path is the name of a block; its value then needs no field name in a label."""
     return name.removesuffix(".name") in NAMED_BLOCKS
 
 
 def _short(name: str, names: Sequence[str]) -> str:
-    """The last part of a dotted name where no other varied field ends in it."""
+    """Returns the last part of a dotted name, or the whole name if another varied field has the same last part."""
     if _is_name(name):
         return ""
     last = name.split(".")[-1]
@@ -92,10 +92,10 @@ def _part(short: str, value: Any) -> str:
 def find_baseline(
     node: Node | None, rows: Mapping[str, Row], labels: Mapping[str, str], base: Row | None, faults: FaultList
 ) -> str | None:
-    """The row_id of the row that has the baseline's values; None, and a fault, where it is not one row.
+    """Returns the row_id of the row with the baseline's values; None, with a fault added, if no single row has them.
 
-    Where several rows have them, it is the one that equals the base in everything else: `base` is the base
-    configuration with the baseline's values set, if that is sound.
+    If several rows match, the baseline is the row that equals `base`: the base configuration with the baseline's
+    values set (None if that configuration has faults).
     """
     if node is None or not node.is_mapping:
         return None
@@ -119,7 +119,7 @@ def find_baseline(
 
 
 def matches(blocks: Blocks, wanted: Mapping[str, Any]) -> bool:
-    """Whether a row has all the values; a list means any of its values, a named block may be given by its name."""
+    """Returns True if a row has all wanted values; a list allows any of its values, a name stands for a named block."""
     return all(
         any(same_value(lookup(blocks, key), value) for value in (given if isinstance(given, list) else [given]))
         for key, given in wanted.items()
@@ -141,7 +141,7 @@ def _shown(value: Any) -> str:
 
 
 def lookup(blocks: Blocks, key: str) -> Any:
-    """The value of a dotted field, or ABSENT."""
+    """Returns the value of a dotted field, or ABSENT."""
     value: Any = blocks
     path = tuple(key.split("."))
     for part in path:
@@ -152,7 +152,7 @@ def lookup(blocks: Blocks, key: str) -> Any:
 
 
 def same_value(value: Any, wanted: Any) -> bool:
-    """Whether a resolved value is the wanted one; a named block may be given by its name or by some of its fields."""
+    """Returns True if a resolved value is the wanted one; a name or some fields may stand for a named block."""
     if isinstance(value, Mapping):
         fields = {"name": wanted} if isinstance(wanted, str) else wanted
         return isinstance(fields, dict) and all(

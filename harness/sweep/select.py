@@ -1,4 +1,4 @@
-"""`--only`: a part of a plan."""
+"""Selects a part of a plan by conditions, as `--only` does."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ from harness.sweep.reading.yaml import compose_text
 
 
 def select(plan: Plan, conditions: Sequence[str]) -> list[PlannedTrial]:
-    """Trials for which all conditions hold.
+    """Returns the trials for which all conditions hold.
 
-    A condition is `FIELD=VALUE` of a varied or any other field, `seed=N`, a row's label, or the beginning of a trial
-    id. Raises: UserError for one that no trial satisfies, with what is there.
+    A condition is `FIELD=VALUE` for any field, `seed=N`, a row's label, or the beginning of a trial id.
+
+    Raises:
+        UserError: no trial satisfies a condition; the message lists what the plan has.
     """
     labels = [row.label for row in plan.rows]
     return _narrowed(plan.trials, conditions, lambda trial: None, plan.name, plan.axes, labels)
 
 
 def select_planned(plan: PlanFile, conditions: Sequence[str]) -> list[str]:
-    """Ids of the trials of a run's plan for which all conditions hold; like `select`, without the sweep file.
+    """Returns the ids of the trials of a stored plan for which all conditions hold; needs no sweep file.
 
-    Raises: UserError for a condition that no trial satisfies, with what is there.
+    Raises:
+        UserError: no trial satisfies a condition; the message lists what the plan has.
     """
     rows = [(row, seed, trial) for row in plan.rows for seed, trial in row.trials.items()]
     planned = [PlannedTrial(trial, row.row_id, int(seed), {}, row.label, "") for row, seed, trial in rows]
@@ -63,7 +66,7 @@ def _narrowed(
     axes: Sequence[str],
     labels: Sequence[str],
 ) -> list[PlannedTrial]:
-    """Condition after condition, what is left; `values_of` as `_holds` wants it."""
+    """Applies the conditions one after another; `values_of` returns the `values` argument of `_holds`."""
     chosen = list(trials)
     for condition in conditions:
         kept = [trial for trial in chosen if _holds(trial, condition, values_of(trial))]
@@ -77,8 +80,8 @@ def _narrowed(
 
 
 def _holds(trial: PlannedTrial, condition: str, values: Mapping[str, Any] | None) -> bool:
-    """Whether one condition holds; the value of a field comes from `values` (dotted) or from the configuration."""
-    if not condition.strip():  # an unset variable of a script must not choose everything
+    """Returns True if a condition holds; field values come from `values` (dotted), else from the configuration."""
+    if not condition.strip():  # an unset shell variable must not select every trial
         raise UserError("an empty condition was given (--only ''). Leave it out to choose all trials.")
     if condition == trial.label or trial.trial_id.startswith(condition):
         return True
@@ -99,7 +102,7 @@ _MISSING = object()
 
 
 def _value(config: Any, path: Sequence[str]) -> Any:
-    """The value of a dotted field in a resolved configuration."""
+    """Returns the value of a dotted field in a resolved configuration, or _MISSING."""
     for key in path:
         if not isinstance(config, dict) or key not in config:
             return _MISSING

@@ -1,4 +1,4 @@
-"""What a search looks at in a record: accuracy on the validation split and costs. Scores on test are never read."""
+"""Reads objectives and constraints from a record: validation accuracy and costs, never the test split."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ MIB = 2**20
 
 
 def label_of(labels: Mapping[str, object], wanted: str | None) -> str:
-    """The label whose accuracy counts: the wanted one, else `action`, else the only one.
+    """Returns the label whose accuracy counts: `wanted`, else `action`, else the only label.
 
     Raises:
-        UserError: the wanted one is not there, or there are several and none is wanted.
+        UserError: the data has no label `wanted`; or `wanted` is None and the data has several labels.
     """
     chosen = wanted or ("action" if "action" in labels else next(iter(labels)) if len(labels) == 1 else None)
     if chosen not in labels:
@@ -25,7 +25,7 @@ def label_of(labels: Mapping[str, object], wanted: str | None) -> str:
 
 
 def costs_of(record: Record) -> dict[str, float]:
-    """Every cost that the record has, by the names of `tune.constraints`."""
+    """Returns the costs of a record, named as in `tune.constraints` (ms, MiB, counts)."""
     costs, memory, timings = record.costs, record.costs.memory, record.costs.timings
     found = {"macs_per_view": float(costs.macs.macs_per_view), "num_parameters": float(costs.num_parameters)}
     if memory is not None:
@@ -37,10 +37,10 @@ def costs_of(record: Record) -> dict[str, float]:
 
 
 def values_of(record: Record, config: TuneConfig) -> list[float]:
-    """The objectives in their order; accuracy as a fraction, costs in the unit of their name.
+    """Returns the objectives in the order of the file: accuracy as a fraction, costs in the unit of their name.
 
     Raises:
-        UserError: the label whose accuracy counts cannot be told.
+        UserError: the label whose accuracy counts is ambiguous or missing.
     """
     scores = record.scores["val"]
     known = {**costs_of(record), "val_top1": scores[label_of(scores, config.label)].top1}
@@ -48,6 +48,6 @@ def values_of(record: Record, config: TuneConfig) -> list[float]:
 
 
 def excess_of(record: Record, config: TuneConfig) -> dict[str, float]:
-    """Constrained cost -> how far it is above its bound; at most 0 where it is kept."""
+    """Returns cost -> amount above its bound, for each constraint; at most 0 if the constraint is satisfied."""
     costs = costs_of(record)
     return {name: costs[name] - bound for name, bound in config.constraints.bounds().items()}

@@ -71,11 +71,11 @@ def leading(
     Raises:
         RankFailed: another rank ended.
     """
-    from harness.train.distributed import ALONE, joined, open_store
+    from harness.train.distributed import SINGLE_PROCESS, joined, open_store
 
     size, device = trial.train.num_processes, trial.train.device
     if size == 1:
-        yield ALONE
+        yield SINGLE_PROCESS
         return
     file = rendezvous or folder.path / f".rendezvous.{os.getpid()}.tmp"
     store = open_store(file, size)

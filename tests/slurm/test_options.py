@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from harness.launch.slurm.sweep_submission import without_jobs
 
 from harness.cli import main
+from harness.launch.launchers import launcher, without_owned
 from harness.launch.slurm import submission
 from harness.launch.slurm.submission import Submission
 from harness.launch.tasks import Task
@@ -49,7 +49,7 @@ def test_tasks_with_a_job_are_told_by_their_id(
         raise AssertionError("every task compared with every other, field by field: minutes for thousands")
 
     monkeypatch.setattr(Task, "__eq__", compared)
-    assert [task.trial.trial_id for task in without_jobs(store, tasks)] == ["b", "c"]
+    assert [task.trial.trial_id for task in without_owned(store, tasks, launcher("local"))] == ["b", "c"]
 
 
 SBATCH = """

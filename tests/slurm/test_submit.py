@@ -146,7 +146,7 @@ def test_without_squeue_nothing_that_has_a_job_is_submitted(user: User) -> None:
         user.program("squeue", broken)
         done = user.here("sweep", "mini.yaml")
         assert done.returncode == 2
-        assert f"{number} trials have a job, and SLURM does not say" in done.stderr  # the other was submitted
+        assert f"{number} trials have a job that SLURM does not confirm" in done.stderr  # the other was submitted
     (user.bin / "squeue").unlink()
     assert len(user.cluster.queue()) == 2
     assert "0 trials submitted, 2 at work" in user.ok("sweep", "mini.yaml")

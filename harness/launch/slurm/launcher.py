@@ -47,8 +47,8 @@ class Slurm(Launcher):
         _print_result(request.store, todo, result)
         if result.unknown:
             raise UserError(
-                f"{result.unknown} trials have a job, and SLURM does not say whether it still has it "
-                f"({result.problem}). They are left alone; run the same command again once squeue answers."
+                f"{result.unknown} trials have a job that SLURM does not confirm ({result.problem}). "
+                f"They are left alone; run the same command again once squeue answers."
             )
         return True
 

@@ -83,7 +83,7 @@ class Arrays(EndedByFiles):
             return str(error)
         if not result.unknown:
             return ""
-        return f"{result.unknown} trials of the search have a job, and SLURM does not say whether it still has it ({result.problem})."
+        return f"{result.unknown} trials of the search have a job that SLURM does not confirm ({result.problem})."
 
     def _be_patient(self, problem: str) -> None:
         """Reports once that SLURM does not answer. Raises: UserError where that takes too long."""
@@ -108,7 +108,7 @@ class Arrays(EndedByFiles):
 def run_search(
     plan: Plan, store: Store, variant_dirs: Sequence[Path], source: Source, time_budget_s: float | None = None
 ) -> bool:
-    """Runs a search to its end; returns False if the time budget ended before. Its jobs continue and are found again."""
+    """Runs a search to its end; returns False if the time budget ended before. Its jobs continue."""
     assert plan.tuning is not None
     queue = Arrays(plan, store, variant_dirs, needs_timings=plan.tuning.config.needs_timings)
     deadline = None if time_budget_s is None else time.monotonic() + time_budget_s

@@ -110,7 +110,7 @@ def check_commands() -> None:
     """Raises: UserError on a machine from which nothing can be submitted."""
     if shutil.which("sbatch") is None or shutil.which("srun") is None:
         raise UserError(
-            "no sbatch and srun here: this machine is not part of a SLURM cluster. Use --launch local, or log in to one."
+            "no sbatch and srun here: this machine is not part of a SLURM cluster. Use --launch local, or log in."
         )
 
 

@@ -1,4 +1,4 @@
-"""The `tune:` block of a sweep: what is searched for each row, within which budget, by which sampler."""
+"""Configuration of the `tune:` block of a sweep: space, budget, objective and sampler."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from harness.nn.config import StrictConfig
+from harness.nn.config import Positive, StrictConfig
 
-Positive = Annotated[int, Field(ge=1)]
 Bound = Annotated[float, Field(gt=0)]
 Objective = Literal[
     "val_top1",
@@ -21,21 +20,21 @@ Objective = Literal[
     "inference_peak_mib",
     "train_step_peak_mib",
 ]
-#: all others are costs: less is better
+#: all other objectives are costs: lower is better
 MAXIMIZED: frozenset[str] = frozenset({"val_top1"})
-#: known only after the measuring stage; the others are in the record of a trained trial
+#: known after the measuring stage; the others are in the record of a trained trial
 MEASURED: frozenset[str] = frozenset({"latency_ms", "train_step_ms", "inference_peak_mib", "train_step_peak_mib"})
 
 
 class ParameterConfig(StrictConfig):
     """One searched field: a range (low to high, both included) or a list of choices."""
 
-    low: int | float | None = Field(None, description="least value")
+    low: int | float | None = Field(None, description="smallest value")
     high: int | float | None = Field(None, description="largest value")
     step: int | float | None = Field(None, description="distance between values; default: 1 for integers, else none")
     log: bool = Field(False, description="uniform in the logarithm")
     choices: Annotated[list[bool | int | float | str | None], Field(min_length=2)] | None = Field(
-        None, description="the values themselves, without order"
+        None, description="the allowed values, unordered"
     )
     where: dict[str, Any] | None = Field(
         None, description="only for rows with these values, e.g. {variant: mixing}; a list means any of them"
@@ -62,7 +61,7 @@ class ParameterConfig(StrictConfig):
 
 
 def _listed_twice(choices: Sequence[bool | int | float | str | None]) -> list[Any]:
-    """Values that are there before; 1 and 1.0 are the same number, true and 1 are not the same value."""
+    """Returns repeated values; 1 and 1.0 are the same number, true and 1 are different values."""
     keys = [(isinstance(choice, bool), choice) for choice in choices]
     return [choice for number, (_, choice) in enumerate(keys) if keys[number] in keys[:number]]
 
@@ -72,7 +71,7 @@ def _divides(step: float, length: float) -> bool:
 
 
 class ConstraintsConfig(StrictConfig):
-    """Largest costs that the chosen configuration may have; a trial above one of them is known, but never chosen."""
+    """Upper bounds on the costs of the chosen configuration; trials above a bound still inform the sampler."""
 
     macs_per_view: Bound | None = Field(None, description="multiply-accumulates of one clip, forward")
     num_parameters: Bound | None = None
@@ -82,7 +81,7 @@ class ConstraintsConfig(StrictConfig):
     train_step_peak_mib: Bound | None = Field(None, description="peak memory of a training step, a batch")
 
     def bounds(self) -> dict[str, float]:
-        """Name of the cost -> its bound, of those that are given."""
+        """Returns name of the cost -> bound, for the bounds that are set."""
         return {name: bound for name, bound in self.model_dump().items() if bound is not None}
 
 
@@ -98,19 +97,19 @@ class TuneConfig(StrictConfig):
     objective: Objective | Annotated[list[Objective], Field(min_length=1, max_length=3)] = Field(
         "val_top1", description="accuracy is maximized, costs are minimized; several: the front of best trade-offs"
     )
-    label: str | None = Field(None, description="which label's accuracy; default: action, or the only one")
+    label: str | None = Field(None, description="label whose accuracy counts; default: action, or the only one")
     constraints: ConstraintsConfig = ConstraintsConfig()
     sampler: Literal["tpe", "random"] = "tpe"
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="of the sampler")
-    num_startup_trials: Positive = Field(10, description="drawn at random before tpe models anything")
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="seed of the sampler")
+    num_startup_trials: Positive = Field(10, description="random configurations before tpe uses its model")
     train_seed: Annotated[int, Field(ge=0, lt=2**31)] | None = Field(
         None, description="seed of all tuning trials; default: the one after the largest of `seeds`"
     )
-    parallel: Positive | None = Field(None, description="trials at once; 1: the same proposals each time; default: all")
-    pruner: Literal["none", "median"] = Field("none", description="median: stop what is worse than half of the others")
-    report_every_steps: Positive = Field(50, description="training steps between looks at val (with a pruner)")
-    num_unpruned_trials: Positive = Field(4, description="trials that end before any is stopped early")
-    prune_after_steps: Annotated[int, Field(ge=0)] = Field(0, description="training steps that each trial may take")
+    parallel: Positive | None = Field(None, description="trials at once; 1: reproducible proposals; default: no limit")
+    pruner: Literal["none", "median"] = Field("none", description="median: stop trials below the median of the others")
+    report_every_steps: Positive = Field(50, description="training steps between validations (with a pruner)")
+    num_unpruned_trials: Positive = Field(4, description="trials that must end before one can be pruned")
+    prune_after_steps: Annotated[int, Field(ge=0)] = Field(0, description="training steps before a trial can be pruned")
     max_failures: Positive | None = Field(
         None, description="failed trials (NaN, out of memory, ...) of a row after which the search stops; "
         "default: num_trials"
@@ -128,7 +127,7 @@ class TuneConfig(StrictConfig):
     def _prunable(cls, pruner: str, info: Any) -> str:
         objective = info.data.get("objective", "val_top1")
         if pruner != "none" and objective not in ("val_top1", ["val_top1"]):
-            raise ValueError("pruning looks at val_top1 while a trial trains; it needs this as the only objective")
+            raise ValueError("pruning compares val_top1 during training; it needs this as the only objective")
         return pruner
 
     @property
@@ -138,5 +137,5 @@ class TuneConfig(StrictConfig):
 
     @property
     def needs_timings(self) -> bool:
-        """Whether a trial is only judged after its measuring stage."""
+        """True if an objective or a constraint needs the measuring stage."""
         return bool(MEASURED & {*self.objectives, *self.constraints.bounds()})

@@ -1,4 +1,4 @@
-"""From a search back to a plan: the trials of the search, and the rows of the configurations that it chose."""
+"""Converts results of a search to a plan: the trials of the search, and rows for the chosen configurations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.sweep.tune.space import Tuning, Value
 
 
 class Pick(NamedTuple):
-    """A chosen configuration: the row it was searched for, its values, its number among the row's proposals."""
+    """A chosen configuration: its row, the values of searched fields, its number among the row's proposals."""
 
     row_id: str
     values: Mapping[str, Value]
@@ -23,16 +23,16 @@ class Pick(NamedTuple):
 
 
 def planned_trial(row: Row, seed: int, label: str) -> PlannedTrial:
-    """A row with a seed."""
+    """Returns the trial of a row with a seed."""
     config: dict[str, Any] = {**row.blocks, "seed": seed}
     trial_id = identity.trial_id(row.text, row.data_identity, seed)
     return PlannedTrial(trial_id, row.row_id, seed, config, label, row.data_identity)
 
 
 def tuned_plan(plan: Plan, tuning: Tuning, picks: Sequence[Pick]) -> Plan:
-    """The plan of the chosen configurations with the sweep's seeds, in place of the rows they were searched for.
+    """Returns the plan of the chosen configurations with the sweep's seeds; they replace the rows of `plan`.
 
-    The baseline is the first configuration that was chosen for the baseline's row.
+    The baseline is the first configuration chosen for the baseline's row.
     """
     names = [item.name for space in tuning.spaces.values() for item in space.parameters]
     axes = [*dict.fromkeys([*plan.axes, *names])]
@@ -52,7 +52,7 @@ def tuned_plan(plan: Plan, tuning: Tuning, picks: Sequence[Pick]) -> Plan:
 
 
 def _label(plan: Plan, picks: Sequence[Pick], pick: Pick) -> str:
-    """The label of the row; with the number of the proposal where several were chosen for it."""
+    """Returns the label of the row, with the number of the proposal if several were chosen for the row."""
     label = next(row.label for row in plan.rows if row.row_id == pick.row_id)
     alone = sum(other.row_id == pick.row_id for other in picks) == 1
     return label if alone else f"{label} #{pick.number}"
