@@ -14,6 +14,7 @@ from harness.sweep import identity
 from harness.sweep.blocks import VariantLoader
 from harness.sweep.expand import Axis, VaryPoint, axes_of, check_overrides, expand
 from harness.sweep.launch.config import LaunchConfig
+from harness.sweep.launch.launcher_names import LOCAL, check_launcher
 from harness.sweep.launch.resources import check_resources
 from harness.sweep.reading.document import SweepHead, read_document, read_head, sweep_name
 from harness.sweep.reading.faults import FaultList
@@ -104,7 +105,9 @@ def plan_sweep(
     resolver = Resolver(root, load_variant or registry_loader(variant_dirs), data_identity, device, faults)
     resolver.check_base()
     launch = resolver.checker.check("launch", root.child("launch"), root)
-    if launch is not None and launch.config.where == "slurm":  # the trials run on the cluster, not here
+    if launch is not None:
+        check_launcher(launch.config, launch.node, faults)
+    if launch is not None and launch.config.where != LOCAL:  # this machine's devices do not matter
         resolver.device = lambda: "cuda" if launch.config.gpus else "cpu"
     resolved = [(point, row) for point in points if (row := resolver.row(point))]
     tuning = check_tune(root, head, overridden, resolved, resolver)

@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.code_identity import hash_files
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 CODE_FOLDERS = ("harness", "variants")
 CODE_PATHS = (*CODE_FOLDERS, "reports", "pyproject.toml", "constraints.txt")  # a new sweep or result is no other code
 PACKAGES = ("torch", "numpy", "fvcore", "av", "safetensors")
