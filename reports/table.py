@@ -84,12 +84,17 @@ def _tex_cell(cell: Cell) -> str:
 
 
 def _write_csv(run: Run, path: Path) -> Path:
-    rows = [_csv_row(run, row) for row in summarise(run)]
+    rows = row_numbers(run)
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, fieldnames=list(rows[0]) if rows else ["row_id"], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     return path
+
+
+def row_numbers(run: Run) -> list[dict[str, Any]]:
+    """The numbers of `table.csv`, one dict for each row."""
+    return [_csv_row(run, row) for row in summarise(run)]
 
 
 def _csv_row(run: Run, row: RowSummary) -> dict[str, Any]:
