@@ -22,7 +22,7 @@ import torch
 from harness.data import open_split
 from harness.measure.machine.environment import cpu_model
 from harness.model.video_transformer import VideoTransformer
-from harness.stats.ratios import Block, ratio_of
+from harness.stats.ratios import TimedBlock, ratio_of
 from harness.sweep.schema import TrialConfig
 from harness.train.distributed import SINGLE_PROCESS, Group, joined, open_store
 from harness.train.loop import batches, training_step
@@ -60,7 +60,7 @@ class Steps:
 def run_rank(rank: int, folder: Path, num_blocks: int, num_steps: int) -> None:
     """Runs one rank of a pair; rank 0 prints its blocks."""
     torch.set_num_threads(1)
-    blocks: list[Block] = []
+    blocks: list[TimedBlock] = []
     with joined(open_store(folder / "meeting", 2), rank, 2, "cpu") as group:
         alone, both = Steps(SINGLE_PROCESS), Steps(group)
         for _ in range(num_blocks + 1):
@@ -71,7 +71,7 @@ def run_rank(rank: int, folder: Path, num_blocks: int, num_steps: int) -> None:
         print(json.dumps(blocks[1:]))  # the first one warms up
 
 
-def run_pair(num_blocks: int, num_steps: int) -> list[Block]:
+def run_pair(num_blocks: int, num_steps: int) -> list[TimedBlock]:
     """Returns the blocks of a fresh pair of processes."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, "--folder", folder, "--blocks", str(num_blocks), "--steps", str(num_steps)]

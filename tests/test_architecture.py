@@ -14,14 +14,18 @@ ROOT = Path(__file__).resolve().parent.parent
 #: from top to bottom; a module may import its own room and those after it
 ROOMS = [
     "harness.__main__", "harness.cli", "harness.running", "harness.bench", "harness.contract", "harness.tune", "harness.launch", "harness.worker", "harness.measure",
-    "harness.train", "harness.data", "harness.model", "harness.sweep", "harness.stats", "harness.store",
-    "harness.record", "harness.registry", "harness.code_identity", "harness.api", "harness.nn", "harness.errors", "harness.units",
+    "harness.train", "harness.model", "harness.sweep", "harness.data", "harness.stats", "harness.store",
+    "harness.quantities", "harness.marks", "harness.record", "harness.registry", "harness.code_identity", "harness.api", "harness.nn",
+    "harness.errors", "harness.units", "harness.fields",
 ]  # fmt: skip
 #: what may compose reports with the rest
 TOP = ("harness.cli", "harness.running")
 #: reports/ stands beside the machine: the command line calls it, it reads records
 REPORTS_MAY = {
     "harness",
+    "harness.fields",
+    "harness.marks",
+    "harness.quantities",
     "harness.record",
     "harness.stats",
     "harness.units",

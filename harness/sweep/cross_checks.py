@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar, NamedTuple, Protocol
 
+from harness.data import DataSetConfig, data_set
 from harness.nn.config import SIZES, ModelConfig, default_init_std
 from harness.sweep.schema import (
     ClassTokenReadout,
@@ -16,17 +17,13 @@ from harness.sweep.schema import (
     GruReadout,
     MeanFramesReadout,
     MeanTokensReadout,
-    MovingShapesConfig,
-    RandomConfig,
     TemporalAttentionReadout,
     TrainConfig,
-    VideoListConfig,
 )
 
 AnyReadoutConfig = (
     ClassTokenReadout | MeanFramesReadout | MeanTokensReadout | TemporalAttentionReadout | ConcatMlpReadout | GruReadout
 )
-AnyDataConfig = MovingShapesConfig | VideoListConfig | RandomConfig
 
 # messages list divisors up to this number
 MAX_LISTED = 512
@@ -71,6 +68,9 @@ def model_problems(model: ModelConfig) -> Iterator[Problem]:
     if dim % heads:
         what = f"{heads} heads do not divide embed_dim {dim}"
         yield Problem(("model.num_heads", "model.embed_dim", "model.size"), f"{what}; numbers that do: {divisors(dim)}")
+    if round(dim * model.mlp_ratio) < 1:
+        what = f"a hidden width of {model.mlp_ratio} x {dim} rounds to 0"
+        yield Problem(("model.mlp_ratio", "model.embed_dim", "model.size"), f"{what}; at least {1 / dim:.3g} makes 1")
     yield from _position_problems(model, dim)
 
 
@@ -114,23 +114,10 @@ def train_problems(train: TrainConfig) -> Iterator[Problem]:
         )
 
 
-def data_problems(data: AnyDataConfig, model: ModelConfig) -> Iterator[Problem]:
+def data_problems(data: DataSetConfig, model: ModelConfig) -> Iterator[Problem]:
     """Yields settings of clips that contradict each other or do not fit the crop."""
-    if not isinstance(data, VideoListConfig):
-        return
-    if data.scale_size is not None and data.scale_size < model.crop_size:
-        yield Problem(
-            ("data.scale_size", "model.crop_size"),
-            f"a short side of {data.scale_size} pixels is smaller than the crop; at least {model.crop_size}",
-        )
-    if data.scale_jitter is not None and data.scale_jitter[0] > data.scale_jitter[1]:
-        low, high = data.scale_jitter
-        yield Problem(("data.scale_jitter",), f"low {low} is above high {high}; write [low, high]")
-    if data.sampling == "uniform" and data.sampling_rate != 1:
-        yield Problem(
-            ("data.sampling_rate", "data.sampling"),
-            "uniform sampling has no rate, so it would have no effect; remove it, or write sampling: dense",
-        )
+    for problem in data_set(data).problems(model):
+        yield Problem(*problem)
 
 
 class ReadableVariant(Protocol):
@@ -151,7 +138,7 @@ def readout_problems(
     if readout.name in variant.cannot_read:
         yield Problem(
             ("readout.name", "variant.name"),
-            f"{readout.name} does not suit {name}: {variant.cannot_read[readout.name]}",
+            f"{name} does not support the readout {readout.name}: {variant.cannot_read[readout.name]}",
         )
     if isinstance(readout, ClassTokenReadout) and class_token != "clip":
         has = "one class token per frame" if class_token == "frame" else "no class token"

@@ -9,6 +9,7 @@ from itertools import product
 
 from pydantic import ValidationError
 
+from harness.fields import path_of
 from harness.sweep.reading.document import BLOCKS, KEYS, MAX_TRIALS, NAMED_BLOCKS, PLAIN_BLOCKS, assignment_order
 from harness.sweep.reading.faults import FaultList, describe, field_faults, unknown_field
 from harness.sweep.reading.node import Node
@@ -143,7 +144,7 @@ def _list_point(point: Node, where: str, faults: FaultList) -> VaryPoint:
 
 def _axis(key: str, node: Node, faults: FaultList) -> Axis | None:
     """Returns the path that a key of `vary` names; None, with a fault added, if that field cannot vary."""
-    path = tuple(key.split("."))
+    path = path_of(key)
     block = path[0]
     if block in ("seed", "seeds"):
         problem = "seeds cannot be an axis of vary; write them as the top-level key seeds"

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
-# `model.size` is an alias of resolved fields; paths do not change data or weights, which are identified by content
-NOT_IDENTITY = {"model": {"size"}, "data": {"train_list", "val_list", "test_list", "root"}, "weights": {"file"}}
+from harness.data.sets import data_sets
+
+# the preset is only a name for sizes that are resolved; a path says where weights lie, their hash what they are
+NOT_IDENTITY: dict[str, Set[str]] = {"model": {"size"}, "weights": {"file"}}
 
 
 def canonical_json(value: Any) -> str:
@@ -29,7 +31,7 @@ def _positive_zero(value: Any) -> Any:
 
 def block_text(name: str, fields: Mapping[str, Any]) -> str:
     """Returns canonical JSON of one block without the fields that are not part of its identity."""
-    left_out = NOT_IDENTITY.get(name, set())
+    left_out = data_sets()[fields["name"]].location_fields if name == "data" else NOT_IDENTITY.get(name, set())
     return canonical_json({key: value for key, value in fields.items() if key not in left_out})
 
 

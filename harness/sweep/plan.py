@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.data.data_set import DataSetConfig
+from harness.fields import path_of
 from harness.record import PlanFile, PlannedRow
 from harness.sweep import identity
 from harness.sweep.blocks import VariantLoader
-from harness.sweep.cross_checks import AnyDataConfig
 from harness.sweep.expand import Axis, VaryPoint, axes_of, check_overrides, expand
 from harness.sweep.launch.config import LaunchConfig
 from harness.sweep.launch.launcher_names import LOCAL, check_launcher
@@ -81,7 +82,7 @@ def plan_sweep(
     path: Path,
     overrides: Sequence[str] = (),
     *,
-    data_identity: Callable[[AnyDataConfig], str],
+    data_identity: Callable[[DataSetConfig], str],
     variant_dirs: Sequence[Path] = (),
     device: Callable[[], str] = auto_device,
     load_variant: VariantLoader | None = None,
@@ -173,8 +174,8 @@ def _baseline(resolver: Resolver, rows: dict[str, Row], labels: dict[str, str]) 
     node = resolver.root.child("baseline")
     base = None
     if node is not None and node.is_mapping:
-        settings = {tuple(key.split(".")): child for key, child in node.children.items() if key != "label"}
-        # resolves a tentative row to find the one that is meant; its faults are not faults of the file
+        settings = {path_of(key): child for key, child in node.children.items() if key != "label"}
+        # only a guess at which row is meant: its faults are none of the file's
         trial = Resolver(
             resolver.root, resolver.checker.load_variant, resolver.data_identity, resolver.device, FaultList()
         )

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
+from harness.data import data_set
+from harness.data.data_set import DataSetConfig
 from harness.errors import UserError
 from harness.nn.geometry import TrunkGeometry
 from harness.sweep import cross_checks, identity, weights_source
 from harness.sweep.blocks import BlockChecker, CheckedBlock, VariantLoader
-from harness.sweep.cross_checks import AnyDataConfig, Problem
+from harness.sweep.cross_checks import Problem
 from harness.sweep.expand import Axis, VaryPoint
 from harness.sweep.reading.document import BLOCKS, assign
 from harness.sweep.reading.faults import FaultList
@@ -42,7 +44,7 @@ class Resolver:
         self,
         root: Node,
         load_variant: VariantLoader,
-        data_identity: Callable[[AnyDataConfig], str],
+        data_identity: Callable[[DataSetConfig], str],
         device: Callable[[], str],
         faults: FaultList,
     ):
@@ -179,13 +181,15 @@ class Resolver:
         if config is None:
             return None, None
         model = cross_checks.resolve_size(checked["model"].config)
-        fields: dict[str, Any] = (model if name == "model" else config).model_dump(mode="json")
+        if name == "model":
+            config = model
+        elif name == "data":
+            config = data_set(config).resolved(model)
+        fields: dict[str, Any] = config.model_dump(mode="json")
         if name == "variant":
             fields = {"name": self._name(checked), **fields}
         if name == "readout" and fields.get("num_heads", 0) is None:
             fields["num_heads"] = model.num_heads
-        if name == "data" and fields.get("scale_size", 0) is None:
-            fields["scale_size"] = model.crop_size
         if name == "weights":
             fields["sha256"] = self._find_weights(checked[name])
         if name == "train" and fields["device"] == "auto":

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.errors import did_you_mean
+from harness.fields import ABSENT, get_field, has_value
 from harness.sweep.expand import Axis
 from harness.sweep.identity import canonical_json
 from harness.sweep.reading.document import NAMED_BLOCKS, OPTIONAL_BLOCKS
@@ -14,15 +15,12 @@ from harness.sweep.reading.node import Node
 from harness.sweep.resolve import Row
 
 Blocks = Mapping[str, Mapping[str, Any] | None]
-ABSENT = object()
 
 
 def value_at(blocks: Blocks, path: Axis) -> Any:
     """Returns the value at a varied path: the name or file of a whole block, None for a missing field."""
-    value: Any = blocks
-    for part in path if len(path) > 1 else (*path, "file" if path[0] in OPTIONAL_BLOCKS else "name"):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
+    whole = "file" if path[0] in OPTIONAL_BLOCKS else "name"
+    return get_field(blocks, path if len(path) > 1 else (*path, whole), None)
 
 
 def distinguishing_axes(rows: Sequence[Row], axes: Sequence[Axis]) -> list[Axis]:
@@ -101,9 +99,9 @@ def find_baseline(
         return None
     matching = list(rows)
     for key, wanted in node.children.items():
-        values = {name: labels[name] if key == "label" else lookup(rows[name].blocks, key) for name in rows}
+        values = {name: labels[name] if key == "label" else get_field(rows[name].blocks, key) for name in rows}
         present = {name: value for name, value in values.items() if value is not ABSENT}
-        left = [name for name in matching if name in present and same_value(present[name], wanted.plain())]
+        left = [name for name in matching if name in present and has_value(present[name], wanted.plain())]
         if not left:
             faults.add(wanted.mark if present else wanted.head, f"baseline.{key}", _no_row(key, wanted, present, rows))
             return None
@@ -118,14 +116,6 @@ def find_baseline(
     return matching[0]
 
 
-def matches(blocks: Blocks, wanted: Mapping[str, Any]) -> bool:
-    """Returns True if a row has all wanted values; a list allows any of its values, a name stands for a named block."""
-    return all(
-        any(same_value(lookup(blocks, key), value) for value in (given if isinstance(given, list) else [given]))
-        for key, given in wanted.items()
-    )
-
-
 def _no_row(key: str, wanted: Node, present: Mapping[str, Any], rows: Mapping[str, Row]) -> str:
     if not present:
         filled = [item for row in rows.values() for item in row.blocks.items()]
@@ -133,31 +123,8 @@ def _no_row(key: str, wanted: Node, present: Mapping[str, Any], rows: Mapping[st
         return f"no row has such a field.{did_you_mean(key, sorted(fields | {'label'}))}"
     seen = list(dict.fromkeys(_shown(value) for value in present.values()))
     more = ", ..." if len(seen) > 10 else ""
-    return f"no row has {describe(wanted.plain())} here and the values above it; rows have {', '.join(seen[:10])}{more}"
+    return f"no row has {describe(wanted.plain())} here and the values above; rows have {', '.join(seen[:10])}{more}"
 
 
 def _shown(value: Any) -> str:
     return str(value["name"]) if isinstance(value, Mapping) and "name" in value else canonical_json(value)
-
-
-def lookup(blocks: Blocks, key: str) -> Any:
-    """Returns the value of a dotted field, or ABSENT."""
-    value: Any = blocks
-    path = tuple(key.split("."))
-    for part in path:
-        if not isinstance(value, Mapping) or part not in value:
-            return ABSENT
-        value = value[part]
-    return value
-
-
-def same_value(value: Any, wanted: Any) -> bool:
-    """Returns True if a resolved value is the wanted one; a name or some fields may stand for a named block."""
-    if isinstance(value, Mapping):
-        fields = {"name": wanted} if isinstance(wanted, str) else wanted
-        return isinstance(fields, dict) and all(
-            same_value(value.get(key, ABSENT), item) for key, item in fields.items()
-        )
-    if isinstance(value, bool) or isinstance(wanted, bool):
-        return value is wanted
-    return bool(value == wanted)

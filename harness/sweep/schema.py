@@ -1,75 +1,29 @@
 """Typed configuration: every field a sweep file may hold, with its unit and range.
 
-The models are strict (no coercion of text to numbers), closed (an unknown key is a fault) and frozen. They check each
-field by itself; `harness.sweep.cross_checks` checks combinations. A variant declares its own fields in its `Config`
-(see `harness.api.VariantConfig`).
+The models are strict (no coercion of text to numbers), closed (an unknown key is a fault) and frozen. What one
+field can say about itself is checked here; what needs several fields together is in `harness.sweep.cross_checks`.
+A variant's own fields are declared by its `Config` (see `harness.api.VariantConfig`), a data set's by its own
+(see `harness.data.data_set.DataSetConfig`).
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from harness.data.data_set import DataSetConfig
+from harness.data.sets import config_union
 from harness.nn.config import GlobalTokensConfig, ModelConfig, Positive, StrictConfig
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-ScaleRange = Annotated[list[Annotated[float, Field(ge=1.0, le=4.0)]], Field(min_length=2, max_length=2)]
 
 
-class MovingShapesConfig(StrictConfig):
-    """Embedded clips, generated from (seed, index): no files, no download."""
-
-    name: Literal["moving_shapes"]
-    task: Literal["motion", "order", "cyclic", "delay", "static"] = Field(
-        "motion", description="what has to be read from the clip; docs/data.md says what each task needs"
-    )
-    num_train: Positive = Field(32768, description="training clips")
-    num_val: Annotated[int, Field(ge=2, multiple_of=2)] = Field(512, description="validation clips (even)")
-    num_test: Annotated[int, Field(ge=2, multiple_of=2)] = Field(
-        2000, description="test clips (even: the split is closed under time reversal)"
-    )
-    noise: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
-        0.15, description="standard deviation of the pixel noise, in units of the pixel range 0..1"
-    )
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="which data set is generated; trials share it")
-
-
-class VideoListConfig(StrictConfig):
-    """Video files named by Kinetics-style lists: one `path label` a line, paths relative to `root`."""
-
-    name: Literal["video_list"]
-    train_list: str = Field(description="list of training videos")
-    val_list: str = Field(description="list of validation videos")
-    test_list: str = Field(description="list of test videos")
-    root: str | None = Field(None, description="folder the paths start from; default: the folder of the list")
-    num_classes: Positive | None = Field(None, description="default: largest label of the lists + 1")
-    sampling: Literal["dense", "uniform"] = Field(
-        "dense", description="dense: num_frames at sampling_rate; uniform: one frame of each equal segment"
-    )
-    sampling_rate: Positive = Field(1, description="frames between two sampled frames (dense)")
-    scale_size: Positive | None = Field(None, description="short side in pixels before the crop; default: crop_size")
-    scale_jitter: ScaleRange | None = Field(
-        None, description="training: short side drawn from scale_size times [low, high]"
-    )
-    flip: bool = Field(False, description="training: mirror half of the clips left-right (not where sides matter)")
-    num_clips: Positive = Field(1, description="test: clips of each video along time")
-    num_crops: Literal[1, 3] = Field(1, description="test: 1 = centre; 3 = left, centre, right (or top, .., bottom)")
-
-
-class RandomConfig(StrictConfig):
-    """Uniform noise with random labels, of any size: for costs and smoke runs. There is nothing to learn."""
-
-    name: Literal["random"]
-    num_classes: Positive = Field(400, description="classes of the one label")
-    num_views: Positive = Field(1, description="test: clips times crops of each video")
-    num_train: Positive = Field(256, description="training clips")
-    num_val: Positive = Field(64, description="validation clips")
-    num_test: Positive = Field(64, description="test videos")
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="which noise is drawn; trials share it")
-
-
-DataConfig = Annotated[MovingShapesConfig | VideoListConfig | RandomConfig, Field(discriminator="name")]
+# the data sets are found by file; a type checker cannot know them
+if TYPE_CHECKING:
+    DataConfig = DataSetConfig
+else:
+    DataConfig = config_union()
 
 
 class ClassTokenReadout(StrictConfig):

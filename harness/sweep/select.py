@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.errors import UserError, did_you_mean
+from harness.fields import ABSENT, get_field, has_value
 from harness.record import PlanFile
 from harness.store import Store
 from harness.sweep.plan import Plan, PlannedTrial
@@ -72,7 +73,7 @@ def _narrowed(
         kept = [trial for trial in chosen if _holds(trial, condition, values_of(trial))]
         if not kept:
             raise UserError(
-                f"{condition}: no trial of {name} fits. Give FIELD=VALUE (varied here: {', '.join(axes)}, "
+                f"{condition}: no trial of {name} fits. Use FIELD=VALUE (varied here: {', '.join(axes)}, "
                 f"seed), the beginning of a trial id, or a label: {'; '.join(labels)}.{did_you_mean(condition, labels)}"
             )
         chosen = kept
@@ -91,20 +92,8 @@ def _holds(trial: PlannedTrial, condition: str, values: Mapping[str, Any] | None
     node = compose_text(text.strip(), "--only", FaultList())
     wanted = node.plain() if node else text
     name = field.strip()
-    config = _value(trial.config, name.split(".")) if values is None else values.get(name, _MISSING)
+    config = get_field(trial.config, name) if values is None else values.get(name, ABSENT)
     found = trial.seed if name == "seed" else config
     if isinstance(found, dict):
         found = found.get("name")
-    return found is not _MISSING and (found == wanted or str(found) == text.strip())
-
-
-_MISSING = object()
-
-
-def _value(config: Any, path: Sequence[str]) -> Any:
-    """Returns the value of a dotted field in a resolved configuration, or _MISSING."""
-    for key in path:
-        if not isinstance(config, dict) or key not in config:
-            return _MISSING
-        config = config[key]
-    return config
+    return found is not ABSENT and (has_value(found, wanted) or str(found) == text.strip())

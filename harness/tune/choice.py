@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.errors import UserError
-from harness.sweep.tune.config import MAXIMIZED, TuneConfig
+from harness.quantities import search_quantity
+from harness.sweep.tune.config import TuneConfig
 from harness.sweep.tune.plan import Pick
 from harness.tune.study import Study
 
@@ -44,13 +45,14 @@ def picks(studies: Sequence[Study], config: TuneConfig) -> list[Pick]:
     if not found:
         raise UserError("\n".join([*reasons, "Widen them or tune.space, then run the sweep again."]))
     for reason in reasons:
-        print(f"{reason}; the row is left out", flush=True)
+        print(f"{reason}; the table omits this row", flush=True)
     return found
 
 
 def _costs(trial: FrozenTrial, config: TuneConfig) -> list[float]:
     """Returns the objectives with signs such that lower is better."""
-    return [-value if name in MAXIMIZED else value for name, value in zip(config.objectives, trial.values, strict=True)]
+    signs = [-1 if search_quantity(name).direction == "higher" else 1 for name in config.objectives]
+    return [sign * value for sign, value in zip(signs, trial.values, strict=True)]
 
 
 def _dominates(one: list[float], other: list[float]) -> bool:

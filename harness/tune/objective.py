@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.errors import UserError
+from harness.quantities import search_quantity
 from harness.record import Record
 from harness.sweep.tune.config import TuneConfig
-
-MIB = 2**20
 
 
 def label_of(labels: Mapping[str, object], wanted: str | None) -> str:
@@ -24,30 +23,26 @@ def label_of(labels: Mapping[str, object], wanted: str | None) -> str:
     return str(chosen)
 
 
-def costs_of(record: Record) -> dict[str, float]:
-    """Returns the costs of a record, named as in `tune.constraints` (ms, MiB, counts)."""
-    costs, memory, timings = record.costs, record.costs.memory, record.costs.timings
-    found = {"macs_per_view": float(costs.macs.macs_per_view), "num_parameters": float(costs.num_parameters)}
-    if memory is not None:
-        found["inference_peak_mib"] = memory.inference_peak_bytes / MIB
-        found["train_step_peak_mib"] = memory.train_step_peak_bytes / MIB
-    if timings is not None:
-        found |= {"latency_ms": timings.latency.median_ms, "train_step_ms": timings.train_step.median_ms}
-    return found
-
-
 def values_of(record: Record, config: TuneConfig) -> list[float]:
     """Returns the objectives in the order of the file: accuracy as a fraction, costs in the unit of their name.
 
     Raises:
-        UserError: the label whose accuracy counts is ambiguous or missing.
+        UserError: the label whose accuracy counts cannot be told, or an objective was not measured.
     """
-    scores = record.scores["val"]
-    known = {**costs_of(record), "val_top1": scores[label_of(scores, config.label)].top1}
-    return [known[name] for name in config.objectives]
+    label = label_of(record.scores["val"], config.label)
+    return [_value(record, name, "objective", label) for name in config.objectives]
 
 
 def excess_of(record: Record, config: TuneConfig) -> dict[str, float]:
     """Returns cost -> amount above its bound, for each constraint; at most 0 if the constraint is satisfied."""
-    costs = costs_of(record)
-    return {name: costs[name] - bound for name, bound in config.constraints.bounds().items()}
+    bounds = config.constraints.bounds()
+    return {name: _value(record, name, "constraints") - bound for name, bound in bounds.items()}
+
+
+def _value(record: Record, name: str, where: str, label: str = "") -> float:
+    quantity = search_quantity(name, label)
+    value = quantity.search_value(record)
+    if value is None:
+        message = f"{name} was not measured in trial {record.trial_id} ({quantity.name}). Take another quantity."
+        raise UserError(f"tune.{where}: {message}")
+    return value

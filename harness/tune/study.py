@@ -21,13 +21,14 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from harness.quantities import search_quantity
 from harness.sweep.identity import canonical_json
-from harness.sweep.tune.config import MAXIMIZED, TuneConfig
+from harness.sweep.tune.config import TuneConfig
 from harness.sweep.tune.space import Parameter, RowSpace, Value
 
 JOURNAL = "optuna.journal"
 LOCK_SUFFIX = ".lock"  # of optuna's lock file next to the journal
-MAX_STARTS = 3  # of one configuration whose worker is killed each time
+MAX_STARTS = 3  # starts of one configuration whose worker is killed each time
 COUNTED = (TrialState.COMPLETE, TrialState.PRUNED)
 UNBEGUN = "the search was killed while it created this proposal"
 #: not part of a study's name: the first three do not affect proposals, the others are part of it in another form
@@ -96,7 +97,7 @@ class Study:
         self.row_id, self.label, self.config = space.row.row_id, label, config
         self.distributions = {item.name: distribution(item) for item in space.parameters}
         self.name = study_name(space, label, config, train_seed)
-        directions: list[Any] = ["maximize" if name in MAXIMIZED else "minimize" for name in config.objectives]
+        directions: list[Any] = [_direction(name) for name in config.objectives]
         self.optuna = optuna.create_study(
             storage=storage, study_name=self.name, directions=directions, load_if_exists=True, pruner=_pruner(config)
         )
@@ -210,6 +211,10 @@ class Study:
 
     def _trial(self, number: int) -> optuna.Trial:
         return optuna.Trial(self.optuna, self.trial(number)._trial_id)
+
+
+def _direction(objective: str) -> str:
+    return "maximize" if search_quantity(objective).direction == "higher" else "minimize"
 
 
 def _ended(trial: FrozenTrial) -> str:

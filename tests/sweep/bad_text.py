@@ -38,7 +38,7 @@ CASES: dict[str, tuple[str | bytes, str, str]] = {
     "many values": (HEAD + "vary: [" + "1," * 60_000 + "]", "4:99990", "50000 values"),
     "many keys": (HEAD + "train:\n" + "".join(f"  k{i}: 1\n" for i in range(20_000)), "1005:3", "1000 keys"),
     "merge key": (HEAD + "train: {<<: {num_steps: 1}}\n", "4:9", "merge keys"),
-    "number as key": (HEAD + "train: {1: 2}\n", "4:9", "a key is text"),
+    "number as key": (HEAD + "train: {1: 2}\n", "4:9", "a key must be text"),
     "null as key": (HEAD + "~: 2\n", "4:1", "null as a key"),
     "list as key": (HEAD + "[a]: 2\n", "4:1", "a list as a key"),
     "infinity": (HEAD + "train: {learning_rate: .inf}\n", "4:24", ".inf is not allowed"),

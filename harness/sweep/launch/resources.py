@@ -6,24 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.errors import did_you_mean
+from harness.fields import ABSENT, get_field, has_value, matches
 from harness.sweep.launch.config import LaunchConfig, ResourceOverride, Resources, minutes
 from harness.sweep.reading.faults import FaultList, describe
 from harness.sweep.reading.node import FieldPath, Node, dotted, nearest
-from harness.sweep.rows import ABSENT, lookup, same_value
 
 
 def resources_of(launch: LaunchConfig, config: Mapping[str, Any]) -> Resources:
     """Returns the resources of a trial: the block's own fields, then each override that matches its configuration."""
     chosen = {name: getattr(launch, name) for name in Resources.model_fields}
     for override in launch.overrides:
-        if fits(override.where, config):
+        if matches(config, override.where):
             chosen |= override.model_dump(include=override.model_fields_set - {"where"})
     return Resources(**chosen)
-
-
-def fits(where: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
-    """Returns True if a resolved configuration has all these values; a name stands for a named block."""
-    return all(same_value(lookup(config, field), wanted) for field, wanted in where.items())
 
 
 def check_resources(launch: LaunchConfig, node: Node, configs: Sequence[Mapping[str, Any]], faults: FaultList) -> None:
@@ -35,7 +30,8 @@ def check_resources(launch: LaunchConfig, node: Node, configs: Sequence[Mapping[
     for threads in {_num_threads(config, launch) for config in configs}:
         for place, part in _parts(launch):
             if part.cpus is not None and part.cpus < threads and _concerns(part, threads, launch, configs):
-                message = f"{part.cpus} CPUs for trials with {threads} threads (train.num_threads times num_processes)"
+                needs = f"trials with {threads} threads (train.num_threads times num_processes)"
+                message = f"{part.cpus} CPUs for {needs}; at least {threads}"
                 faults.add(nearest(node, (*place, "cpus"))[0].mark, dotted(("launch", *place, "cpus")), message)
     for place, part in _parts(launch):
         if part.time is not None and 60 * minutes(part.time) <= launch.signal_delay_s:
@@ -50,9 +46,13 @@ def _check_nodes(launch: LaunchConfig, node: Node, configs: Sequence[Mapping[str
         asked, processes = resources_of(launch, config), config["train"]["num_processes"]
         nodes, place = asked.nodes or 1, _place_of("nodes", launch, config)
         if processes % nodes:
-            found.add((place, f"train.num_processes: {processes} cannot be spread evenly over {nodes} nodes"))
+            found.add(
+                (place, f"train.num_processes: {processes} cannot be spread evenly over {nodes} nodes; write a divisor")
+            )
         if nodes > 1 and (asked.pack or 1) > 1:
-            found.add((place, f"a job on {nodes} nodes holds one trial, but launch.pack is {asked.pack}"))
+            found.add(
+                (place, f"a job on {nodes} nodes holds one trial, but launch.pack is {asked.pack}; write pack: 1")
+            )
     for place, message in sorted(found, key=str):
         faults.add(nearest(node, place)[0].mark, dotted(("launch", *place)), message)
 
@@ -62,7 +62,7 @@ def _place_of(name: str, launch: LaunchConfig, config: Mapping[str, Any]) -> Fie
     places = [
         (*place, name)
         for place, part in _parts(launch)
-        if name in part.model_fields_set and (not isinstance(part, ResourceOverride) or fits(part.where, config))
+        if name in part.model_fields_set and (not isinstance(part, ResourceOverride) or matches(config, part.where))
     ]
     return places[-1] if places else (name,)
 
@@ -81,7 +81,7 @@ def _parts(launch: LaunchConfig) -> list[tuple[FieldPath, Resources]]:
 def _concerns(part: Resources, threads: int, launch: LaunchConfig, configs: Sequence[Mapping[str, Any]]) -> bool:
     """Returns True if a trial with that many threads takes its CPUs from this part."""
     where = part.where if isinstance(part, ResourceOverride) else {}
-    return any(_num_threads(config, launch) == threads and fits(where, config) for config in configs)
+    return any(_num_threads(config, launch) == threads and matches(config, where) for config in configs)
 
 
 def _check_condition(
@@ -92,8 +92,8 @@ def _check_condition(
     configs: Sequence[Mapping[str, Any]],
     faults: FaultList,
 ) -> None:
-    found = [value for config in configs if (value := lookup(config, field)) is not ABSENT]
-    if any(same_value(value, wanted) for value in found):
+    found = [value for config in configs if (value := get_field(config, field)) is not ABSENT]
+    if any(has_value(value, wanted) for value in found):
         return
     name = f"launch.overrides[{path[1]}].where.{field}"
     place = nearest(node, path)[0]

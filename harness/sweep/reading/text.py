@@ -58,7 +58,7 @@ def _read_bytes(path: Path, faults: FaultList, blame: Mark) -> bytes | None:
         elif not path.is_file():
             problem = f"{path} is not a regular file"
         elif path.stat().st_size > MAX_BYTES:
-            problem = f"{path} is larger than {MAX_BYTES // 1024} KiB; a sweep file is written by hand"
+            problem = f"{path} is larger than {MAX_BYTES // 1024} KiB, the limit for a sweep file"
         else:
             return path.read_bytes()
     except (OSError, ValueError) as error:

@@ -69,6 +69,8 @@ def compose_text(text: str, file: str, faults: FaultList, offset: int = 0, path:
 
 
 class _Composer:
+    """Builds nodes from the events of PyYAML."""
+
     def __init__(self, text: str, file: str, faults: FaultList, offset: int):
         self.file, self.faults, self.offset = file, faults, offset
         self.events: Iterator[Event] = yaml.parse(text, yaml.SafeLoader)
@@ -76,16 +78,19 @@ class _Composer:
         self.num_values = 0
 
     def mark(self, mark: Any) -> Mark:
+        """Converts a mark of PyYAML."""
         if mark is None:
             return self.last
         return Mark(self.file, mark.line + 1, mark.column + 1 + (self.offset if mark.line == 0 else 0))
 
     def next(self) -> Event:
+        """Returns the next event and stores its place in `last`."""
         event = next(self.events)
         self.last = self.mark(event.start_mark)
         return event
 
     def document(self, path: FieldPath) -> Node | None:
+        """Parses the only document of the text; returns None if it is empty."""
         self.next()
         start = self.next()
         if not isinstance(start, DocumentStartEvent):
@@ -99,6 +104,7 @@ class _Composer:
         return node
 
     def node(self, event: Event, path: FieldPath, depth: int) -> Node:
+        """Parses the value that starts with an event."""
         mark = self.last
         self.num_values += 1
         if self.num_values > MAX_VALUES or depth > MAX_DEPTH:
@@ -128,12 +134,14 @@ class _Composer:
         return tag is None
 
     def sequence(self, path: FieldPath, depth: int) -> Any:
+        """Parses the items of a list up to its end."""
         items: list[Node] = []
         while not isinstance(event := self.next(), SequenceEndEvent):
             items.append(self.node(event, (*path, len(items)), depth + 1))
         return _DROPPED if any(item.value is _DROPPED for item in items) else items
 
     def mapping(self, path: FieldPath, depth: int) -> dict[str, Node]:
+        """Parses the entries of a mapping up to its end; skips faulty ones."""
         entries: dict[str, Node] = {}
         while isinstance(event := self.next(), CollectionStartEvent | ScalarEvent | AliasEvent):
             mark = self.last
@@ -152,6 +160,7 @@ class _Composer:
         return sound
 
     def key(self, event: Event, mark: Mark, path: FieldPath, depth: int) -> str:
+        """Parses a key; returns "", with a fault added, if it is not allowed."""
         node = self.node(event, path, depth + 1)
         if isinstance(node.value, str):
             if node.value == "<<":
@@ -160,10 +169,11 @@ class _Composer:
                 self.faults.add(mark, dotted(path), "an empty key; write the name of a field")
             return "" if node.value == "<<" else node.value
         if not isinstance(event, AliasEvent) and node.value is not _DROPPED:
-            self.faults.add(mark, dotted(path), f"{describe(node.value)} as a key; a key is text. Put it in quotes")
+            self.faults.add(mark, dotted(path), f"{describe(node.value)} as a key; a key must be text")
         return ""
 
     def scalar(self, event: ScalarEvent, mark: Mark, path: FieldPath) -> Any:
+        """Converts a scalar to None, a bool, a number or text."""
         text = event.value
         if bad := _UNPRINTABLE.search(text):
             self.faults.add(mark, dotted(path), f"character U+{ord(bad[0]):04X} is not allowed in text; remove it")
@@ -176,6 +186,7 @@ class _Composer:
         return self.number(text, mark, path) if _FLOAT.fullmatch(text) else _word(text)
 
     def number(self, text: str, mark: Mark, path: FieldPath) -> Any:
+        """Converts text to a number; adds a fault if it is too large."""
         whole = _INT.fullmatch(text) is not None
         too_large = len(text.lstrip("+-")) > MAX_DIGITS if whole else not math.isfinite(float(text))
         if too_large:

@@ -8,15 +8,15 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from harness.data import scored_labels
 from harness.errors import did_you_mean
+from harness.fields import matches, path_of
 from harness.sweep.blocks import BlockChecker
 from harness.sweep.expand import Axis, VaryPoint
-from harness.sweep.labels import scored_labels
 from harness.sweep.reading.document import NAMED_BLOCKS, SweepHead, assign
 from harness.sweep.reading.faults import FaultList, describe, field_faults, unknown_field
 from harness.sweep.reading.node import Node
 from harness.sweep.resolve import Resolver, Row
-from harness.sweep.rows import matches
 from harness.sweep.tune.config import ConstraintsConfig, ParameterConfig, TuneConfig
 from harness.sweep.tune.space import VIA, Parameter, RowSpace, Tuning
 
@@ -147,7 +147,7 @@ def _parameters(config: TuneConfig, fields: Mapping[str, Node], of_row: _RowFiel
     """Yields the searched parameters of one row; checks each value against the row's typed configuration."""
     faults = of_row.resolver.faults
     for key, node in fields.items():
-        parameter, path = config.space[key], tuple(key.split("."))
+        parameter, path = config.space[key], path_of(key)
         if parameter.where is not None and not matches(of_row.row.blocks, parameter.where):
             continue
         if faults.has(node.head, VIA + key):
@@ -180,7 +180,7 @@ def _takes_integers_only(parameter: ParameterConfig, node: Node, path: Axis, of_
 def _check_owners(config: TuneConfig, fields: Mapping[str, Node], rows: Sequence[Row], faults: FaultList) -> None:
     """Adds a fault for a field that only some of its rows have: `where` must select those rows."""
     for key, node in fields.items():
-        (block, field), where = key.split("."), config.space[key].where or {}
+        (block, field), where = path_of(key), config.space[key].where or {}
         blocks = [row.blocks[block] or {} for row in rows if matches(row.blocks, where)]
         owners = list(dict.fromkeys(of_row["name"] for of_row in blocks if field in of_row and "name" in of_row))
         others = list(dict.fromkeys(of_row["name"] for of_row in blocks if field not in of_row and "name" in of_row))

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
 from harness.nn.config import Positive, StrictConfig
+from harness.quantities import VAL_TOP1, search_costs, search_quantity
 
 Bound = Annotated[float, Field(gt=0)]
-Objective = Literal[
-    "val_top1",
-    "macs_per_view",
-    "num_parameters",
-    "latency_ms",
-    "train_step_ms",
-    "inference_peak_mib",
-    "train_step_peak_mib",
-]
-#: all other objectives are costs: lower is better
-MAXIMIZED: frozenset[str] = frozenset({"val_top1"})
-#: known after the measuring stage; the others are in the record of a trained trial
-MEASURED: frozenset[str] = frozenset({"latency_ms", "train_step_ms", "inference_peak_mib", "train_step_peak_mib"})
+COSTS = search_costs()
+if TYPE_CHECKING:
+    Objective = str
+else:
+    Objective = Literal[VAL_TOP1, *COSTS]
 
 
 class ParameterConfig(StrictConfig):
@@ -56,7 +49,7 @@ class ParameterConfig(StrictConfig):
         if self.log and (low <= 0 or self.step is not None):
             raise ValueError("log needs low above 0 and has no step")
         if self.step is not None and not _divides(self.step, high - low):
-            raise ValueError(f"step {self.step} does not lead from low {low} to high {high}")
+            raise ValueError(f"step {self.step} does not divide the range from low {low} to high {high}")
         return self
 
 
@@ -70,19 +63,23 @@ def _divides(step: float, length: float) -> bool:
     return step > 0 and abs(length / step - round(length / step)) < 1e-9
 
 
-class ConstraintsConfig(StrictConfig):
+class _Bounds(StrictConfig):
     """Upper bounds on the costs of the chosen configuration; trials above a bound still inform the sampler."""
-
-    macs_per_view: Bound | None = Field(None, description="multiply-accumulates of one clip, forward")
-    num_parameters: Bound | None = None
-    latency_ms: Bound | None = Field(None, description="inference, one clip, median")
-    train_step_ms: Bound | None = Field(None, description="a batch of measure.batch_size clips, median")
-    inference_peak_mib: Bound | None = Field(None, description="peak memory of inference, a batch")
-    train_step_peak_mib: Bound | None = Field(None, description="peak memory of a training step, a batch")
 
     def bounds(self) -> dict[str, float]:
         """Returns name of the cost -> bound, for the bounds that are set."""
         return {name: bound for name, bound in self.model_dump().items() if bound is not None}
+
+
+if TYPE_CHECKING:
+    ConstraintsConfig = _Bounds
+else:  # a field for each declared cost of which less is better
+    _FIELDS = {
+        name: (Bound | None, Field(None, description=f"{quantity.name}; {quantity.description}"))
+        for name, quantity in COSTS.items()
+        if quantity.direction == "lower"
+    }
+    ConstraintsConfig = create_model("ConstraintsConfig", __base__=_Bounds, __doc__=_Bounds.__doc__, **_FIELDS)
 
 
 class TuneConfig(StrictConfig):
@@ -95,7 +92,8 @@ class TuneConfig(StrictConfig):
         description="dotted field, such as train.learning_rate -> range or choices"
     )
     objective: Objective | Annotated[list[Objective], Field(min_length=1, max_length=3)] = Field(
-        "val_top1", description="accuracy is maximized, costs are minimized; several: the front of best trade-offs"
+        VAL_TOP1,
+        description="accuracy and throughput are maximized, costs are minimized; several: the front of best trade-offs",
     )
     label: str | None = Field(None, description="label whose accuracy counts; default: action, or the only one")
     constraints: ConstraintsConfig = ConstraintsConfig()
@@ -138,4 +136,4 @@ class TuneConfig(StrictConfig):
     @property
     def needs_timings(self) -> bool:
         """True if an objective or a constraint needs the measuring stage."""
-        return bool(MEASURED & {*self.objectives, *self.constraints.bounds()})
+        return any(search_quantity(name).measured for name in (*self.objectives, *self.constraints.bounds()))

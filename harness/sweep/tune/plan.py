@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from harness.fields import path_of
 from harness.record import PlannedRow
 from harness.sweep import identity
 from harness.sweep.plan import Plan, PlannedTrial
@@ -42,7 +43,7 @@ def tuned_plan(plan: Plan, tuning: Tuning, picks: Sequence[Pick]) -> Plan:
         if isinstance(row, str) or row.row_id in rows:
             continue
         made = [planned_trial(row, seed, _label(plan, picks, pick)) for seed in _seeds(plan, pick.row_id)]
-        values = values_of(row, [tuple(axis.split(".")) for axis in axes])
+        values = values_of(row, [path_of(axis) for axis in axes])
         ids = {str(trial.seed): trial.trial_id for trial in made}
         rows[row.row_id] = PlannedRow(row_id=row.row_id, label=made[0].label, values=values, trials=ids)
         chosen_for.setdefault(pick.row_id, row.row_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from harness.fields import path_of
 from harness.sweep.expand import VaryPoint
 from harness.sweep.reading.faults import FaultList
 from harness.sweep.reading.node import Node
@@ -27,7 +28,7 @@ class Parameter:
     @property
     def path(self) -> tuple[str, ...]:
         """The dotted name as a path."""
-        return tuple(self.name.split("."))
+        return path_of(self.name)
 
     def leaf(self, value: Value) -> Node:
         """Returns a value as a node at the place of this parameter in the sweep file."""
