@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=arguments.positive_int, metavar="N", help="trials at once (default: one per core or GPU)"
     )
     parser.add_argument(
-        "--launch", metavar="NAME", help="where trials run, whatever the file says: local, slurm, ... (launch.where)"
+        "--launch", metavar="NAME", help="launcher that runs the trials, whatever the file says (launch.where)"
     )
     parser.add_argument(
         "--cancel-dropped", action="store_true",
