@@ -9,9 +9,9 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-import reports
 from harness.store.load import Run
 
+from . import modules
 from .common.conditions import conditions, warnings
 from .common.plots import FigurePage, svg_text
 from .common.table_data import build
@@ -77,7 +77,7 @@ def unfinished(run: Run) -> list[Unfinished]:
 
 def _figures(run: Run) -> list[FigurePage]:
     """Figures of all reports that draw some, in the order of their file names."""
-    return [page for module in reports.modules() if hasattr(module, "figures") for page in module.figures(run)]
+    return [page for module in modules() if hasattr(module, "figures") for page in module.figures(run)]
 
 
 def _inline(page: FigurePage) -> Markup:
