@@ -14,27 +14,31 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from harness.nn import count, grid, plain
-from harness.nn.attention import Attention, attend, plain_attention
+from harness.nn.attention import Attention, attend, plain_attention, pooled_means
 from harness.nn.blocks import (
     Block,
-    DropPath,
     FrameAttention,
     FrameBlock,
     FrameEncoder,
-    Mlp,
+    MaskedBlock,
+    MaskedEncoder,
     SequenceEncoder,
+    SharedRows,
     TokensEncoder,
+    with_shared,
 )
 from harness.nn.config import StrictConfig as VariantConfig
-from harness.nn.geometry import TrunkGeometry, layer_set
+from harness.nn.geometry import TrunkGeometry, divisors, layer_set
 from harness.nn.layout import Layout, then
+from harness.nn.steps import DropPath, Mlp, ZeroLinear, attention_step, image_names, mlp_step
 from harness.nn.tokens import ClassToken, FrameTokens, Tokens, from_sequence, to_sequence
 
 __all__ = [
     "Attention", "Block", "ClassToken", "DegenerateCase", "DropPath", "Field", "FrameAttention", "FrameBlock",
-    "FrameEncoder", "FrameTokens", "Layout", "Mlp", "SequenceEncoder", "Tokens", "TokensEncoder", "TrunkGeometry",
-    "Variant", "VariantConfig", "attend", "count", "from_sequence", "grid", "layer_set", "plain", "plain_attention",
-    "then", "to_sequence",
+    "FrameEncoder", "FrameTokens", "Layout", "MaskedBlock", "MaskedEncoder", "MaskedVariant", "Mlp", "SequenceEncoder",
+    "SharedRows", "Tokens", "TokensEncoder", "TrunkGeometry", "Variant", "VariantConfig", "ZeroLinear", "attend", "attention_step",
+    "count", "divisors", "from_sequence", "grid", "image_names", "layer_set", "mlp_step", "plain", "plain_attention",
+    "pooled_means", "then", "to_sequence", "with_shared",
 ]  # fmt: skip
 
 _UNSAID = "this variant does not say what they would mean in it"
@@ -95,6 +99,9 @@ class Variant:
         for name, number in (("summary", tokens.summary), ("registers", tokens.registers)):
             if number and name in self.cannot_carry:
                 yield f"global_tokens.{name}", f"{number} given, but {self.cannot_carry[name]}; set it to 0"
+        most = self.trunk.num_patches
+        if tokens.summary > most and "summary" not in self.cannot_carry:
+            yield "global_tokens.summary", f"{tokens.summary} given; a frame has {most} patches, so at most {most}"
 
     def build_encoder(self) -> nn.Module:
         """The encoder, `Tokens` -> `Tokens`."""
@@ -102,6 +109,9 @@ class Variant:
 
     def initialise(self, encoder: nn.Module) -> None:
         """Sets initial weights that differ from the trunk's (truncated normal of `model.init_std`, biases 0)."""
+        for module in encoder.modules():
+            if isinstance(module, ZeroLinear):
+                module.initialise()
 
     def image_weights(self) -> Mapping[str, str]:
         """Own modules or parameters of the encoder -> those of an image ViT (timm's names) that they start from.
@@ -161,5 +171,66 @@ class Variant:
         raise TypeError(f"{type(self).__name__} needs block_influence or influence")
 
     def reference_block(self, block: Any, x: Tensor, layout: Layout, layer: int) -> Tensor:
-        """One layer in plain arithmetic: a row of all tokens (B, n, D) in, the same out."""
-        raise TypeError(f"{type(self).__name__} needs reference_block or reference")
+        """Oracle of one layer, in plain arithmetic: a row of all tokens (B, n, D) in, the same out."""
+        x = x + self.reference_attention(block.attn, plain.norm(block.norm1, x), layout, layer)
+        return plain.mlp_step(block, x)
+
+    def reference_attention(self, attention: Any, x: Tensor, layout: Layout, layer: int) -> Tensor:
+        """Oracle of the attention of a standard block: normalised row (B, n, D) in, what is added to it out."""
+        raise TypeError(f"{type(self).__name__} needs reference_attention, reference_block or reference")
+
+
+class MaskedVariant(Variant):
+    """A variant in which who sees whom is one mask: block, MACs, influence and oracle follow from `allowed`.
+
+    Since they share the mask, the variant also states a fact that does not come from it: `visible_keys`, or a
+    degenerate case. The block is a masked dense attention; a variant that computes the visible pairs alone names
+    another `encoder_type` and its own `build_block`.
+    """
+
+    encoder_type: ClassVar[type[nn.Module]] = MaskedEncoder
+    cannot_carry: ClassVar[Mapping[str, str]] = {
+        "summary": "masked attention over the tokens of a row has no summaries"
+    }
+
+    def allowed(self, layout: Layout, layer: int) -> Tensor:
+        """Bool (n, n): [i, j] is True where token i sees token j, with class tokens and registers."""
+        raise TypeError(f"{type(self).__name__} needs allowed")
+
+    def visible_keys(self, layout: Layout, layer: int) -> Tensor | None:
+        """Number of tokens that each token sees (n,), in closed form and not from `allowed`."""
+        return None
+
+    def _visible_pairs(self, layer: int) -> int:
+        keys = self.visible_keys(self.layout(), layer)
+        return int((self.allowed(self.layout(), layer) if keys is None else keys).sum())
+
+    def _is_masked(self) -> bool:
+        return issubclass(self.encoder_type, MaskedEncoder)
+
+    def build_encoder(self) -> nn.Module:
+        blocks = (self.build_block(layer) for layer in range(self.trunk.depth))
+        if not self._is_masked():
+            return self.encoder_type(blocks)
+        return self.encoder_type(blocks, (self.allowed(self.layout(), layer) for layer in range(self.trunk.depth)))
+
+    def build_block(self, layer: int) -> nn.Module:
+        return MaskedBlock(self.trunk, layer)
+
+    def block_macs(self, layer: int) -> int:
+        layout, registers = self.layout(), self.trunk.global_tokens.registers
+        pairs = layout.num_tokens**2 if self._is_masked() else self._visible_pairs(layer)
+        summaries = layout.num_frames * self.trunk.summaries(layer)
+        return count.block_macs(self.trunk, layout.num_tokens, pairs + (layout.num_tokens - registers) * summaries)
+
+    def masked_macs(self) -> int:
+        if not self._is_masked():
+            return 0
+        seen = sum(self._visible_pairs(layer) for layer in range(self.trunk.depth))
+        return count.attention_macs(self.trunk.depth * self.layout().num_tokens ** 2 - seen, self.trunk.embed_dim)
+
+    def block_influence(self, layout: Layout, layer: int) -> Tensor:
+        return layout.with_summaries(self.allowed(layout, layer), self.trunk.summaries(layer))
+
+    def reference_attention(self, attention: Any, x: Tensor, layout: Layout, layer: int) -> Tensor:
+        return plain.row_attention(attention, x, layout, self.allowed(layout, layer), self.trunk.summaries(layer))

@@ -17,22 +17,21 @@ from torch import Tensor, nn
 from harness.api import (
     Attention,
     DegenerateCase,
-    DropPath,
     Field,
     Layout,
-    Mlp,
     Tokens,
     TokensEncoder,
     TrunkGeometry,
     Variant,
     VariantConfig,
     attend,
+    attention_step,
     count,
+    image_names,
+    mlp_step,
     plain,
     then,
 )
-
-_IMAGE_PARTS = (("norm1", "norm1"), ("attn", "attn"))
 
 
 class AxialConfig(VariantConfig):
@@ -65,29 +64,17 @@ class Axial(Variant):
     def build_block(self, layer: int) -> AxialBlock:
         return AxialBlock(self.trunk, layer, self.last_axis, self.config.axis_fc)
 
-    def initialise(self, encoder: nn.Module) -> None:
-        if self.config.axis_fc == "zero_init":
-            for block in encoder.blocks:  # type: ignore[union-attr]
-                for fc in (block.temporal_fc, block.axis_fc):
-                    nn.init.zeros_(fc.weight)
-                    nn.init.zeros_(fc.bias)
-
     def image_weights(self) -> dict[str, str]:
-        pairs = [(f"{axis}_{own}", image) for axis in ("temporal", "axis") for own, image in _IMAGE_PARTS]
-        layers = range(self.trunk.depth)
-        return {f"blocks.{i}.{own}": f"blocks.{i}.{image}" for i in layers for own, image in pairs}
+        pairs = {"temporal_norm1": "norm1", "temporal_attn": "attn", "axis_norm1": "norm1", "axis_attn": "attn"}
+        return image_names(self.trunk, **pairs)
 
     def block_macs(self, layer: int) -> int:
-        trunk, dim = self.trunk, self.trunk.embed_dim
+        trunk, fc = self.trunk, self.config.axis_fc
         patches = trunk.num_frames * trunk.num_patches
-        pairs = patches * trunk.num_frames
-        for size in (trunk.height, trunk.width):
-            pairs += patches // size * (1 + size) ** 2
-        dense = count.linear_macs(patches + 2 * (patches + 1), dim, 4 * dim)
-        if self.config.axis_fc != "none":
-            dense += count.linear_macs(patches + patches + 1, dim, dim)
-        mlp = 2 * count.linear_macs(patches + 1, dim, trunk.mlp_dim)
-        return dense + mlp + count.attention_macs(pairs, dim)
+        axis, last = (patches // size * (1 + size) ** 2 for size in (trunk.height, trunk.width))
+        time = count.step_macs(trunk, patches, patches * trunk.num_frames, fc)
+        lines = count.step_macs(trunk, patches + 1, axis, fc) + count.step_macs(trunk, patches + 1, last)
+        return time + lines + count.mlp_macs(trunk, patches + 1)
 
     def _axis_line(self, layout: Layout, axis: str) -> Tensor:
         """Which line along an axis of the frame each token lies in (n,); -1 for the class token."""
@@ -99,34 +86,20 @@ class Axial(Variant):
         return ("width", "height") if self.last_axis == "height" else ("height", "width")
 
     def block_influence(self, layout: Layout, layer: int) -> Tensor:
-        total, of_class = layout.same_place() | layout.itself(), ~layout.is_patch
+        total = layout.same_place() | layout.itself()
         for axis in self._axes():
             line = self._axis_line(layout, axis)
-            total = then(total, (line[:, None] == line[None]) | of_class[:, None] | of_class[None])
+            total = then(total, layout.with_global(line[:, None] == line[None], ~layout.is_patch))
         return total
 
     def reference_block(self, block: AxialBlock, x: Tensor, layout: Layout, layer: int) -> Tensor:
-        y = plain.self_attention(block.temporal_attn, plain.norm(block.temporal_norm1, x), layout.same_place())
-        x = x + torch.where(layout.is_patch[:, None], self._reference_fc(block.temporal_fc, y), 0)
-        first, last = self._axes()
-        y = self._reference_axis(block.axis_attn, plain.norm(block.axis_norm1, x), layout, first)
-        x = x + self._reference_fc(block.axis_fc, y)
-        x = x + self._reference_axis(block.attn, plain.norm(block.norm1, x), layout, last)
-        return x + plain.mlp(block.mlp, plain.norm(block.norm2, x))
-
-    def _reference_fc(self, fc: nn.Module, y: Tensor) -> Tensor:
-        return plain.linear(fc, y) if isinstance(fc, nn.Linear) else y
-
-    def _reference_axis(self, attention: Attention, y: Tensor, layout: Layout, axis: str) -> Tensor:
-        """Line by line with a copy of the class token (token 0), whose updates are averaged."""
-        line, added = self._axis_line(layout, axis), torch.zeros_like(y)
-        lines = sorted(set(line[layout.is_patch].tolist()))
-        for number in lines:
-            members = [0, *(line == number).nonzero().flatten().tolist()]
-            update = plain.self_attention(attention, y[:, members], torch.ones(len(members), len(members)) > 0)
-            added[:, members[1:]] = update[:, 1:]
-            added[:, 0] = added[:, 0] + update[:, 0] / len(lines)
-        return added
+        y = plain.attention_step(block, x, layout.same_place(), "temporal_")
+        x = x + torch.where(layout.is_patch[:, None], y, 0)
+        first, last = (self._axis_line(layout, axis) for axis in self._axes())
+        y = plain.attention_in_groups(block.axis_attn, plain.norm(block.axis_norm1, x), first)
+        x = x + plain.linear(block.axis_fc, y)
+        x = x + plain.attention_in_groups(block.attn, plain.norm(block.norm1, x), last)
+        return plain.mlp_step(block, x)
 
     def degenerate_cases(self) -> Iterator[DegenerateCase]:
         if self.config.axis_fc == "zero_init":  # then only the last axis acts, and here that is the whole frame
@@ -141,31 +114,27 @@ class AxialBlock(nn.Module):
 
     def __init__(self, trunk: TrunkGeometry, layer: int, last_axis: str, axis_fc: str):
         super().__init__()
-        dim, eps = trunk.embed_dim, trunk.norm_eps
         self.height_last = last_axis == "height"
-        self.temporal_norm1 = nn.LayerNorm(dim, eps=eps)
-        self.temporal_attn = Attention(dim, trunk.num_heads, trunk.qkv_bias)
-        self.temporal_fc = nn.Identity() if axis_fc == "none" else nn.Linear(dim, dim)
-        self.axis_norm1 = nn.LayerNorm(dim, eps=eps)
-        self.axis_attn = Attention(dim, trunk.num_heads, trunk.qkv_bias)
-        self.axis_fc = nn.Identity() if axis_fc == "none" else nn.Linear(dim, dim)
-        self.norm1 = nn.LayerNorm(dim, eps=eps)
-        self.attn = Attention(dim, trunk.num_heads, trunk.qkv_bias)
-        self.norm2 = nn.LayerNorm(dim, eps=eps)
-        self.mlp = Mlp(dim, trunk.mlp_dim, trunk.gelu)
-        self.drop_path = DropPath(trunk.layer_drop_path(layer))
+        self.temporal_norm1, self.temporal_attn, self.temporal_fc = attention_step(trunk, axis_fc)
+        self.axis_norm1, self.axis_attn, self.axis_fc = attention_step(trunk, axis_fc)
+        self.norm1, self.attn, _ = attention_step(trunk)
+        self.norm2, self.mlp, self.drop_path = mlp_step(trunk, layer)
 
     def forward(self, tokens: Tokens) -> Tokens:
         cls, x = tokens.cls, tokens.patches  # (B, D), (B, T, H, W, D)
         over_time = self.temporal_attn(self.temporal_norm1(x.movedim(1, 3))).movedim(3, 1)
         x = x + self.drop_path(self.temporal_fc(over_time))
         first, last = (3, 2) if self.height_last else (2, 3)
-        added_cls, added = attend_lines(self.axis_attn, self.axis_norm1(cls), self.axis_norm1(x), first)
-        cls, x = cls + self.drop_path(self.axis_fc(added_cls)), x + self.drop_path(self.axis_fc(added))
-        added_cls, added = attend_lines(self.attn, self.norm1(cls), self.norm1(x), last)
-        cls, x = cls + self.drop_path(added_cls), x + self.drop_path(added)
-        cls = cls + self.drop_path(self.mlp(self.norm2(cls)))
-        return Tokens(x + self.drop_path(self.mlp(self.norm2(x))), cls)
+        y = attend_lines(self.axis_attn, self.axis_norm1(cls), self.axis_norm1(x), first)
+        cls, x = self._add(cls, x, *map(self.axis_fc, y))
+        cls, x = self._add(cls, x, *attend_lines(self.attn, self.norm1(cls), self.norm1(x), last))
+        cls, x = self._add(cls, x, *(self.mlp(self.norm2(z)) for z in (cls, x)))
+        return Tokens(x, cls)
+
+    def _add(self, cls: Tensor, x: Tensor, added_cls: Tensor, added: Tensor) -> tuple[Tensor, Tensor]:
+        """Add a branch to the class token and to the patches, dropped for both of a clip together."""
+        added_cls, added = self.drop_path.together(added_cls, added)
+        return cls + added_cls, x + added
 
 
 def attend_lines(attention: Attention, cls: Tensor, x: Tensor, axis: int) -> tuple[Tensor, Tensor]:

@@ -88,7 +88,13 @@ class Mixing(Variant):
         return FrameBlock(self.trunk, layer, attention)
 
     def block_macs(self, layer: int) -> int:
-        return count.frame_block_macs(self.trunk, layer, tokens_per_frame=1 + self.trunk.num_patches)
+        trunk, per_frame = self.trunk, 1 + self.trunk.num_patches
+        macs = count.frame_block_macs(trunk, layer, tokens_per_frame=per_frame)
+        if self.config.mixed == "x" and self.folds(layer):  # unmixed keys and values need projections of their own
+            unmixed = 0 if trunk.global_tokens.summary_mixed else trunk.num_frames * trunk.summaries(layer)
+            unmixed += trunk.num_frames * per_frame if trunk.global_tokens.registers else 0
+            macs += count.linear_macs(unmixed, trunk.embed_dim, 2 * trunk.embed_dim)
+        return macs
 
     def reference_offsets(self, layer: int) -> list[int]:
         """o(c) of the channels of a head or of all heads, from the definition; asks neither `folds` nor `offsets`."""
@@ -119,28 +125,25 @@ class Mixing(Variant):
         seen = layout.by_frame(reach)
         if self.config.mixed == "query":
             seen = (seen & (layout.slot[:, None] == layout.slot[None])) | layout.same_frame()
-        seen = layout.with_registers(seen)
-        return layout.with_summaries(seen) if self.trunk.summaries(layer) else seen
+        return layout.with_summaries(layout.with_registers(seen), self.trunk.summaries(layer))
 
-    def reference_block(self, block: FrameBlock, x: Tensor, layout: Layout, layer: int) -> Tensor:
+    def reference_attention(self, attention: MixingAttention, x: Tensor, layout: Layout, layer: int) -> Tensor:
         what = self.config.mixed
-        y = plain.norm(block.norm1, x)
 
         def mix(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             if what == "x":
-                return plain.project(block.attn, self._reference_mix(y, layout, layer))
+                return plain.project(attention, self._reference_mix(x, layout, layer))
             rows = {"query": q, "key": k, "value": v}
             for name in what.split("+"):
                 rows[name] = self._reference_mix(rows[name], layout, layer)
             return rows["query"], rows["key"], rows["value"]
 
-        x = x + plain.frame_attention(block.attn, y, layout, mix)
-        return x + plain.mlp(block.mlp, plain.norm(block.norm2, x))
+        return plain.frame_attention(attention, x, layout, mix)
 
     def _reference_mix(self, rows: Tensor, layout: Layout, layer: int) -> Tensor:
         """Token by token, channel by channel: (B, n, D) -> (B, n, D)."""
         offset_of = self.reference_offsets(layer) * (rows.shape[-1] // self._channels())
-        place = {(int(f), int(s)): i for i, (f, s) in enumerate(zip(layout.frame, layout.slot, strict=True)) if f >= 0}
+        place = layout.places()
         mixed = rows.clone()
         for (frame, slot), token in place.items():
             for channel, offset in enumerate(offset_of):
@@ -193,6 +196,7 @@ class MixingAttention(FrameAttention):
         self.folds = folds
         self.ends = config.ends
         self.mixed = frozenset(config.mixed.split("+"))
+        self.mixes_input = "x" in self.mixed and bool(folds)
         self.per_head = config.channel_layout == "per_head"
 
     def _mix(self, x: Tensor) -> Tensor:
@@ -210,7 +214,7 @@ class MixingAttention(FrameAttention):
         return self._mix(row).unflatten(3, (x.shape[2], x.shape[4])).transpose(2, 3)
 
     def mix_input(self, x: Tensor) -> Tensor:
-        if "x" not in self.mixed:
+        if not self.mixes_input:
             return x
         return self._mix(x.unflatten(-1, (self.num_heads, -1))).flatten(-2) if self.per_head else self._mix(x)
 

@@ -76,8 +76,9 @@ class TokenShift(Variant):
         return layout.itself() | shifted if self.fold else layout.itself()
 
     def block_influence(self, layout: Layout, layer: int) -> Tensor:
-        shift, attention = self._shift_influence(layout), layout.with_registers(layout.same_frame())
-        attention = layout.with_summaries(attention) if self.trunk.summaries(layer) else attention
+        shift = self._shift_influence(layout)
+        attention = layout.with_registers(layout.same_frame())
+        attention = layout.with_summaries(attention, self.trunk.summaries(layer))
         if self.config.which == "class_token":
             return then(then(shift, attention | layout.itself()), shift)
         return then(then(shift, attention) | layout.itself(), shift)
@@ -93,7 +94,7 @@ class TokenShift(Variant):
     def _reference_shift(self, x: Tensor, layout: Layout) -> Tensor:
         """Token by token: (B, n, D) -> (B, n, D)."""
         fold, shifted = self.fold, x.clone()
-        place = {(int(f), int(s)): i for i, (f, s) in enumerate(zip(layout.frame, layout.slot, strict=True)) if f >= 0}
+        place = layout.places()
         for (frame, slot), token in place.items():
             if self.config.which == "class_token" and slot != -2:
                 continue
@@ -134,12 +135,8 @@ class ShiftBlock(FrameBlock):
         return x, x
 
     def forward(self, frames: FrameTokens) -> FrameTokens:  # type: ignore[override]
-        registers = frames.registers
         x, branch = self._shifted(frames.x)
-        added = self.attn(FrameTokens(self.norm1(branch), self._each(self.norm1, registers)))
-        x, branch = self._shifted(x + self.drop_path(added.x))
-        x = x + self.drop_path(self.mlp(self.norm2(branch)))
-        if registers is not None:
-            registers = registers + self.drop_path(added.registers)
-            registers = registers + self.drop_path(self.mlp(self.norm2(registers)))
-        return FrameTokens(x, registers)
+        added = self.attn(self.each(self.norm1, frames._replace(x=branch)))
+        frames = self.add(frames._replace(x=x), added)
+        x, branch = self._shifted(frames.x)
+        return self.add_mlp(frames._replace(x=x), frames._replace(x=branch))

@@ -63,8 +63,8 @@ class Window3d(Variant):
         "registers": "no window is shared by all tokens",
     }
 
-    def build_block(self, layer: int) -> WindowBlock:
-        return WindowBlock(self.trunk, layer, WindowAttention(self.trunk, layer, self.config))
+    def build_block(self, layer: int) -> SwinBlock:
+        return SwinBlock(self.trunk, layer, SwinAttention(self.trunk, layer, self.config))
 
     def initialise(self, encoder: nn.Module) -> None:
         for block in encoder.blocks:  # type: ignore[union-attr]
@@ -108,11 +108,7 @@ class Window3d(Variant):
         real = (place < torch.tensor([trunk.num_frames, trunk.height, trunk.width])).all(-1)
         return allowed, row.where(allowed, 0), real
 
-    def reference_block(self, block: WindowBlock, x: Tensor, layout: Layout, layer: int) -> Tensor:
-        x = x + self._reference_attention(block.attn, plain.norm(block.norm1, x), layer)
-        return x + plain.mlp(block.mlp, plain.norm(block.norm2, x))
-
-    def _reference_attention(self, attention: WindowAttention, x: Tensor, layer: int) -> Tensor:
+    def reference_attention(self, attention: SwinAttention, x: Tensor, layout: Layout, layer: int) -> Tensor:
         """One attention over the padded grid under a mask that says who shares a window."""
         allowed, row, real = self._pairs(layer)
         everywhere = x.new_zeros(x.shape[0], len(real), x.shape[-1])
@@ -139,7 +135,7 @@ def windows(trunk: TrunkGeometry, layer: int, config: WindowConfig) -> tuple[Pla
     return window, shift, tuple(-(-size // w) * w for size, w in zip(grid, window, strict=True))
 
 
-class WindowAttention(Attention):
+class SwinAttention(Attention):
     """Attention within the windows of a grid (B, T, H, W, D); parameter names as in the Video Swin code."""
 
     relative_index: Tensor
@@ -203,7 +199,7 @@ class WindowAttention(Attention):
         return y[:, : size[0], : size[1], : size[2]]
 
 
-class WindowBlock(Block):
+class SwinBlock(Block):
     """A pre-norm block on the patches of `Tokens`."""
 
     def forward(self, tokens: Tokens) -> Tokens:  # type: ignore[override]

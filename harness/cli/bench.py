@@ -40,12 +40,13 @@ def run(parsed: argparse.Namespace) -> int:
     from harness.bench.machine_best import BestKnown
     from harness.measure.machine.environment import environment
     from harness.store import write_atomically
+    from harness.store.folders import make_folder
 
     twice = [target for target in parsed.targets if parsed.targets.count(target) > 1]
     if twice:
         raise UserError(f"bench: {twice[0]} is given twice. `selftest` compares a configuration with itself.")
     name, configs, baseline = read_rows(parsed)
-    folder = arguments.make_folder(parsed.out)
+    folder = make_folder(parsed.out)
     options = BenchOptions(
         mode=parsed.mode, batch_size=parsed.batch_size, num_processes=parsed.repeats, num_blocks=parsed.blocks,
         compile=parsed.compile, seed=parsed.seed, patience_s=parsed.patience,
@@ -74,7 +75,7 @@ def _print(result: BenchResult) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from harness.stats.quiet import QUIET_FACTOR
+    from harness.stats.ratios import QUIET_FACTOR
 
     with_energy = any(row.energy_j_per_clip is not None for row in result.rows)
     columns = ["row", "median", "IQR", "p95", "first call", "second call"]

@@ -44,12 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     from harness.bench.frontier import FrontierOptions, row_frontier
+    from harness.store.folders import make_folder
 
     if parsed.predicted and parsed.memory_mib is None:
         raise UserError("--predicted: only memory can be predicted; give --memory-mib")
     name, configs, _ = read_rows(parsed)
     _check_field(parsed.over, configs)
-    folder = arguments.make_folder(parsed.out)
+    folder = make_folder(parsed.out)
     options = FrontierOptions(
         over=parsed.over, latency_ms=parsed.latency_ms, memory_mib=parsed.memory_mib, mode=parsed.mode,
         predicted=parsed.predicted, batch_size=parsed.batch_size, most=parsed.most, timeout_s=parsed.probe_limit,

@@ -81,10 +81,11 @@ def _alternatives(annotation: Any) -> list[Any]:
 
 
 def _wanted(variant_class: type[Variant], base: TrunkGeometry) -> Iterator[Case]:
-    """The variant as it comes, each knob changed alone, each global token mechanism, a second geometry."""
+    """The variant as it comes, each knob changed alone (and to its `examples`), each global token mechanism, a second
+    geometry."""
     yield Case("default", variant_class, trunk=base)
     for key, info in variant_class.Config.model_fields.items():
-        for value in _alternatives(info.annotation):
+        for value in [*_alternatives(info.annotation), *(info.examples or [])]:
             if value != info.default:
                 yield Case(f"{key}={value}", variant_class, {key: value}, base)
     for tokens in GLOBAL_TOKENS:

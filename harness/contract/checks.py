@@ -18,6 +18,7 @@ from harness.api import Tokens, TrunkGeometry, Variant, from_sequence, plain_att
 from harness.contract.cases import Case, perturbed_encoder, random_tokens, refusals
 from harness.contract.compare import TOLERANCE, Broken, difference_of, parts, require
 from harness.contract.degenerate import check_degenerate
+from harness.contract.export import check_export
 from harness.measure.count.macs import count_model
 from harness.measure.count.masked import masked_macs
 from harness.model.video_transformer import VideoTransformer
@@ -218,4 +219,5 @@ CHECKS: dict[str, Callable[[Case], str | None]] = {
     "degenerate cases": check_degenerate,
     "bf16": check_bf16,
     "compile": check_compile,
+    "export": check_export,
 }

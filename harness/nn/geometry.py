@@ -56,8 +56,8 @@ class TrunkGeometry:
 
     @property
     def mlp_dim(self) -> int:
-        """Hidden width of the MLP."""
-        return int(self.embed_dim * self.mlp_ratio)
+        """Hidden width of the MLP: embed_dim * mlp_ratio to the nearest integer, the even one of two."""
+        return round(self.embed_dim * self.mlp_ratio)
 
     @property
     def num_patches(self) -> int:
@@ -72,6 +72,11 @@ class TrunkGeometry:
         """Summary tokens per frame in this layer, R or 0."""
         config = self.global_tokens
         return config.summary if layer in layer_set(config.summary_layers, self.depth) else 0
+
+
+def divisors(number: int, step: int = 1) -> str:
+    """Return the multiples of `step` that divide a number, as a message lists them."""
+    return ", ".join(str(part) for part in range(step, number + 1, step) if number % part == 0)
 
 
 def layer_set(layers: str | list[int], depth: int) -> frozenset[int]:

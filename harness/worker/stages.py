@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import UserError
 from harness.store import TrialFolder
 from harness.worker import ranks
-from harness.worker.exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_PREEMPTED
 from harness.worker.pruning import Pruned, append_report, prune_file
 from harness.worker.reporter import Reporter
-from harness.worker.signals import StopRequest
+from harness.worker.signals import EXIT_DONE, EXIT_FAILED, EXIT_PREEMPTED, StopRequest
 
 if TYPE_CHECKING:
     from harness.data import ClipSource
@@ -90,15 +89,15 @@ def _train(
 
     Raises: Interrupted.
     """
-    from harness.train.loop import Saving, Watching, train
+    from harness.train.loop import CheckpointPolicy, TrainingHooks, train
 
     trial, launch = _config(folder)
     model, sources = _build(trial, launch)
     group.seed(trial.seed)
     every = launch.get("report_every_steps") if looking else None
     report = _report(folder, model, sources["val"], trial) if every else None
-    saving = Saving(folder.checkpoint_file, launch["checkpoint_every_steps"], _code(trial, launch))
-    watching = Watching(on_progress, stop, report, every or 0)
+    saving = CheckpointPolicy(folder.checkpoint_file, launch["checkpoint_every_steps"], _code(trial, launch))
+    watching = TrainingHooks(on_progress, stop, report, every or 0)
     progress = train(model, sources["train"], trial.train, trial.seed, saving, watching, group)
     return model, sources, progress
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.code_identity import hash_files
-from harness.locations import TREE, source_files
+from harness.locations import PACKAGE, TREE, source_files
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = PACKAGE.parent
 # a new sweep or result is no other code
 CODE_PATHS = ("harness", "variants", "reports", "pyproject.toml", "constraints.txt")
 PACKAGES = ("torch", "numpy", "fvcore", "av", "safetensors")
