@@ -83,23 +83,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     things = parser.add_subparsers(dest="thing", metavar="WHAT", required=True)
     variant = things.add_parser("variant", help="a variant file, working as it is")
     variant.add_argument("name", help="its name, which is also the file's: lower case, words_like_this")
-    variant.add_argument("--to", type=Path, metavar="DIR", help="folder for the file (default: variants/)")
+    variant.add_argument(
+        "--to", "--variants", type=Path, metavar="DIR",
+        help="folder for the file (default: variants/ at the root of a clone, elsewhere the current folder)",
+    )  # fmt: skip
 
 
 def run(parsed: argparse.Namespace) -> int:
+    from harness.locations import new_variants_folder
     from harness.registry import OUR_VARIANTS, variant_names
 
     name: str = parsed.name
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise UserError(f"{name}: no name for a variant. Lower-case letters, digits and _ are allowed, e.g. my_window.")
-    folder: Path = parsed.to or OUR_VARIANTS
+    folder: Path = parsed.to or new_variants_folder()
     file = folder / f"{name}.py"
     if file.exists() or name in variant_names():
         raise UserError(f"{file}: a variant named {name} is there already. Choose another name.")
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder. Make it first, or leave --to out to write into variants/.")
+        raise UserError(f"{folder}: no such folder. Make it first, or leave --to out.")
     class_name = "".join(part.capitalize() for part in name.split("_"))
     file.write_text(SCAFFOLD.substitute(name=name, class_name=class_name), encoding="utf-8")
-    extra = f" --variants {folder}" if parsed.to else ""
+    extra = "" if folder.resolve() == OUR_VARIANTS else f" --variants {folder}"
     print(f"{file}\npython -m harness check {name}{extra}")
     return 0
