@@ -1,4 +1,4 @@
-"""Closed-form multiply-accumulates of the pieces that variants are built of.
+"""Closed-form multiply-accumulates (MACs) of the parts of variants.
 
 Convention: matrix products and convolutions only, forward, one clip; no norm, softmax, activation, bias.
 """
@@ -12,12 +12,12 @@ from harness.nn.layout import Layout
 
 
 def linear_macs(num_tokens: int, dim_in: int, dim_out: int) -> int:
-    """A linear layer on `num_tokens` tokens."""
+    """Count a linear layer on `num_tokens` tokens."""
     return num_tokens * dim_in * dim_out
 
 
 def attention_macs(num_pairs: int, dim: int) -> int:
-    """The two matrix products of attention: `num_pairs` (query, key) pairs, all heads together `dim` wide."""
+    """Count the two matrix products of attention over `num_pairs` (query, key) pairs, all heads `dim` wide."""
     return 2 * num_pairs * dim
 
 
@@ -33,7 +33,7 @@ def mlp_macs(trunk: TrunkGeometry, num_tokens: int) -> int:
 
 
 def block_macs(trunk: TrunkGeometry, num_tokens: int, num_pairs: int) -> int:
-    """A standard block: qkv, output projection and MLP on `num_tokens` tokens, attention over `num_pairs` pairs."""
+    """Count a standard block: qkv, output projection and MLP on `num_tokens` tokens, attention over pairs."""
     return step_macs(trunk, num_tokens, num_pairs) + mlp_macs(trunk, num_tokens)
 
 
