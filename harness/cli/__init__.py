@@ -29,8 +29,8 @@ VERBS = {
     "status": "where the trials of a run stand",
     "watch": "the same, live, until nothing is open",
     "retry": "put failed trials back in the queue, and start them if wanted",
-    "cancel": "end the SLURM jobs of a run, or of a part of it; what they have so far stays",
-    "logs": "what a trial and its SLURM job wrote",
+    "cancel": "end the jobs of a run, or of a part of it; what they have so far stays",
+    "logs": "what a trial and its job wrote",
     "doctor": "check this machine and the cluster: what is well, what is not, what to do",
     "clean": "remove checkpoints, or results that the sweep no longer asks for",
     "list": "list variants, readouts, sweeps or reports",
@@ -40,7 +40,7 @@ VERBS = {
     "weights": "import a file of weights into a sweep's model and print what was loaded",
     "schema": "print the JSON Schema of sweep files, for editors",
     "worker": "run one trial (what launchers start)",
-    "job": "run the trials of one SLURM job (what SLURM starts)",
+    "job": "run the trials of one job (what launchers start)",
     "probe": "run one measurement (what bench and frontier start)",
 }
 

@@ -9,6 +9,8 @@ from harness.store.files import write_atomically
 from harness.store.load import PLAN_FILE, read_plan
 from harness.store.trial import TrialFolder
 
+TUNING = "tuning"  # the folder of a search in its run
+
 
 class Store:
     """A run's folder: `plan.json`, `trials/`, `report/`."""
@@ -41,3 +43,9 @@ class Store:
     def plan(self) -> PlanFile:
         """Read the plan of the run. Raises: UserError where there is none, or one that cannot be used."""
         return read_plan(self.path)
+
+
+def parts_of(run: Path) -> list[Store]:
+    """Returns the store of a run and, if the run has a search, the store of that."""
+    searched = Store(run / TUNING)
+    return [Store(run), *([searched] if searched.plan_file.exists() else [])]

@@ -8,6 +8,7 @@ from typing import Any
 from harness.errors import UserError, did_you_mean
 from harness.fields import ABSENT, get_field, has_value
 from harness.record import PlanFile
+from harness.store import Store
 from harness.sweep.plan import Plan, PlannedTrial
 from harness.sweep.reading.faults import FaultList
 from harness.sweep.reading.yaml import compose_text
@@ -37,6 +38,26 @@ def select_planned(plan: PlanFile, conditions: Sequence[str]) -> list[str]:
     labels = [row.label for row in plan.rows]
     kept = _narrowed(planned, conditions, lambda trial: values[trial.row_id], plan.sweep, plan.axes, labels)
     return [trial.trial_id for trial in kept]
+
+
+def select_parts(parts: Sequence[Store], conditions: Sequence[str]) -> list[list[str]]:
+    """Returns, for each store, the ids of its planned trials for which all conditions hold.
+
+    Raises:
+        UserError: no trial of any store satisfies them; the message lists the fields and labels that exist.
+    """
+    found: list[list[str]] = []
+    refused: list[UserError] = []
+    for store in parts:
+        plan = store.plan()
+        try:
+            found.append(select_planned(plan, conditions))
+        except UserError as error:
+            refused += [error] if plan.rows else []  # a search that has not ended has an empty plan
+            found.append([])
+    if refused and not any(found):
+        raise refused[0]
+    return found
 
 
 def _narrowed(

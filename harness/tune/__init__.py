@@ -9,26 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness.launch.feed import FedPool, Source
-from harness.launch.parts import TUNING
-from harness.store import Store
+from harness.launch.source import Source
+from harness.store import TUNING, Store
 from harness.sweep.plan import Plan
 from harness.tune.controller import Controller
 
 SearchRunner = Callable[[Source], bool]
 
 
-def local_run(plan: Plan, num_workers: int | None = None, time_budget_s: float | None = None) -> SearchRunner:
-    """Returns a runner for this machine; the runner returns True if the search completed."""
-    from harness.tune.lines import Lines
-
-    return lambda source: FedPool(plan.launch, Lines(), num_workers).feed(source, time_budget_s)
-
-
 def tune(plan: Plan, run_folder: Path, variant_dirs: Sequence[Path], run: SearchRunner) -> Plan | None:
     """Searches every row of a plan and returns the plan of the chosen configurations; None if stopped early.
 
-    The caller holds the lock of the run. `run` runs a source with a launcher, see `local_run`.
+    The caller holds the lock of the run. `run` runs a source with a launcher, see `Launcher.search`.
 
     Raises:
         UserError: too many proposals cannot be built or fail, or no configuration satisfies the constraints.

@@ -39,7 +39,7 @@ class PendingTrial:
 
 
 class Controller:
-    """A source of tuning trials (see `harness.launch.feed.Source`)."""
+    """A source of tuning trials (see `harness.launch.source.Source`)."""
 
     def __init__(self, plan: Plan, tuning: Tuning, run_folder: Path, store: Store, variant_dirs: Sequence[Path]):
         self.plan, self.tuning, self.config = plan, tuning, tuning.config

@@ -1,7 +1,7 @@
 """One trial in its own process: trains, evaluates, counts, and writes the record; in a second stage, measures time.
 
 Started by every launcher as `python -m harness worker FOLDER --stage train|measure`. Nothing but the folder is
-handed over. The exit code tells the launcher whether to look at the trial again, see `exit_codes`. A trial of several
+handed over. The exit code tells the launcher whether to look at the trial again, see `signals`. A trial of several
 processes has this one as its rank 0; the others, told apart by `--rank`, train with it and write nothing.
 """
 
@@ -15,9 +15,15 @@ from pathlib import Path
 
 from harness.errors import UserError
 from harness.store import TrialFolder
-from harness.worker.exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_LOCKED, EXIT_PREEMPTED
 from harness.worker.reporter import LeaseLost, Reporter, Stage
-from harness.worker.signals import StopRequest, end_with_parent
+from harness.worker.signals import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_LOCKED,
+    EXIT_PREEMPTED,
+    StopRequest,
+    end_with_parent,
+)  # fmt: skip
 
 __all__ = ["EXIT_DONE", "EXIT_FAILED", "EXIT_LOCKED", "EXIT_PREEMPTED", "Stage", "run"]
 

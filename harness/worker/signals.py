@@ -1,4 +1,4 @@
-"""How a worker is asked to stop."""
+"""How a worker is asked to stop, and what its exit code tells its launcher."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+EXIT_DONE = 0
+EXIT_FAILED = 1  # the status says how
+EXIT_LOCKED = 75  # another worker has the trial
+EXIT_PREEMPTED = 85  # stopped on request after a checkpoint, or by the loss of another rank; start again
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
 
 

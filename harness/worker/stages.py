@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import UserError
 from harness.store import TrialFolder
 from harness.worker import ranks
-from harness.worker.exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_PREEMPTED
 from harness.worker.pruning import Pruned, append_report, prune_file
 from harness.worker.reporter import Reporter
-from harness.worker.signals import StopRequest
+from harness.worker.signals import EXIT_DONE, EXIT_FAILED, EXIT_PREEMPTED, StopRequest
 
 if TYPE_CHECKING:
     from harness.data import ClipSource

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.launch.overview import standings
-from harness.launch.parts import parts_of
 from harness.record import STATUSES
-from harness.store import Store
+from harness.store import Store, parts_of
 from tests.e2e import harness
 from tests.faults.scene import LONGER, Finished, Live, Scene, results, trial_folders, wait_for
 

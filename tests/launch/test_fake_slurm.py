@@ -12,10 +12,9 @@ import pytest
 from harness.cli import main
 from harness.data import data_identity
 from harness.errors import UserError
-from harness.launch.overview import standings
+from harness.launch.overview import StrandedDetector, standings
 from harness.launch.slurm import search
 from harness.launch.slurm.search import Arrays
-from harness.launch.stranded import Attention
 from harness.launch.tasks import Task, find_todo
 from harness.store import Store, exclusive_lock
 from harness.sweep.plan import Plan, plan_sweep
@@ -77,7 +76,7 @@ def test_a_search_outlasts_a_controller_that_is_away(
     arrays = Arrays(plan, store, [])
     slurm.refuse.write_text(AWAY)
     arrays.start(tasks)
-    assert "Trying again for 10 minutes" in capsys.readouterr().out
+    assert "Retrying for 10 minutes" in capsys.readouterr().out
     assert arrays.poll() == []  # nothing of it is taken for ended
     slurm.refuse.unlink()
     slurm.away.touch()
@@ -86,7 +85,7 @@ def test_a_search_outlasts_a_controller_that_is_away(
     assert arrays.poll() == []
     assert len(slurm.queue.read_text().splitlines()) == 2, "submitted once, when SLURM was back"
     slurm.queue.write_text("")
-    arrays._next_look = 0.0
+    arrays._next_question = 0.0
     assert arrays.poll() == list(tasks), "jobs that are gone have ended"
 
 
@@ -190,13 +189,13 @@ def test_a_job_that_was_cancelled_outside_is_told_and_not_waited_for(
 
 def test_watch_waits_while_a_job_or_a_launcher_is_there(slurm: Fake, tmp_path: Path) -> None:
     store = Store(queued(tmp_path))
-    attention = Attention()
-    assert not attention.is_stranded([(store, found := list(standings(store, store.plan())))])
+    detector = StrandedDetector()
+    assert not detector.is_stranded([(store, found := list(standings(store, store.plan())))])
     slurm.queue.write_text("")
     with exclusive_lock(store.lock_file):
-        assert not any(Attention().is_stranded([(store, found)]) for _ in range(3))
-    attention = Attention()
-    assert [attention.is_stranded([(store, found)]) for _ in range(2)] == [False, True]
+        assert not any(StrandedDetector().is_stranded([(store, found)]) for _ in range(3))
+    detector = StrandedDetector()
+    assert [detector.is_stranded([(store, found)]) for _ in range(2)] == [False, True]
 
 
 def test_watch_ends_for_pending_trials_that_nothing_will_start(
@@ -204,4 +203,4 @@ def test_watch_ends_for_pending_trials_that_nothing_will_start(
 ) -> None:
     _, store, _ = planned(tmp_path)
     assert main(["watch", str(store.path), "--interval", "1s"]) == 1
-    assert "2 open trials wait for nothing: no launcher, worker or job has them.\n" in capsys.readouterr().out
+    assert "2 open trials are stranded: no launcher, worker or job has them.\n" in capsys.readouterr().out

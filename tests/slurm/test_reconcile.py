@@ -10,7 +10,7 @@ from harness.launch.slurm import job, reconcile, submission
 from harness.launch.slurm.cancel import cancel
 from harness.launch.slurm.submission import Submission
 from harness.store import Store, TrialStatus
-from harness.worker.exit_codes import EXIT_DONE, EXIT_FAILED
+from harness.worker.signals import EXIT_DONE, EXIT_FAILED
 from tests.slurm.user import Program
 
 TOKEN = "0123456789"
@@ -41,7 +41,7 @@ def states(store: Store) -> list[str]:
 def test_an_end_is_final_whatever_is_found_out_of_its_job(store: Store, program: Program) -> None:
     program("squeue", "true")
     found = noted(store, a=TrialStatus("oom"), b=TrialStatus("queued"), c=TrialStatus("running"))
-    assert "its 2 trials are pending again" in reconcile.settle(store, found)
+    assert "its 2 trials are pending again" in reconcile.confirm(store, found)
     assert states(store) == ["oom", "pending", "pending"]
     reconcile.assign(store, found)
     assert states(store) == ["oom", "queued", "queued"]
@@ -65,7 +65,7 @@ def test_jobs_that_are_over_already_are_found_by_their_marks_or_by_slurm(
         mark = store.path / "jobs" / TOKEN / "started" / "0"
         mark.mkdir()
         (mark / "0").write_text("n1 7_0\n")
-    assert "as job 7 and taken over" in reconcile.settle(store, found)
+    assert "as job 7 and adopted" in reconcile.confirm(store, found)
     assert [item.state for item in submission.every(store)] == ["submitted"]
     assert states(store) == ["oom", "queued"]
 
@@ -78,7 +78,7 @@ def test_a_job_that_nobody_submitted_is_taken_from_its_trial(
     noted(store, a=TrialStatus("queued"))
     store.trial("a").write_status(TrialStatus("queued", job=job))
     assert cancel(store, [store.trial("a")], 0).trials == []
-    assert f"a: named the job {job!r}, which nobody submitted" in capsys.readouterr().out
+    assert f"a: named the job {job!r}, which was never submitted" in capsys.readouterr().out
     status = store.trial("a").written_status()
     assert (status.status, status.job) == ("pending", "")
     assert not (store.path / "scancelled").exists()

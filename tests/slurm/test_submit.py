@@ -110,7 +110,7 @@ def test_a_submitter_killed_around_sbatch_submits_nothing_twice(user: User, when
     assert len(user.cluster.queue()) == (0 if when == "before" else 2)
     (user.bin / "sbatch").unlink()
     said = user.ok("sweep", "mini.yaml")
-    assert ("taken over" if when == "after" else "pending again") in said
+    assert ("adopted" if when == "after" else "pending again") in said
     assert len(user.cluster.queue()) == 2
     names = {line.split(".")[1] for line in user.cluster.queue("-o", "%j")}
     assert {job.split("/")[0] for job in user.queued_jobs()} == names
@@ -134,7 +134,7 @@ def test_sbatch_that_fails_or_prints_nonsense(user: User, script: str, submitted
     assert user.states() == (["queued", "queued"] if submitted else ["pending", "pending"])
     assert done.returncode == (0 if submitted else 2), done.stderr
     if not submitted:
-        assert "sbatch did not take the job" in done.stderr
+        assert "sbatch did not accept the job" in done.stderr
         assert "Traceback" not in done.stderr
         (user.bin / "sbatch").unlink()
         assert "2 trials submitted" in user.ok("sweep", "mini.yaml")
@@ -146,7 +146,7 @@ def test_without_squeue_nothing_that_has_a_job_is_submitted(user: User) -> None:
         user.program("squeue", broken)
         done = user.here("sweep", "mini.yaml")
         assert done.returncode == 2
-        assert f"{number} trials have a job of which SLURM says nothing" in done.stderr  # the other was submitted
+        assert f"{number} trials have a job that SLURM does not confirm" in done.stderr  # the other was submitted
     (user.bin / "squeue").unlink()
     assert len(user.cluster.queue()) == 2
     assert "0 trials submitted, 2 at work" in user.ok("sweep", "mini.yaml")
@@ -160,7 +160,7 @@ def test_a_submission_that_nobody_can_ask_about_is_found_out_later(user: User) -
     assert "once squeue answers" in done.stderr
     for name in ("sbatch", "squeue"):
         (user.bin / name).unlink()
-    assert "taken over" in user.ok("sweep", "mini.yaml")
+    assert "adopted" in user.ok("sweep", "mini.yaml")
     assert len(user.cluster.queue()) == 2
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data import data_identity
-from harness.launch.feed import drive
+from harness.launch.source import drive
 from harness.launch.tasks import Task
 from harness.record import Record, Score
 from harness.store import Store, TrialStatus

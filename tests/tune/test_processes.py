@@ -16,7 +16,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from harness.launch.feed import EndedByFiles, drive
+from harness.launch.source import EndedByFiles, drive
 from harness.launch.tasks import Task
 from harness.worker.pruning import read_reports
 from tests.e2e import command, environment, harness, records, statuses, write_sweep

@@ -15,7 +15,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from harness.errors import UserError
-from harness.launch.feed import drive
+from harness.launch.source import drive
 from harness.tune import controller as controller_module
 from harness.tune.choice import chosen
 from harness.tune.study import MAX_STARTS

@@ -12,8 +12,7 @@ from harness.launch.slurm.logs import job_folder
 from harness.launch.slurm.submission import Submission
 from harness.launch.tasks import Task
 from harness.store import Store
-from harness.worker.exit_codes import EXIT_DONE
-from harness.worker.signals import STOP_SIGNALS
+from harness.worker.signals import EXIT_DONE, STOP_SIGNALS
 
 
 def own_rank() -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, field_validator
 
@@ -65,10 +65,17 @@ class ResourceOverride(Resources):
 class LaunchConfig(Resources):
     """Where and how trials run. No field changes a result, so none is part of a trial's identity.
 
-    Fields for SLURM are checked but ignored when trials run locally, so that one file serves both.
+    Fields for SLURM are checked but ignored where trials run elsewhere, so that one file serves all launchers.
     """
 
-    where: Literal["local", "slurm"] = "local"
+    where: SingleWord = Field(
+        "local",
+        description="name of the launcher: local, slurm, or one of an installed package",
+        json_schema_extra={"examples": ["local", "slurm"]},
+    )
+    options: dict[str, Any] = Field(
+        {}, description="fields for the launcher of an installed package; see its documentation"
+    )
     time: Duration = Field(
         "01:00:00", description="time limit of a job, [DAYS-]HH:MM:SS; the next job resumes a trial from its checkpoint"
     )
