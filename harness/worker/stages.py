@@ -232,6 +232,7 @@ def measure_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, al
     """
     from harness.measure.costs import measure_memory, measure_timings
     from harness.measure.machine.environment import environment
+    from harness.measure.metrics import measure_metrics
 
     record = folder.record()
     if record is None:
@@ -243,6 +244,7 @@ def measure_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, al
     record.costs.environment = environment(trial.train.device)
     record.costs.memory = measure_memory(model, trial, sources["train"].labels)
     record.costs.timings = measure_timings(model, trial, sources["train"].labels, alone=alone)
+    measure_metrics(record.costs, model, trial, sources["train"].labels)
     if stop():
         reporter.end("preempted", "stopped on request; to be measured")
         return EXIT_PREEMPTED
