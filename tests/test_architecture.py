@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +13,13 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 #: from top to bottom; a module may import its own room and those after it
 ROOMS = [
-    "harness.__main__", "harness.cli", "harness.running", "harness.bench", "harness.contract", "harness.tune", "harness.launch", "harness.worker", "harness.measure",
+    "harness.__main__", "harness.cli", "harness.python_api", "harness.running", "harness.bench", "harness.contract", "harness.tune", "harness.launch", "harness.worker", "harness.measure",
     "harness.train", "harness.model", "harness.sweep", "harness.data", "harness.stats", "harness.store",
     "harness.quantities", "harness.marks", "harness.record", "harness.registry", "harness.code_identity", "harness.api", "harness.nn",
     "harness.errors", "harness.locations", "harness.units", "harness.fields",
 ]  # fmt: skip
 #: what may compose reports with the rest
-TOP = ("harness.cli", "harness.running")
+TOP = ("harness.cli", "harness.python_api", "harness.running")
 #: reports/ stands beside the machine: the command line calls it, it reads records
 REPORTS_MAY = {
     "harness",
@@ -91,6 +92,29 @@ def test_a_report_knows_records_and_no_torch(path: Path) -> None:
             assert any(name == item or name.startswith(item + ".") for item in REPORTS_MAY), (
                 f"{path.name} imports {name}"
             )
+
+
+#: the only lines outside harness/launch/slurm/ that may know SLURM, by file, as regular expressions
+MAY_KNOW_SLURM = {
+    "harness/sweep/launch/config.py": r".*",  # its fields of `launch:`
+    "harness/sweep/launch/launcher_names.py": r'BUILT_IN = \(LOCAL, "slurm"\)',
+    "harness/launch/launchers.py": r'BUILT_IN = .*"slurm": "harness\.launch\.slurm\.launcher:Slurm".*|UNPREFIXED = "slurm" .*',
+    # the job id in the environment record
+    "harness/measure/machine/environment.py": r' *"slurm": slurm_job\(\),|def slurm_job\(.*|.*"SLURM_JOB_ID".*|.*The SLURM job .*',
+}
+
+
+def test_slurm_is_known_to_its_launcher_alone() -> None:
+    words = re.compile(r"slurm|sbatch|squeue|scancel|sacct|scontrol|submitit|\bsrun\b", re.IGNORECASE)
+    found = []
+    for path in [*modules("harness"), *modules("variants"), *modules("reports")]:
+        name = path.relative_to(ROOT).as_posix()
+        if name.startswith("harness/launch/slurm/"):
+            continue
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            if words.search(line) and not re.fullmatch(MAY_KNOW_SLURM.get(name, ""), line):
+                found.append(f"{name}:{number}: {line.strip()}")
+    assert not found, "\n".join(found)
 
 
 def test_files_stay_readable() -> None:

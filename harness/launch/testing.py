@@ -1,4 +1,4 @@
-"""`LauncherSuite`: tests that every launcher has to pass. Needs pytest.
+"""`LauncherSuite`: tests that every launcher has to pass. Needs pytest; workers have to run on this machine.
 
 Subclass it in a test file, and override what differs:
 
@@ -16,22 +16,21 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
+from harness.errors import UserError
 from harness.launch import launchers
+from harness.launch.job import open_task
+from harness.launch.overview import standings
 from harness.launch.tasks import state_of
+from harness.launch.testing_place import Place, local_results, paused, results_of
 from harness.record import OPEN_STATUSES
-from harness.store import Store, TrialFolder
+from harness.store import TrialFolder
 
-NAME = "suite"
 #: two trials that train long enough to be interrupted; JSON is YAML
 SWEEP: dict[str, Any] = {
     "question": "Does this launcher run trials to their end, whatever happens?",
@@ -47,70 +46,6 @@ SWEEP: dict[str, Any] = {
     "seeds": 1,
 }  # fmt: skip
 LAUNCH: dict[str, Any] = {"checkpoint_every_steps": 50, "time": "00:05:00", "signal_delay_s": 60}
-Results = dict[str, Any]
-
-
-def results_of(run: Path) -> Results:
-    """Returns what no interruption may change: accuracies and the last loss, by trial id."""
-    records = {path.parent.name: json.loads(path.read_text()) for path in run.glob("trials/*/record.json")}
-    return {key: (value["scores"], value["training"]["final_loss"]) for key, value in records.items()}
-
-
-@cache
-def local_results(text: str) -> Results:
-    """Returns the results of a sweep that the local launcher runs without interruption."""
-    with tempfile.TemporaryDirectory() as folder:
-        place = Place(Path(folder), text, dict(os.environ), 300)
-        done = place.harness("sweep", place.file, "--launch", "local", "--set", "launch.options={}", "--no-report")
-        assert done.returncode == 0, done.stdout + done.stderr
-        return results_of(place.store.path)
-
-
-class Place:
-    """A folder with the sweep file and its run, and the command line in it."""
-
-    def __init__(self, folder: Path, text: str, environment: Mapping[str, str], timeout_s: float):
-        self.folder, self.timeout_s = folder, timeout_s
-        self.environment = {**environment, "OMP_NUM_THREADS": "1"}
-        self.file = folder / f"{NAME}.yaml"
-        self.file.write_text(text, encoding="utf-8")
-        self.store = Store(folder / "runs" / NAME)
-
-    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        """Starts a command."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "harness", *map(str, arguments)], cwd=self.folder, env=self.environment, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-
-    def harness(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """Runs a command to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "harness", *map(str, arguments)], cwd=self.folder, env=self.environment, text=True,
-            capture_output=True, timeout=self.timeout_s, check=False,
-        )  # fmt: skip
-
-    def ok(self, *arguments: str | Path) -> str:
-        """Returns the output of a command that has to succeed."""
-        done = self.harness(*arguments)
-        assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
-        return done.stdout
-
-    def wait_for(self, condition: Callable[[list[TrialFolder]], bool]) -> None:
-        """Waits until something holds for the trials. Raises: AssertionError after the timeout, with all logs."""
-        deadline = time.monotonic() + self.timeout_s
-        while not condition(self.store.trials()):
-            assert time.monotonic() < deadline, self.story()
-            time.sleep(0.1)
-
-    def states(self) -> list[str]:
-        """Returns the status of every trial, sorted."""
-        return sorted(state_of(folder).status for folder in self.store.trials())
-
-    def story(self) -> str:
-        """Returns everything that helps to understand a failure."""
-        logs = [path for path in self.store.path.rglob("*") if path.suffix in (".out", ".log", ".txt")]
-        return "\n".join([str(self.states()), *(f"--- {path}\n{path.read_text()[-2000:]}" for path in logs)])
 
 
 class LauncherSuite:
@@ -173,7 +108,8 @@ class LauncherSuite:
         place.wait_for(lambda found: len(found) == 2 and all(_trains(folder) for folder in found))
         folders = place.store.trials()
         assert launchers.owners(place.store, folders).taken == {folder.trial_id for folder in folders}
-        self._check_running(place, folders)
+        with paused([folder.written_status().pid for folder in folders]):
+            self._check_running(place, folders)
         self._interrupt(place, command)
         place.wait_for(lambda found: not any(folder.is_held() for folder in found))
         assert set(place.states()) <= {"preempted", "pending"}, place.story()
@@ -196,7 +132,8 @@ class LauncherSuite:
 
     def _check_running(self, place: Place, folders: list[TrialFolder]) -> None:
         """Checks what is reported while two trials train."""
-        assert place.ok("status", place.store.path).count("running") >= 2
+        found = standings(place.store, place.store.plan())
+        assert [standing.status for standing in found] == ["running", "running"]
         again = place.harness("sweep", place.file, "--no-report")
         if not self.detaches:
             assert again.returncode == 2
@@ -208,9 +145,9 @@ class LauncherSuite:
             assert launchers.launcher_of(job).name == self.launch["where"]
             assert launchers.describe(place.store, job).text.startswith("started on ")
             assert all(path.exists() for path in launchers.logs(place.store, job))
-        left = place.harness("sweep", place.file, "--launch", "local", "--set", "launch.options={}", "--no-report")
-        assert left.returncode == 2
-        assert "and are left to it" in left.stderr, "another launcher would run them too"
+        tasks = [task for folder in folders if (task := open_task(folder, "")) is not None]
+        with pytest.raises(UserError, match="and are left to it"):
+            launchers.without_owned(place.store, tasks, launchers.launcher("local"))
 
     def _interrupt(self, place: Place, command: subprocess.Popen[str] | None) -> None:
         """Cancels the jobs, or stops the command that runs the trials itself, as its user would."""

@@ -36,7 +36,7 @@ class TrialStatus:
     num_starts: int = 0
     pid: int | None = None
     host: str = ""
-    node: str = ""  # SLURM's name of the machine
+    node: str = ""  # the launcher's name of the machine
     job: str = ""  # TOKEN/INDEX of the submission that has the trial
     code: str = ""  # identity of the code that made the record
     record_stamp: str = ""  # size and time of the record that this status speaks of

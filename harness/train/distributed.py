@@ -137,6 +137,6 @@ def joined(store: dist.Store, rank: int, size: int, device: str) -> Iterator[Gro
 
 
 def _gpu_index(rank: int) -> int:
-    """Returns the GPU index of this rank among the visible GPUs: all of its node, or the one assigned by SLURM."""
-    on_this_node = os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", str(rank)))
+    """Returns the GPU index of this rank among the visible GPUs: all of its node, or those assigned by the launcher."""
+    on_this_node = os.environ.get("LOCAL_RANK", str(rank))
     return int(on_this_node) % torch.cuda.device_count()

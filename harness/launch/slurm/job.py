@@ -25,6 +25,7 @@ from harness.launch.tasks import Task
 from harness.record import FINAL_STATUSES
 from harness.store import Store, exclusive_lock
 from harness.sweep.launch.config import LaunchConfig
+from harness.worker.reporter import NODE_VARIABLE
 from harness.worker.signals import EXIT_DONE, EXIT_FAILED, end_with_parent
 
 
@@ -58,7 +59,7 @@ def run(folder: Path, index: int) -> int:
 
 
 def _run(store: Store, noted: Submission, index: int, restart: int) -> int:
-    node = os.environ.get("SLURMD_NODENAME", socket.gethostname())
+    node = os.environ[NODE_VARIABLE] = os.environ.get("SLURMD_NODENAME", socket.gethostname())
     print(f"job {noted.job(index)} on {node}, start {restart + 1}", flush=True)
     if noted.state == "abandoned" or not 0 <= index < len(noted.trials):
         print("this submission was given up: its trials belong to another one", flush=True)
@@ -70,6 +71,7 @@ def _run(store: Store, noted: Submission, index: int, restart: int) -> int:
         return _give_up(tasks, noted.max_restarts)
     pool = LocalPool(_launch(noted), PlainLines(tasks))
     if noted.nodes > 1:
+        os.environ["LOCAL_RANK"] = os.environ.get("SLURM_LOCALID", "0")
         file = ranks.meeting(store, noted, index, restart)
         if ranks.own_rank():
             return ranks.follow(tasks, file)

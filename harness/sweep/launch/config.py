@@ -70,10 +70,12 @@ class LaunchConfig(Resources):
 
     where: SingleWord = Field(
         "local",
-        description="launcher: local, slurm, or that of an installed package",
+        description="name of the launcher: local, slurm, or one of an installed package",
         json_schema_extra={"examples": ["local", "slurm"]},
     )
-    options: dict[str, Any] = Field({}, description="fields of the launcher of an installed package; see its own page")
+    options: dict[str, Any] = Field(
+        {}, description="fields for the launcher of an installed package; see its documentation"
+    )
     time: Duration = Field(
         "01:00:00", description="time limit of a job, [DAYS-]HH:MM:SS; the next job resumes a trial from its checkpoint"
     )

@@ -1,4 +1,4 @@
-"""Names that `launch.where` may have: the built-in launchers and those of outside packages (entry points)."""
+"""Resolves the names that `launch.where` may have: built-in launchers and those of outside packages (entry points)."""
 
 from __future__ import annotations
 
@@ -29,17 +29,21 @@ def launcher_names() -> list[str]:
 
 
 def load_outside(name: str) -> Any:
-    """Returns the class that an outside package offers. Raises: UserError for one that cannot be imported."""
+    """Returns the launcher class of an outside package.
+
+    Raises:
+        UserError: the class cannot be imported.
+    """
     point = _outside()[name]
     try:
         return point.load()
-    except (Exception, SystemExit) as error:  # whatever an outside package does when it is imported
+    except (Exception, SystemExit) as error:  # an import of an outside package may raise anything
         reason = f"{type(error).__name__}: {error}"
         raise UserError(f"launcher {name}: {point.value} cannot be loaded ({reason}). Install it again.") from error
 
 
 def check_launcher(launch: LaunchConfig, node: Node, faults: FaultList) -> None:
-    """Notes an unknown launcher, and fields of `options` that it does not have or that are wrong."""
+    """Adds faults for an unknown launcher, and for unknown or invalid fields of its `options`."""
     if launch.where not in launcher_names():
         place, _, via = nearest(node, ("where",))
         faults.add(place.mark, f"{via}launch.where", unknown_name(launch.where, launcher_names()))
