@@ -37,7 +37,7 @@ class LaunchRequest:
 
 @dataclass
 class Owners:
-    """Ids of trials that a worker or a job has (`taken`), and of those where nobody can say (`unknown`, `problem`)."""
+    """Ids of trials that a worker or a job has (`taken`), and of those where that is `unknown` because of a `problem`."""
 
     taken: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
@@ -101,7 +101,7 @@ class Launcher(ABC):
     Options: ClassVar[type[StrictConfig]] = NoOptions
     """Fields of `launch.options`, checked when the sweep is planned."""
     detaches: ClassVar[bool] = False
-    """Whether `run` returns while trials still wait and run."""
+    """Returns whether `run` returns while trials still wait and run."""
 
     def options(self, launch: LaunchConfig) -> StrictConfig:
         """Returns the launcher's own fields of a `launch` block."""

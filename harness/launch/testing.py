@@ -75,7 +75,7 @@ class LauncherSuite:
 
     @property
     def detaches(self) -> bool:
-        """Whether the launcher returns while trials run."""
+        """Returns whether the launcher returns while trials run."""
         return launchers.launcher(self.launch["where"]).detaches
 
     def text(self, **train: Any) -> str:
@@ -174,7 +174,7 @@ class LauncherSuite:
 
 
 def _trains(folder: TrialFolder, step: int = 60) -> bool:
-    """Whether a trial runs and has reached a step after its first checkpoint."""
+    """Returns whether a trial runs and has reached a step after its first checkpoint."""
     status = folder.status()
     return status.status == "running" and status.step >= step
 

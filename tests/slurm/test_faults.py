@@ -128,9 +128,9 @@ def test_fewer_cpus_than_asked_for_are_said_in_log_and_status(submitted: tuple[U
     core = str(min(os.sched_getaffinity(0)))
     user.environment["PYTHONPATH"] += f"{os.pathsep}{fake.parent}"
     done = by_hand(user, folder, "taskset", "-c", core, SLURM_CPUS_PER_TASK="2")
-    assert "asked for 2 CPUs and is bound to 1" in done.stdout
-    assert "asked for 2 CPUs and is bound to 1" in statuses(user.run)[trial]["message"]
-    assert "asked for 2 CPUs" in (user.run / "trials" / trial / "log.txt").read_text()
+    assert "requested 2 CPUs and is bound to 1" in done.stdout
+    assert "requested 2 CPUs and is bound to 1" in statuses(user.run)[trial]["message"]
+    assert "requested 2 CPUs" in (user.run / "trials" / trial / "log.txt").read_text()
 
 
 def test_cores_of_a_job_are_what_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
