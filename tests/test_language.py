@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: files and folders whose texts follow the rules
 CHECKED = [
     "harness/sweep", "harness/train", "harness/tune", "harness/launch", "harness/worker", "docs/tuning.md",
-    "docs/slurm.md", "docs/processes.md", "docs/launchers.md", "sweeps", "recipes", "benchmarks",
+    "docs/slurm.md", "docs/processes.md", "docs/launchers.md", "tests/launch", "tests/slurm", "tests/faults", "sweeps", "recipes", "benchmarks",
 ]  # fmt: skip
 EXCLUDED: set[str] = set()
 SUFFIXES = (".py", ".md", ".yaml")

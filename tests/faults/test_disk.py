@@ -1,4 +1,4 @@
-"""A disk that is full, a folder or a file that cannot be written: said in one line, and nothing finished is lost."""
+"""A full disk, a read-only folder or file: one line reports it, and nothing finished is lost."""
 
 from __future__ import annotations
 

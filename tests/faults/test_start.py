@@ -1,4 +1,4 @@
-"""Workers that cannot begin: the reason is in `status`, whoever was to say it, and the other trials go on."""
+"""Workers that cannot start: `status` shows the reason, and the other trials continue."""
 
 from __future__ import annotations
 

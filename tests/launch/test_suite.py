@@ -26,7 +26,7 @@ class TestSsh(LauncherSuite):
 
     @pytest.fixture
     def launcher_environment(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-        """Installs the package, as far as Python can tell, and puts a program named ssh on the PATH."""
+        """Makes the package importable with its entry point, and puts a program named ssh on the PATH."""
         package = tmp_path / "site"
         info = package / "ssh_launcher-1.0.dist-info"
         info.mkdir(parents=True)

@@ -208,7 +208,7 @@ def _is(pid: int, name: str) -> bool:
 
 
 def free_ports(number: int) -> int:
-    """The first of so many ports that nobody listens on."""
+    """Returns the first of so many consecutive free ports."""
     for first in range(20000 + os.getpid() % 5000, 60000, number):
         if all(_is_free(port) for port in range(first, first + number)):
             return first

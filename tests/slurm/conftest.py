@@ -36,7 +36,7 @@ def cluster(running_cluster: Cluster) -> Iterator[Cluster]:
 
 @pytest.fixture
 def user(cluster: Cluster, tmp_path: Path) -> User:
-    """Somebody who works on the cluster, in an empty folder."""
+    """Returns a user of the cluster, in an empty folder."""
     return User(cluster, tmp_path)
 
 
