@@ -105,14 +105,14 @@ class Campaign:
 
 
 def _outlast(scene: Scene) -> list[str]:
-    """Lets a sweep command that survived the kills come to its end."""
+    """Waits for the end of a sweep command that survived the kills."""
     if scene.process is not None and scene.is_running() and scene.process.wait(timeout=600) not in (0, 1):
         return [f"the sweep ended with {scene.process.returncode}: {scene.output()[-2000:]}"]
     return []
 
 
 def table(rounds: list[dict[str, Any]]) -> str:
-    """What was hit, when, and what was wrong afterwards."""
+    """Returns a table of the kills and of the faults afterwards."""
     kills = [kill for item in rounds for kill in item["kills"]]
     faults = [fault for item in rounds for fault in item["faults"]]
     targets, phases = sorted({kill["target"] for kill in kills}), sorted({kill["phase"] for kill in kills})

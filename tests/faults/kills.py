@@ -189,7 +189,7 @@ def _end(pid: int) -> bool:
 
 
 def _phase(live: list[Live]) -> str:
-    """What the youngest worker is doing, by its status file."""
+    """Returns the phase of the latest worker, by its status file."""
     workers = [item for item in live if item.kind == "worker"]
     if not workers:
         return "no worker"

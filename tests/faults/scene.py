@@ -67,7 +67,7 @@ class Scene:
         return self.process
 
     def is_running(self) -> bool:
-        """Whether the sweep command that was started last lives."""
+        """Returns whether the sweep command that was started last is alive."""
         return self.process is not None and self.process.poll() is None
 
     def live(self) -> list[Live]:
@@ -78,7 +78,7 @@ class Scene:
         return sorted((item for item in found if item is not None), key=lambda item: item.pid)
 
     def output(self) -> str:
-        """What all sweep commands printed, in order."""
+        """Returns the output of all sweep commands, in order."""
         return (self.folder / "output.txt").read_text(errors="replace")
 
     def retry_killed(self) -> None:

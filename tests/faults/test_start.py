@@ -44,7 +44,7 @@ EXPECTED = {
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[int, str]]:
-    """What the sweep printed and what `status` shows of each seed."""
+    """Returns the output of the sweep, and the lines of `status` for each seed."""
     folder = tmp_path_factory.mktemp("start")
     (folder / "more").mkdir()
     (folder / "more/gone.py").write_text((ROOT / "variants/spatial_only.py").read_text())

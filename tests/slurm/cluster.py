@@ -199,7 +199,7 @@ class Cluster:
 
 
 def _is(pid: int, name: str) -> bool:
-    """Whether a live process (no zombie) has this name."""
+    """Returns whether a live process (no zombie) has this name."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:

@@ -67,7 +67,7 @@ def test_a_missing_package_and_a_variant_that_is_gone_show_in_the_status(user: U
 
 
 def is_importing(pid: int) -> bool:
-    """Whether a process is submitit at its beginning, after our entry made way for it."""
+    """Returns whether a process is submitit at its start, after `job_start` has replaced itself."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
@@ -92,7 +92,7 @@ def submitted(user: User, held: object) -> tuple[User, Path, str]:
 
 
 def by_hand(user: User, folder: Path, *before: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """What SLURM would start, started here."""
+    """Starts here what SLURM would start."""
     return subprocess.run(
         [*before, *command("job", folder, "0")], cwd=user.folder, env=user.environment | environment,
         capture_output=True, text=True, timeout=120, check=False,

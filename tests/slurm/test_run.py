@@ -17,7 +17,7 @@ OWN_VARIANT = (ROOT / "variants" / "mixing.py").read_text(encoding="utf-8")
 
 
 def num_starts(user: User) -> dict[str, int]:
-    """How many workers began training each trial."""
+    """Returns the number of workers that started to train each trial."""
     files = user.run.glob("trials/*/attempts.jsonl")
     return {path.parent.name: path.read_text().count('"stage": "train"') for path in files}
 

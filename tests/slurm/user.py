@@ -29,7 +29,7 @@ LONG = (
 
 
 def run_locally(folder: Path, text: str) -> dict[str, object]:
-    """What the local pool finds when it runs a sweep in one go; as `scores`."""
+    """Returns the `scores` of a sweep in the local pool, without interruption."""
     (folder / "mini.yaml").write_text(text, encoding="utf-8")
     done = harness("sweep", "mini.yaml", "--launch", "local", "--no-report", cwd=folder)
     assert done.returncode == 0, done.stderr
@@ -103,7 +103,7 @@ class User:
         return sorted(item["job"] for item in statuses(self.run).values())
 
     def states(self) -> list[str]:
-        """What the status files say."""
+        """Returns the status of every trial, sorted."""
         return sorted(item["status"] for item in statuses(self.run).values())
 
     def wait_for_queue(self, seconds: float = 90) -> None:
