@@ -22,7 +22,7 @@ class TestLocal(LauncherSuite):
 
 
 class TestSsh(LauncherSuite):
-    launch = {"where": "ssh", "options": {"hosts": ["one", "two"]}}
+    launch = {"where": "ssh", "options": {"ssh": {"hosts": ["one", "two"]}}}
 
     @pytest.fixture
     def launcher_environment(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
