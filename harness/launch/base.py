@@ -37,7 +37,7 @@ class LaunchRequest:
 
 @dataclass
 class Owners:
-    """Ids of trials that a worker or a job has (`taken`), and of those where that is `unknown` because of a `problem`."""
+    """Ids of trials that a worker or a job has (`taken`), or may have (`unknown`, because of a `problem`)."""
 
     taken: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)

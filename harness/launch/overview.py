@@ -109,7 +109,7 @@ class StrandedDetector:
         self._next_check = 0.0
 
     def is_stranded(self, parts: Sequence[tuple[Store, Sequence[Standing]]]) -> bool:
-        """Returns whether no open trial has a launcher, a worker or a job. Asks launchers every `ASK_SECONDS` at most."""
+        """Returns whether no open trial has a launcher, a worker or a job. Asks every `ASK_SECONDS` at most."""
         if time.monotonic() < self._next_check:
             return False
         stranded = all(_nothing_runs(store, found) for store, found in parts) and all(

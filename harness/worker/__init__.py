@@ -1,8 +1,8 @@
 """Runs one trial in its own process: trains, evaluates, counts, writes the record; in a second stage, measures time.
 
-Every launcher starts it as `python -m harness worker FOLDER --stage train|measure`; the folder is its only input. The
-exit code shows whether the launcher should start the trial again, see `signals`. In a trial of several processes this one
-is rank 0; the others, numbered by `--rank`, train with it and write nothing.
+Every launcher starts it as `python -m harness worker FOLDER --stage train|measure`; the folder is its only input. Its
+exit code shows whether the launcher should start the trial again, see `signals`. In a trial of several processes this
+one is rank 0; the others, numbered by `--rank`, train with it and write nothing.
 """
 
 from __future__ import annotations

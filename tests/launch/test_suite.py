@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -23,6 +24,7 @@ class TestLocal(LauncherSuite):
 
 class TestSsh(LauncherSuite):
     launch = {"where": "ssh", "options": {"ssh": {"hosts": ["one", "two"]}}}
+    wrong_options: ClassVar[dict[str, Any]] = {"hosts": [], "user": "me"}
 
     @pytest.fixture
     def launcher_environment(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:

@@ -55,7 +55,7 @@ def check_launcher(launch: LaunchConfig, node: Node, faults: FaultList) -> None:
 
 
 def _check_options(name: str, fields: dict[str, Any], node: Node, faults: FaultList) -> None:
-    """Notes what is wrong with the options of an outside launcher. Those of launchers that are not used may be wrong."""
+    """Notes errors in the options of the outside launcher that is used."""
     place = nearest(node, ("options", name))[0]
     try:
         options = load_outside(name).Options
