@@ -70,7 +70,7 @@ class Nystrom(Variant[NystromConfig]):
         return count.block_macs(trunk, 1 + patches, pairs) + inverse
 
     def block_influence(self, layout: Layout, layer: int) -> Tensor:
-        return layout.everyone()
+        return layout.all_pairs()
 
     def reference_attention(self, attention: Any, x: Tensor, layout: Layout, layer: int) -> Tensor:
         """Attend head by head; the attention of patches is written as one matrix (patches, tokens)."""

@@ -66,7 +66,7 @@ class Trajectory(Variant[TrajectoryConfig]):
         """Attend frame by frame, then token by token; row 0 is the class token."""
         q, k, v = plain.project(attention, x)
         num_heads = attention.num_heads
-        of_class = plain.attend(q, k, v, layout.everyone(), num_heads)
+        of_class = plain.attend(q, k, v, layout.all_pairs(), num_heads)
         points = []  # for each frame f, what every query pools from it
         for frame in range(layout.num_frames):
             members = (layout.frame == frame).expand(layout.num_tokens, -1)

@@ -5,6 +5,7 @@ Convention: matrix products and convolutions only, forward, one clip; no norm, s
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from harness.nn.geometry import TrunkGeometry
@@ -46,6 +47,12 @@ def patches_near(layout: Layout, rows: int, columns: int) -> Tensor:
     """Count the patches (n,), of all frames, at most that many rows and columns away from each patch."""
     in_column = places_near(layout.row, rows, layout.height)
     return layout.num_frames * in_column * places_near(layout.column, columns, layout.width)
+
+
+def keys_in_frame(layout: Layout) -> Tensor:
+    """Count the tokens that each token sees (n,) if frames see themselves and registers; registers see all."""
+    patches_and_class = (layout.num_tokens - layout.num_registers) // layout.num_frames
+    return torch.where(layout.is_register, layout.num_tokens, patches_and_class + layout.num_registers)
 
 
 def frame_block_macs(trunk: TrunkGeometry, layer: int, tokens_per_frame: int, mixes_input: bool = False) -> int:

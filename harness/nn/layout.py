@@ -82,7 +82,7 @@ class Layout:
         """Return bool (n,): True for registers."""
         return torch.arange(self.num_tokens) >= self.num_tokens - self.num_registers
 
-    def nobody(self) -> Tensor:
+    def no_pairs(self) -> Tensor:
         """Return the empty mask."""
         return torch.zeros(self.num_tokens, self.num_tokens, dtype=torch.bool)
 
@@ -90,9 +90,9 @@ class Layout:
         """Return the mask in which each token sees itself."""
         return torch.eye(self.num_tokens, dtype=torch.bool)
 
-    def everyone(self) -> Tensor:
+    def all_pairs(self) -> Tensor:
         """Return the mask in which every token sees every token."""
-        return ~self.nobody()
+        return ~self.no_pairs()
 
     def by_frame(self, seen: Tensor) -> Tensor:
         """Return the mask in which tokens of frame t see those of the frames t' with seen[t, t'], bool (T, T)."""

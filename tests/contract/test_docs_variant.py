@@ -1,4 +1,4 @@
-"""docs/variants.md is true: its example is a variant that keeps the contract, and its sweep runs."""
+"""The example of docs/variants.md keeps the contract, and its sweep runs."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ PAGE = (ROOT / "docs" / "variants.md").read_text(encoding="utf-8")
 
 
 def block(language: str) -> str:
-    """The one code block of a language."""
+    """Return the only code block of a language."""
     (found,) = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     return str(found)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working folder with the page's files."""
+    """Write the files of the page into a working folder."""
     place = tmp_path_factory.mktemp("docs")
     (place / "my_variants").mkdir()
     (place / "my_variants" / "causal.py").write_text(block("python"))
