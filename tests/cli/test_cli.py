@@ -107,8 +107,8 @@ def test_messages_name_line_column_and_the_way_out(tmp_path: Path) -> None:
         (["selftest", "--pair", "joint", "joint"], "two different variants"),
         (["frontier", "joint", "--over", "num_frames", "--latency-ms", "-1"], "above 0"),
         (["cost", "torch.nn:Linear", "--input", "1x8"], "cannot be made without arguments"),
-        (["new", "variant", "Bad-Name"], "no name for a variant"),
-        (["new", "variant", "mixing"], "is there already"),
+        (["new", "variant", "Bad-Name"], "not a valid variant name"),
+        (["new", "variant", "mixing"], "exists already"),
         (["list", "variants", "--variants", "nowhere"], "no such folder"),
         (["sweep", "mini.yaml", "--set", "train.num_stepz=3"], "Did you mean"),
         *(
