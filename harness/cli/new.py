@@ -49,7 +49,7 @@ class $class_name(MaskedVariant[${class_name}Config]):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `new`."""
     things = parser.add_subparsers(dest="thing", metavar="WHAT", required=True)
-    variant = things.add_parser("variant", help="write a variant file that passes `check`; replace its mask by your idea")
+    variant = things.add_parser("variant", help="write a variant file that passes `check`, to be changed")
     variant.add_argument("name", help="name of the variant and of its file: lower case, words_like_this")
     variant.add_argument(
         "--to", "--variants", type=Path, metavar="DIR",
