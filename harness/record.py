@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from harness.proofs import has_passed
+
 SCHEMA_VERSION = 1
 
 STATUSES = (
@@ -206,7 +208,15 @@ class Record(RecordModel):
         None,
         description="identity of the code that trained it, see harness.code_identity; A+B if it changed between",
     )
+    proven: bool | None = Field(
+        None, description="`check` had passed for this code of the variant; None: a record of before this was noted"
+    )
     finished_at: str
+
+    @property
+    def unproven(self) -> bool:
+        """True where `check` has not passed for the code of the variant, neither before the trial ended nor since."""
+        return self.proven is False and not has_passed(self.code)
 
 
 class PlannedRow(RecordModel):

@@ -40,6 +40,7 @@ def _line(run: Run, label: str, seed: int, trial_id: str) -> dict[str, Any]:
     for split, scores in record.scores.items():
         line |= {f"{split}_{name}_top1": score.top1 for name, score in scores.items()}
     costs = record.costs
+    line["unproven"] = record.unproven
     line |= {"num_parameters": costs.num_parameters, "macs_per_view": costs.macs.macs_per_view}
     line |= {"macs_status": costs.macs.status, "final_loss": record.training.final_loss}
     if costs.memory:

@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = [
     "harness.__main__", "harness.cli", "harness.running", "harness.bench", "harness.contract", "harness.tune", "harness.launch", "harness.worker", "harness.measure",
     "harness.train", "harness.data", "harness.model", "harness.sweep", "harness.stats", "harness.store",
-    "harness.record", "harness.registry", "harness.code_identity", "harness.api", "harness.nn", "harness.errors", "harness.units",
+    "harness.record", "harness.registry", "harness.code_identity", "harness.proofs", "harness.shipped_proofs",
+    "harness.declarations", "harness.api", "harness.nn", "harness.errors", "harness.units",
 ]  # fmt: skip
 #: reports/ stands beside the machine: the command line calls it, it reads records
 REPORTS_MAY = {

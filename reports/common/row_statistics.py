@@ -153,6 +153,8 @@ def _row_marks(run: Run, row: PlannedRow, records: dict[int, Record]) -> tuple[s
     marks = [f"{kind} ({number} of {len(row.trials)} seeds)" for kind, number in unfinished(run, row).items()]
     if stale := sum(trial in run.plan.stale for trial in row.trials.values()):
         marks.append(f"trained by other code than the sweep's ({stale} of {len(row.trials)} seeds)")
+    if unproven := sum(record.unproven for record in records.values()):
+        marks.append(f"unproven: `check` has not passed for its variant's code ({unproven} of {len(row.trials)} seeds)")
     if len(records) == 1:
         marks.append("n = 1: no interval and no test")
     if any(SPLIT not in record.scores for record in records.values()):

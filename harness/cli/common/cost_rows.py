@@ -24,6 +24,7 @@ class CostRow:
     costs: Costs
     ledger: Ledger
     published: Published | None
+    unproven: bool = False
 
 
 def cost_rows(
@@ -42,8 +43,19 @@ def cost_rows(
     rows = []
     for row in plan.rows:
         costs, ledger = planned_ledger(configs[row.row_id], variant_dirs, backward=backward, memory=memory)
-        rows.append(CostRow(row.label, costs, ledger, known.get(row.label)))
+        unproven = _is_unproven(configs[row.row_id]["variant"]["name"], variant_dirs)
+        rows.append(CostRow(row.label, costs, ledger, known.get(row.label), unproven))
     return rows, [row for row in published if row.not_built]
+
+
+def _is_unproven(name: str, variant_dirs: list[Path]) -> bool:
+    """Return whether `check` has not passed for the code of a variant."""
+    from harness.code_identity import code_identity
+    from harness.proofs import is_proven
+    from harness.registry import variant_file
+
+    file = variant_file(name, variant_dirs)
+    return not is_proven(file, code_identity(file))
 
 
 def _published(table: Path) -> list[Published]:
@@ -123,6 +135,7 @@ def flat(row: CostRow) -> dict[str, Any]:
         "label": row.label,
         "num_parameters": costs.num_parameters,
         **macs_fields(costs.macs),
+        "unproven": row.unproven,
         "num_views": costs.num_views,
         "macs_per_video": costs.macs_per_video,
         "macs_per_frame": costs.macs_per_frame,

@@ -51,13 +51,17 @@ def _cells(row: CostRow, masked: bool, backward: bool, compared: bool) -> list[s
     cells += [units.macs(macs.useful_macs)] * masked + [_backward(macs)] * backward
     cells += _memory_cells(costs)
     cells += [] if compared else [units.macs(costs.macs_per_frame), units.macs(costs.macs_per_token)]
-    cells += [str(costs.num_views), _lower(macs) + units.macs(costs.macs_per_video), macs.status.replace("_", " ")]
+    cells += [str(costs.num_views), _lower(macs) + units.macs(costs.macs_per_video), _status(row)]
     if compared:
         found = differences(row)
         for difference in (found["parameters"], found["macs"]):
             cells += [f"{difference.theirs:.4g}", f"{100 * difference.relative:+.1f} %"] if difference else ["-", "-"]
         cells.append(_remark(row, found))
     return cells
+
+
+def _status(row: CostRow) -> str:
+    return row.costs.macs.status.replace("_", " ") + ", unproven" * row.unproven
 
 
 def _memory_columns(rows: list[CostRow]) -> list[str]:
@@ -133,6 +137,8 @@ def _notes(rows: list[CostRow], not_built: list[Published]) -> Iterator[str]:
     """What the table has no room for: uncounted operators, causes, models that are not built."""
     for row in rows:
         yield from _uncounted(row.label, row.costs.macs)
+    if any(row.unproven for row in rows):
+        yield "unproven: `python -m harness check` has not passed for this code of the variant"
     sizes = sorted({row.costs.predicted_memory.batch_size for row in rows if row.costs.predicted_memory})
     if sizes:
         yield f"memory: predicted peak with {' or '.join(map(str, sizes))} clips, parameters included; nothing was run"
