@@ -7,60 +7,49 @@ docstring is what `list variants` shows: its first line, and the line that begin
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from pydantic import Field
 from torch import Tensor, nn
 
-from harness.nn import count, grid, plain
-from harness.nn.attention import Attention, attend, plain_attention
+from harness.nn import count, grid, plain, steps
+from harness.nn.attention import Attention, attend, plain_attention, pooled_means
 from harness.nn.blocks import (
     Block,
-    DropPath,
     FrameAttention,
     FrameBlock,
     FrameEncoder,
-    Mlp,
+    MaskedBlock,
+    MaskedEncoder,
     SequenceEncoder,
     TokensEncoder,
+    with_shared,
 )
 from harness.nn.config import StrictConfig as VariantConfig
+from harness.nn.degenerate import DegenerateCase
 from harness.nn.geometry import TrunkGeometry, layer_set
 from harness.nn.layout import Layout, then
+from harness.nn.shift import lend_channels, source_frame
+from harness.nn.steps import DropPath, Mlp, ZeroLinear
 from harness.nn.tokens import ClassToken, FrameTokens, Tokens, from_sequence, to_sequence
 
 __all__ = [
     "Attention", "Block", "ClassToken", "DegenerateCase", "DropPath", "Field", "FrameAttention", "FrameBlock",
-    "FrameEncoder", "FrameTokens", "Layout", "Mlp", "SequenceEncoder", "Tokens", "TokensEncoder", "TrunkGeometry",
-    "Variant", "VariantConfig", "attend", "count", "from_sequence", "grid", "layer_set", "plain", "plain_attention",
-    "then", "to_sequence",
+    "FrameEncoder", "FrameTokens", "Layout", "MaskedBlock", "MaskedEncoder", "MaskedVariant", "Mlp", "SequenceEncoder",
+    "Tokens", "TokensEncoder", "TrunkGeometry", "Variant", "VariantConfig", "ZeroLinear", "attend", "count",
+    "from_sequence", "grid", "layer_set", "lend_channels", "plain", "plain_attention", "pooled_means", "source_frame",
+    "steps", "then", "to_sequence", "with_shared",
 ]  # fmt: skip
 
+_READOUT_OF: dict[str, str] = {"clip": "class_token", "frame": "mean_frames", "none": "mean_tokens"}
 _UNSAID = "this variant does not say what they would mean in it"
 
 
-@dataclass(frozen=True)
-class DegenerateCase:
-    """A setting in which a variant must equal another: same weights in, same tokens out.
-
-    `config` and `model` change the variant's own fields and the trunk's; `other_config` are fields of the other
-    variant. At `at_init` the freshly initialised weights are compared, otherwise perturbed ones.
-    `constant_clip` compares on a clip whose frames are all equal; `patches_only` leaves the class token out.
-    """
-
-    name: str
-    equals: str
-    config: Mapping[str, Any] = field(default_factory=dict)
-    other_config: Mapping[str, Any] = field(default_factory=dict)
-    model: Mapping[str, Any] = field(default_factory=dict)
-    at_init: bool = False
-    constant_clip: bool = False
-    patches_only: bool = False
+ConfigT = TypeVar("ConfigT", bound=VariantConfig)
 
 
-class Variant:
-    """A way in which the tokens of a clip exchange information.
+class Variant(Generic[ConfigT]):
+    """A way in which the tokens of a clip exchange information; `Variant[MyConfig]` has the knobs of `MyConfig`.
 
     Most variants say what one layer does (`build_block`, `block_macs`, `block_influence`, `reference_block`); one
     whose layers differ in kind overrides the whole (`build_encoder`, `macs`, `influence`, `reference`).
@@ -68,6 +57,7 @@ class Variant:
 
     Config: ClassVar[type[VariantConfig]] = VariantConfig
     class_token: ClassToken = "frame"
+    #: of a sweep that names none; by default the one that reads this kind of class token
     default_readout: ClassVar[str] = "mean_frames"
     encoder_type: ClassVar[type[nn.Module]] = FrameEncoder
     #: global token mechanism ('summary', 'registers') -> why this variant cannot carry it
@@ -75,7 +65,13 @@ class Variant:
     #: readout -> why it would not read what this variant computes
     cannot_read: ClassVar[Mapping[str, str]] = {}
 
-    def __init__(self, config: Any, trunk: TrunkGeometry):
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for given in (part for base in vars(cls).get("__orig_bases__", ()) for part in get_args(base)):
+            cls.Config = given if isinstance(given, type) else cls.Config
+        cls.default_readout = vars(cls).get("default_readout", _READOUT_OF[cls.class_token])
+
+    def __init__(self, config: ConfigT, trunk: TrunkGeometry):
         self.config = config
         self.trunk = trunk
 
@@ -95,6 +91,9 @@ class Variant:
         for name, number in (("summary", tokens.summary), ("registers", tokens.registers)):
             if number and name in self.cannot_carry:
                 yield f"global_tokens.{name}", f"{number} given, but {self.cannot_carry[name]}; set it to 0"
+        most = self.trunk.num_patches
+        if tokens.summary > most and "summary" not in self.cannot_carry:
+            yield "global_tokens.summary", f"{tokens.summary} given; a frame has {most} patches, so at most {most}"
 
     def build_encoder(self) -> nn.Module:
         """The encoder, `Tokens` -> `Tokens`."""
@@ -102,6 +101,9 @@ class Variant:
 
     def initialise(self, encoder: nn.Module) -> None:
         """Sets initial weights that differ from the trunk's (truncated normal of `model.init_std`, biases 0)."""
+        for module in encoder.modules():
+            if isinstance(module, ZeroLinear):
+                module.initialise()
 
     def image_weights(self) -> Mapping[str, str]:
         """Own modules or parameters of the encoder -> those of an image ViT (timm's names) that they start from.
@@ -121,10 +123,7 @@ class Variant:
 
     def influence(self, layout: Layout) -> Tensor:
         """Bool (n_out, n_in): which input tokens of the encoder can change which output token."""
-        total = layout.itself()
-        for layer in range(self.trunk.depth):
-            total = then(total, self.block_influence(layout, layer) | layout.itself())
-        return total
+        return layout.through(*(self.block_influence(layout, layer) for layer in range(self.trunk.depth)))
 
     def reference(self, encoder: nn.Module, tokens: Tokens) -> Tokens:
         """What the encoder should return, computed slowly and plainly from its parameters."""
@@ -161,5 +160,66 @@ class Variant:
         raise TypeError(f"{type(self).__name__} needs block_influence or influence")
 
     def reference_block(self, block: Any, x: Tensor, layout: Layout, layer: int) -> Tensor:
-        """One layer in plain arithmetic: a row of all tokens (B, n, D) in, the same out."""
-        raise TypeError(f"{type(self).__name__} needs reference_block or reference")
+        """Oracle of one layer, in plain arithmetic: a row of all tokens (B, n, D) in, the same out."""
+        x = x + self.reference_attention(block.attn, plain.norm(block.norm1, x), layout, layer)
+        return plain.mlp_step(block, x)
+
+    def reference_attention(self, attention: Any, x: Tensor, layout: Layout, layer: int) -> Tensor:
+        """Oracle of the attention of a standard block: normalised row (B, n, D) in, what is added to it out."""
+        raise TypeError(f"{type(self).__name__} needs reference_attention, reference_block or reference")
+
+
+class MaskedVariant(Variant[ConfigT]):
+    """A variant in which who sees whom is one mask: block, MACs, influence and oracle follow from `allowed`.
+
+    Since they share the mask, the variant also states a fact that does not come from it: `visible_keys`, or a
+    degenerate case. The block is a masked dense attention; a variant that computes the visible pairs alone names
+    another `encoder_type` and its own `build_block`.
+    """
+
+    encoder_type: ClassVar[type[nn.Module]] = MaskedEncoder
+    cannot_carry: ClassVar[Mapping[str, str]] = {
+        "summary": "masked attention over the tokens of a row has no summaries"
+    }
+
+    def allowed(self, layout: Layout, layer: int) -> Tensor:
+        """Bool (n, n): [i, j] is True where token i sees token j, with class tokens and registers."""
+        raise TypeError(f"{type(self).__name__} needs allowed")
+
+    def visible_keys(self, layout: Layout, layer: int) -> Tensor | None:
+        """Number of tokens that each token sees (n,), in closed form and not from `allowed`."""
+        return None
+
+    def _visible_pairs(self, layer: int) -> int:
+        keys = self.visible_keys(self.layout(), layer)
+        return int((self.allowed(self.layout(), layer) if keys is None else keys).sum())
+
+    def _is_masked(self) -> bool:
+        return issubclass(self.encoder_type, MaskedEncoder)
+
+    def build_encoder(self) -> nn.Module:
+        blocks = (self.build_block(layer) for layer in range(self.trunk.depth))
+        if not self._is_masked():
+            return self.encoder_type(blocks)
+        return self.encoder_type(blocks, (self.allowed(self.layout(), layer) for layer in range(self.trunk.depth)))
+
+    def build_block(self, layer: int) -> nn.Module:
+        return MaskedBlock(self.trunk, layer)
+
+    def block_macs(self, layer: int) -> int:
+        layout, registers = self.layout(), self.trunk.global_tokens.registers
+        pairs = layout.num_tokens**2 if self._is_masked() else self._visible_pairs(layer)
+        summaries = layout.num_frames * self.trunk.summaries(layer)
+        return count.block_macs(self.trunk, layout.num_tokens, pairs + (layout.num_tokens - registers) * summaries)
+
+    def masked_macs(self) -> int:
+        if not self._is_masked():
+            return 0
+        seen = sum(self._visible_pairs(layer) for layer in range(self.trunk.depth))
+        return count.attention_macs(self.trunk.depth * self.layout().num_tokens ** 2 - seen, self.trunk.embed_dim)
+
+    def block_influence(self, layout: Layout, layer: int) -> Tensor:
+        return layout.with_summaries(self.allowed(layout, layer), self.trunk.summaries(layer))
+
+    def reference_attention(self, attention: Any, x: Tensor, layout: Layout, layer: int) -> Tensor:
+        return plain.row_attention(attention, x, layout, self.allowed(layout, layer), self.trunk.summaries(layer))

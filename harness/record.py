@@ -78,6 +78,11 @@ class MacsCount(RecordModel):
     uncounted_ops: dict[str, int] = Field(default_factory=dict, description="op of unknown cost -> calls")
     backward: BackwardMacs | None = None
 
+    @property
+    def attention_share(self) -> float:
+        """Share of attention in the multiply-accumulates, as a fraction."""
+        return self.attention_macs / self.macs_per_view if self.macs_per_view else 0.0
+
 
 class Timing(RecordModel):
     """One timed quantity: all samples in milliseconds, in the order they were taken."""
@@ -116,7 +121,7 @@ class PredictedMemory(RecordModel):
     temporary_bytes: int = Field(description="what the peak of the training step holds beyond all the above")
 
 
-class Memory(RecordModel):
+class MeasuredMemory(RecordModel):
     """Peak memory of inference and of a training step with `batch_size` clips."""
 
     batch_size: int
@@ -154,7 +159,7 @@ class Costs(RecordModel):
     num_frames: int | None = Field(None, description="frames of a clip")
     num_tokens: int | None = Field(None, description="patches or tubelets of a clip that enter the encoder")
     predicted_memory: PredictedMemory | None = Field(None, description="peak memory, predicted without running")
-    memory: Memory | None = None
+    memory: MeasuredMemory | None = None
     timings: Timings | None = None
 
     @model_validator(mode="before")

@@ -16,6 +16,7 @@ from harness.errors import UserError
 from harness.units import counted
 
 if TYPE_CHECKING:
+    from harness.launch.base import LaunchRequest
     from harness.launch.tasks import Todo
     from harness.store import Store
     from harness.sweep.plan import Plan, PlannedTrial
@@ -66,7 +67,7 @@ def run_plan(plan: Plan, options: RunOptions) -> int:
     Raises:
         UserError: the folder is in use or holds another question, or the plan cannot run here.
     """
-    from harness.launch.slurm.sweep_submission import check_launch
+    from harness.launch.launchers import launcher
 
     store, chosen, todo = find_trials(plan, options)
     if plan.tuning is None:
@@ -74,11 +75,18 @@ def run_plan(plan: Plan, options: RunOptions) -> int:
         print(f"{plan.name}: {size}: {todo.summary()}", flush=True)
     elif options.only:
         raise UserError("--only: a sweep with `tune:` searches all its rows with the same budget. Leave it out.")
-    check_launch(
-        plan, store, todo,
-        jobs=options.jobs, time_budget_s=options.time_budget_s, rerun_stale=options.rerun_stale,
-    )  # fmt: skip
+    will_start = bool(todo.tasks) or options.rerun_stale
+    launcher(plan.launch.where).check(_request(plan, store, options), will_start=will_start)
     return _run(plan, store, chosen, options)
+
+
+def _request(plan: Plan, store: Store, options: RunOptions) -> LaunchRequest:
+    """What the launcher of the plan is asked to do in a store."""
+    from harness.launch.base import LaunchRequest
+
+    return LaunchRequest(
+        plan, store, options.variant_dirs, options.jobs, options.time_budget_s, options.cancel_dropped
+    )  # fmt: skip
 
 
 def _run(plan: Plan, store: Store, chosen: list[PlannedTrial], options: RunOptions) -> int:
@@ -105,19 +113,21 @@ def _run(plan: Plan, store: Store, chosen: list[PlannedTrial], options: RunOptio
 
 def _run_locked(plan: Plan, store: Store, chosen: list[PlannedTrial], options: RunOptions) -> int:
     """Write the plan, run what is open of the chosen trials, report. The caller holds the run's lock."""
-    from harness.launch.slurm.sweep_submission import submit_sweep, without_jobs
-    from harness.launch.tasks import find_todo, prepare, settle
+    from harness.launch.launchers import end_dropped, launcher, without_owned
+    from harness.launch.tasks import find_todo, mark_done
 
     stale = _repeat(plan, store, chosen, options)
     store.write_plan(plan.to_file(stale))
     todo = find_todo(plan, store, chosen)
-    if plan.launch.where == "slurm":
-        return submit_sweep(plan, store, todo, options.variant_dirs, cancel_dropped=options.cancel_dropped)
-    todo = replace(todo, tasks=without_jobs(store, todo.tasks))
-    prepare(todo, plan, options.variant_dirs)
-    finished = _launch(plan, todo, options)
+    chosen_launcher, request = launcher(plan.launch.where), _request(plan, store, options)
+    if chosen_launcher.detaches:
+        end_dropped(request)
+    todo = replace(todo, tasks=without_owned(store, todo.tasks, chosen_launcher))
+    finished = chosen_launcher.run(request, todo)
+    if chosen_launcher.detaches:
+        return 0
     todo = find_todo(plan, store, chosen)
-    settle(store, todo.unsettled)
+    mark_done(store, todo.unmarked)
     if options.write_report:
         _report(store.path)
     return _closing(store, todo, chosen, finished)
@@ -144,9 +154,9 @@ def _wanted(trials: Sequence[PlannedTrial], options: RunOptions) -> list[Planned
 
 def _tune(plan: Plan, store: Store, options: RunOptions) -> Plan | None:
     """Search every row; return the plan of what was chosen, or None where it was stopped before the end."""
-    from harness.launch.parts import TUNING
-    from harness.store import Store, exclusive_lock
-    from harness.tune import local_run, tune
+    from harness.launch.launchers import launcher
+    from harness.store import TUNING, Store, exclusive_lock
+    from harness.tune import tune
 
     assert plan.tuning is not None
     if not store.plan_file.exists():  # what is to be run is known at the end; who asks is known now
@@ -154,11 +164,8 @@ def _tune(plan: Plan, store: Store, options: RunOptions) -> Plan | None:
     budget = plan.tuning.config.num_trials
     size = f"{counted(budget, 'trial')} for each of {counted(len(plan.rows), 'row')}"
     print(f"{plan.name}: a search of {size}", flush=True)
-    run, searched = local_run(plan, options.jobs, options.time_budget_s), Store(store.path / TUNING)
-    if plan.launch.where == "slurm":
-        from harness.launch.slurm.search import run_search
-
-        run = partial(run_search, plan, searched, options.variant_dirs, time_budget_s=options.time_budget_s)
+    searched = Store(store.path / TUNING)
+    run = partial(launcher(plan.launch.where).search, _request(plan, searched, options))
     with exclusive_lock(searched.lock_file) as got:
         if not got:  # `cancel` asked for this folder alone
             raise UserError(f"{searched.path}: another command is at work in this folder. Wait for it.")
@@ -182,17 +189,6 @@ def _check_plan(plan: Plan, store: Store, options: RunOptions) -> None:
             f"{store.path} holds the run of `{old.command}`; this command would take {len(dropped)} of its trials "
             f"out of the report. Give it a folder of its own with --runs DIR, or say --replace-plan."
         )
-
-
-def _launch(plan: Plan, todo: Todo, options: RunOptions) -> bool:
-    """Run the tasks; return False if stopped before the end."""
-    if not todo.tasks:
-        return True
-    from harness.launch.local import LocalPool
-    from harness.launch.progress import watch
-
-    with watch(todo.tasks) as watcher:
-        return LocalPool(plan.launch, watcher, options.jobs).run(todo.tasks, options.time_budget_s)
 
 
 def _report(run: Path) -> None:

@@ -20,7 +20,6 @@ class FactorisedDotProduct(Variant):
     """Heads over time and heads over space side by side, no class token."""
 
     class_token = "none"
-    default_readout = "mean_tokens"
     cannot_carry: ClassVar = {
         "summary": "half of the heads read every frame already",
         "registers": "neither half of the heads, within a place or within a frame, has a row that all frames share",
@@ -29,8 +28,7 @@ class FactorisedDotProduct(Variant):
     def validate(self) -> Iterator[tuple[str, str]]:
         yield from super().validate()
         if self.trunk.num_heads % 2:
-            dim = self.trunk.embed_dim
-            fits = ", ".join(str(heads) for heads in range(2, dim + 1, 2) if dim % heads == 0)
+            dim, fits = self.trunk.embed_dim, count.divisors(self.trunk.embed_dim, 2)
             allowed = f"even numbers that divide embed_dim {dim}: {fits}" if fits else f"embed_dim {dim} allows none"
             yield "model.num_heads", f"{self.trunk.num_heads} heads have no two halves; {allowed}"
 
@@ -47,13 +45,12 @@ class FactorisedDotProduct(Variant):
     def block_influence(self, layout: Layout, layer: int) -> Tensor:
         return layout.same_place() | layout.same_frame()
 
-    def reference_block(self, block: FrameBlock, x: Tensor, layout: Layout, layer: int) -> Tensor:
-        q, k, v = plain.project(block.attn, plain.norm(block.norm1, x))
+    def reference_attention(self, attention: Attention, x: Tensor, layout: Layout, layer: int) -> Tensor:
         half, heads = self.trunk.embed_dim // 2, self.trunk.num_heads // 2
+        q, k, v = plain.project(attention, x)
         time = plain.attend(q[..., :half], k[..., :half], v[..., :half], layout.same_place(), heads)
         space = plain.attend(q[..., half:], k[..., half:], v[..., half:], layout.same_frame(), heads)
-        x = x + plain.linear(block.attn.proj, torch.cat([time, space], dim=-1))
-        return x + plain.mlp(block.mlp, plain.norm(block.norm2, x))
+        return plain.linear(attention.proj, torch.cat([time, space], dim=-1))
 
     def degenerate_cases(self) -> Iterator[DegenerateCase]:
         # one frame of many patches is no image ViT: the heads over time then see a single key

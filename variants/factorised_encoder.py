@@ -1,14 +1,14 @@
 """A space encoder for each frame, then a time encoder over one feature per frame.
 
 The trunk's layers attend within frames. The feature of a frame (its class token, or the mean of its patches) goes
-through a norm of its own; a class token of the clip, temporal positions and `temporal_layers` standard layers follow.
-The clip's class token comes out un-normed: the trunk's final norm is the time encoder's, so the readout is
-`class_token`. The patches come out as the space layers leave them, so a readout of patches sees no time encoder.
-Source: ViViT (arXiv 2103.15691), model 2. We differ: with `frame_feature: mean` the time encoder keeps its class token
-(ViViT averages there too); with `temporal_layers: 0` the class token is the mean of the normed frame features and goes
-through the trunk's norm once more, which ViViT's average of frames does not (that one is exactly `spatial_only` with
-readout `mean_frames`); the dense layers start as the trunk's. ViViT has no temporal positions but those of the time
-encoder: `model.temporal_position: none`.
+through a norm of its own; temporal positions and `temporal_layers` standard layers follow, over the frames and, unless
+`clip_feature` is mean, a class token of the clip. What the readout reads comes out un-normed, since the trunk's final
+norm is the time encoder's: the clip's class token (readout `class_token`), or one token per frame (`mean_frames`). The
+patches come out as the space layers leave them, so a readout of patches sees no time encoder.
+Source: ViViT (arXiv 2103.15691), model 2; with `frame_feature: mean` and `clip_feature: mean` its averaged form. We
+differ: with `temporal_layers: 0` the frame features go through the trunk's norm once more, which ViViT's average of
+frames does not (that one is exactly `spatial_only` with readout `mean_frames`); the dense layers start as the trunk's.
+ViViT has no temporal positions but those of the time encoder: `model.temporal_position: none`.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from harness.api import (
     FrameBlock,
     FrameEncoder,
     Layout,
+    MaskedVariant,
     Tokens,
     TrunkGeometry,
-    Variant,
     VariantConfig,
     count,
     from_sequence,
@@ -46,97 +46,94 @@ class FactorisedEncoderConfig(VariantConfig):
     temporal_layers: Annotated[int, Field(ge=0, le=100)] = Field(4, description="layers over time; 0 = mean of frames")
     temporal_heads: Annotated[int, Field(ge=1)] | None = Field(None, description="default: model.num_heads")
     temporal_mlp_ratio: Annotated[float, Field(gt=0, le=64)] | None = Field(None, description="default: the model's")
-    frame_feature: Literal["class_token", "mean"] = Field(
-        "class_token", description="what stands for a frame; with mean the frames have no class token"
-    )
+    frame_feature: Literal["class_token", "mean"] = Field("class_token", description="mean: of its patches, no token")
+    clip_feature: Literal["class_token", "mean"] = Field("class_token", description="mean: read mean_frames, no token")
 
 
-class FactorisedEncoder(Variant):
+class FactorisedEncoder(MaskedVariant):
     """Space layers, then time layers; class token per frame in, class token of the clip out."""
 
     Config = FactorisedEncoderConfig
     config: FactorisedEncoderConfig
-    default_readout = "class_token"
+    default_readout, encoder_type = "class_token", FrameEncoder
     cannot_carry: ClassVar = {}
     cannot_read: ClassVar = dict.fromkeys(
         ("mean_frames", "mean_tokens", "temporal_attention", "concat_mlp", "gru"),
-        "it reads what the space layers give, and the time encoder speaks through the class token of the clip",
+        "it reads what the space layers give; write class_token, or variant.clip_feature: mean and mean_frames",
     )
 
     def __init__(self, config: FactorisedEncoderConfig, trunk: TrunkGeometry):
         super().__init__(config, trunk)
         self.class_token = "frame" if config.frame_feature == "class_token" else "none"
+        if config.clip_feature == "mean":
+            self.cannot_read = {"mean_tokens": self.cannot_read["mean_tokens"]}  # type: ignore[misc]
 
     @property
     def class_token_out(self) -> ClassToken:
-        return "clip"
+        return "clip" if self.config.clip_feature == "class_token" else "frame"
 
     @property
     def temporal(self) -> TrunkGeometry:
         """Geometry of the time encoder: one token per frame."""
         config, trunk = self.config, self.trunk
-        return replace(
-            trunk,
-            depth=config.temporal_layers,
-            num_heads=config.temporal_heads or trunk.num_heads,
-            mlp_ratio=config.temporal_mlp_ratio or trunk.mlp_ratio,
-            height=1,
-            width=1,
-        )
+        heads, ratio = config.temporal_heads or trunk.num_heads, config.temporal_mlp_ratio or trunk.mlp_ratio
+        return replace(trunk, depth=config.temporal_layers, num_heads=heads, mlp_ratio=ratio, height=1, width=1)
 
     def validate(self) -> Iterator[tuple[str, str]]:
         yield from super().validate()
-        heads, dim = self.config.temporal_heads, self.trunk.embed_dim
+        heads, ratio, dim = self.config.temporal_heads, self.config.temporal_mlp_ratio, self.trunk.embed_dim
         if heads and dim % heads:
-            divisors = ", ".join(str(number) for number in range(1, dim + 1) if dim % number == 0)
+            divisors = count.divisors(dim)
             yield "temporal_heads", f"{heads} heads do not divide embed_dim {dim}; numbers that do: {divisors}"
+        if ratio and not self.temporal.mlp_dim:
+            yield "temporal_mlp_ratio", f"a hidden width of {ratio} x {dim} rounds to 0; at least {1 / dim:.3g} makes 1"
 
     def build_encoder(self) -> SpaceThenTime:
         space = (FrameBlock(self.trunk, i, FrameAttention(self.trunk, i)) for i in range(self.trunk.depth))
-        return SpaceThenTime(space, self.temporal)
+        return SpaceThenTime(space, self.temporal, self.class_token_out)
 
     def initialise(self, encoder: nn.Module) -> None:
         if self.config.temporal_layers:
             nn.init.normal_(encoder.temporal_positions, std=0.02)  # type: ignore[arg-type]
-            nn.init.zeros_(encoder.temporal_token)  # type: ignore[arg-type]
+            if self.class_token_out == "clip":
+                nn.init.zeros_(encoder.temporal_token)  # type: ignore[arg-type]
 
     def macs(self) -> int:
-        per_frame = self.layout().num_class // self.trunk.num_frames + self.trunk.num_patches
-        space = sum(count.frame_block_macs(self.trunk, i, per_frame) for i in range(self.trunk.depth))
-        row = 1 + self.trunk.num_frames
-        return space + self.config.temporal_layers * count.block_macs(self.temporal, row, row**2)
+        row = self.trunk.num_frames + (self.class_token_out == "clip")
+        return super().macs() + self.config.temporal_layers * count.block_macs(self.temporal, row, row**2)
+
+    def allowed(self, layout: Layout, layer: int) -> Tensor:
+        return layout.with_registers(layout.same_frame())
 
     def influence(self, layout: Layout) -> Tensor:
-        space = layout.itself()
-        for layer in range(self.trunk.depth):
-            seen = layout.with_registers(layout.same_frame())
-            seen = layout.with_summaries(seen) if self.trunk.summaries(layer) else seen
-            space = (seen.double() @ space.double()) > 0
-        of_class = torch.arange(layout.num_tokens) < layout.num_class
+        space, of_class = super().influence(layout), torch.arange(layout.num_tokens) < layout.num_class
         feature = of_class if layout.num_class else layout.is_patch
-        return torch.cat([space[feature].any(0, keepdim=True), space[~of_class]])
+        frames = torch.stack([space[feature & (layout.frame == t)].any(0) for t in range(layout.num_frames)])
+        if self.class_token_out == "clip" or self.config.temporal_layers:
+            frames = frames.any(0).expand_as(frames)
+        return torch.cat([frames if self.class_token_out == "frame" else frames[:1], space[~of_class]])
 
     def reference(self, encoder: Any, tokens: Tokens) -> Tokens:
         layout, x = self.layout(), to_sequence(tokens)
-        for block in encoder.blocks:
-            x = x + plain.frame_attention(block.attn, plain.norm(block.norm1, x), layout)
-            x = x + plain.mlp(block.mlp, plain.norm(block.norm2, x))
+        for layer, block in enumerate(encoder.blocks):
+            x = self.reference_block(block, x, layout, layer)
         y = plain.norm(encoder.norm, x)
         chosen = layout.is_patch if self.config.frame_feature == "mean" else layout.slot == -2
-        frames = torch.stack([y[:, chosen & (layout.frame == t)].mean(1) for t in range(layout.num_frames)], dim=1)
-        return from_sequence(x, tokens)._replace(cls=self._reference_time(encoder, frames))
+        z = torch.stack([y[:, chosen & (layout.frame == t)].mean(1) for t in range(layout.num_frames)], dim=1)
+        if self.config.temporal_layers:
+            z = self._reference_time(encoder, z)
+        elif self.class_token_out == "clip":
+            z = z.sum(1, keepdim=True) / z.shape[1]
+        return from_sequence(x, tokens)._replace(cls=z[:, 0] if self.class_token_out == "clip" else z)
 
-    def _reference_time(self, encoder: Any, frames: Tensor) -> Tensor:
-        """Frame features (B, T, D) -> class token of the clip (B, D)."""
-        if not self.config.temporal_layers:
-            return frames.sum(1) / frames.shape[1]
-        token, positions = encoder.temporal_token, encoder.temporal_positions
-        z = torch.cat([token.repeat(len(frames), 1, 1), frames], dim=1) + positions
-        everyone = torch.ones(z.shape[1], z.shape[1], dtype=torch.bool)
+    def _reference_time(self, encoder: Any, z: Tensor) -> Tensor:
+        """Frame features (B, T, D) through the time encoder, behind a class token where there is one."""
+        if self.class_token_out == "clip":
+            z = torch.cat([encoder.temporal_token.repeat(len(z), 1, 1), z], dim=1)
+        z, everyone = z + encoder.temporal_positions, torch.ones(z.shape[1], z.shape[1], dtype=torch.bool)
         for block in encoder.temporal_blocks:
-            z = z + plain.self_attention(block.attn, plain.norm(block.norm1, z), everyone)
-            z = z + plain.mlp(block.mlp, plain.norm(block.norm2, z))
-        return z[:, 0]
+            z = plain.mlp_step(block, z + plain.attention_step(block, z, everyone))
+        return z
 
     def degenerate_cases(self) -> Iterator[DegenerateCase]:
         # the class tokens cannot be compared: ours has gone through the norm of the space encoder
@@ -144,26 +141,29 @@ class FactorisedEncoder(Variant):
 
 
 class SpaceThenTime(FrameEncoder):
-    """`blocks` within frames, `norm`, then `temporal_blocks` over [class token of the clip; one feature per frame]."""
+    """`blocks` within frames, `norm`, then `temporal_blocks` over [class token of the clip or none; frame features]."""
 
-    def __init__(self, space: Iterator[nn.Module], temporal: TrunkGeometry):
+    def __init__(self, space: Iterator[nn.Module], temporal: TrunkGeometry, class_token_out: ClassToken):
         super().__init__(space)
-        self.norm = nn.LayerNorm(temporal.embed_dim, eps=temporal.norm_eps)
+        self.has_token, dim = class_token_out == "clip", temporal.embed_dim
+        self.norm = nn.LayerNorm(dim, eps=temporal.norm_eps)
         self.temporal_blocks = nn.ModuleList(Block(temporal, layer) for layer in range(temporal.depth))
         if temporal.depth:
-            self.temporal_token = nn.Parameter(torch.zeros(1, 1, temporal.embed_dim))
-            self.temporal_positions = nn.Parameter(torch.zeros(1, 1 + temporal.num_frames, temporal.embed_dim))
+            self.temporal_token = nn.Parameter(torch.zeros(1, 1, dim)) if self.has_token else None
+            self.temporal_positions = nn.Parameter(torch.zeros(1, temporal.num_frames + self.has_token, dim))
 
     def forward(self, tokens: Tokens) -> Tokens:
         tokens = super().forward(tokens)
         features = self.norm(tokens.patches.flatten(2, 3) if tokens.cls is None else tokens.cls.unsqueeze(2))
         return tokens._replace(cls=self._over_time(features.mean(2)))
 
-    def _over_time(self, frames: Tensor) -> Tensor:
-        """Normed frame features (B, T, D) -> class token of the clip (B, D)."""
+    def _over_time(self, z: Tensor) -> Tensor:
+        """Normed frame features (B, T, D) -> class token of the clip (B, D), or of each frame (B, T, D)."""
         if not len(self.temporal_blocks):
-            return frames.mean(1)
-        z = torch.cat([self.temporal_token.expand(len(frames), -1, -1), frames], dim=1) + self.temporal_positions
+            return z.mean(1) if self.has_token else z
+        if self.temporal_token is not None:
+            z = torch.cat([self.temporal_token.expand(z.shape[0], -1, -1), z], dim=1)
+        z = z + self.temporal_positions
         for block in self.temporal_blocks:
             z = block(z)
-        return z[:, 0]
+        return z[:, 0] if self.has_token else z

@@ -14,19 +14,16 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 
 from harness.api import (
-    Attention,
     DegenerateCase,
-    DropPath,
     Field,
     FrameTokens,
     Layout,
-    Mlp,
     TrunkGeometry,
     Variant,
     VariantConfig,
     count,
     plain,
-    then,
+    steps,
 )
 
 
@@ -39,13 +36,10 @@ class FactorisedSelfAttentionConfig(VariantConfig):
     )
 
 
-class FactorisedSelfAttention(Variant):
+class FactorisedSelfAttention(Variant[FactorisedSelfAttentionConfig]):
     """Time and space attention after each other, no class token."""
 
-    Config = FactorisedSelfAttentionConfig
-    config: FactorisedSelfAttentionConfig
     class_token = "none"
-    default_readout = "mean_tokens"
     cannot_carry: ClassVar = {
         "summary": "time attention reads every frame already",
         "registers": "neither step, within a place or within a frame, has a row that all frames share",
@@ -67,30 +61,25 @@ class FactorisedSelfAttention(Variant):
     def image_weights(self) -> dict[str, str]:
         if self.config.temporal_init == "zero":  # the regularised start: time attention stays at zero
             return {}
-        return {f"blocks.{i}.temporal_attn": f"blocks.{i}.attn" for i in range(self.trunk.depth)}
+        return steps.image_names(self.trunk, temporal_attn="attn")
 
     def block_macs(self, layer: int) -> int:
-        trunk, dim = self.trunk, self.trunk.embed_dim
-        num_tokens = trunk.num_frames * trunk.num_patches
-        in_time = count.linear_macs(num_tokens, dim, 4 * dim) + count.attention_macs(num_tokens * trunk.num_frames, dim)
-        return in_time + count.block_macs(trunk, num_tokens, num_tokens * trunk.num_patches)
+        frames, places = self.trunk.num_frames, self.trunk.num_patches
+        in_time = count.step_macs(self.trunk, frames * places, frames * places * frames)
+        return in_time + count.block_macs(self.trunk, frames * places, frames * places * places)
 
-    def _is_time(self) -> list[bool]:
-        """Which of the two steps in their order is the one over time."""
-        return [True, False] if self.config.order == "time_space" else [False, True]
+    def _steps(self, layout: Layout) -> list[tuple[str, Tensor]]:
+        """(prefix of the step's parts in a block, who sees whom in it)."""
+        in_order = [("temporal_", layout.same_place()), ("", layout.same_frame())]
+        return in_order if self.config.order == "time_space" else in_order[::-1]
 
     def block_influence(self, layout: Layout, layer: int) -> Tensor:
-        first, second = (layout.same_place() if time else layout.same_frame() for time in self._is_time())
-        return then(first, second)
+        return layout.through(*(seen for _, seen in self._steps(layout)))
 
     def reference_block(self, block: FactorisedBlock, x: Tensor, layout: Layout, layer: int) -> Tensor:
-        for time in self._is_time():
-            if time:
-                y = plain.norm(block.temporal_norm1, x)
-                x = x + plain.self_attention(block.temporal_attn, y, layout.same_place())
-            else:
-                x = x + plain.self_attention(block.attn, plain.norm(block.norm1, x), layout.same_frame())
-        return x + plain.mlp(block.mlp, plain.norm(block.norm2, x))
+        for prefix, seen in self._steps(layout):
+            x = x + plain.attention_step(block, x, seen, prefix)
+        return plain.mlp_step(block, x)
 
     def degenerate_cases(self) -> Iterator[DegenerateCase]:
         if self.config.temporal_init == "zero":
@@ -102,15 +91,10 @@ class FactorisedBlock(nn.Module):
 
     def __init__(self, trunk: TrunkGeometry, layer: int, order: str):
         super().__init__()
-        dim, eps = trunk.embed_dim, trunk.norm_eps
         self.time_first = order == "time_space"
-        self.temporal_norm1 = nn.LayerNorm(dim, eps=eps)
-        self.temporal_attn = Attention(dim, trunk.num_heads, trunk.qkv_bias)
-        self.norm1 = nn.LayerNorm(dim, eps=eps)
-        self.attn = Attention(dim, trunk.num_heads, trunk.qkv_bias)
-        self.norm2 = nn.LayerNorm(dim, eps=eps)
-        self.mlp = Mlp(dim, trunk.mlp_dim, trunk.gelu)
-        self.drop_path = DropPath(trunk.layer_drop_path(layer))
+        self.temporal_norm1, self.temporal_attn, _ = steps.attention(trunk)
+        self.norm1, self.attn, _ = steps.attention(trunk)
+        self.norm2, self.mlp, self.drop_path = steps.mlp(trunk, layer)
 
     def forward(self, frames: FrameTokens) -> FrameTokens:
         x = frames.x  # (B, T, S, D)

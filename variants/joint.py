@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from harness.api import (
@@ -16,12 +17,10 @@ from harness.api import (
     DegenerateCase,
     Field,
     Layout,
+    MaskedVariant,
     SequenceEncoder,
     TrunkGeometry,
-    Variant,
     VariantConfig,
-    count,
-    plain,
 )
 
 
@@ -33,11 +32,9 @@ class JointConfig(VariantConfig):
     )
 
 
-class Joint(Variant):
+class Joint(MaskedVariant[JointConfig]):
     """Full space-time attention, one class token per clip or none."""
 
-    Config = JointConfig
-    config: JointConfig
     default_readout = "class_token"
     encoder_type = SequenceEncoder
     cannot_carry = {"summary": "every query sees all keys of all frames already"}
@@ -49,18 +46,12 @@ class Joint(Variant):
     def build_block(self, layer: int) -> Block:
         return Block(self.trunk, layer)
 
-    def block_macs(self, layer: int) -> int:
-        num_tokens = self.layout().num_tokens
-        return count.block_macs(self.trunk, num_tokens, num_tokens**2)
-
-    def block_influence(self, layout: Layout, layer: int) -> Tensor:
+    def allowed(self, layout: Layout, layer: int) -> Tensor:
         return layout.everyone()
 
-    def reference_block(self, block: Block, x: Tensor, layout: Layout, layer: int) -> Tensor:
-        x = x + plain.self_attention(block.attn, plain.norm(block.norm1, x), layout.everyone())
-        return x + plain.mlp(block.mlp, plain.norm(block.norm2, x))
+    def visible_keys(self, layout: Layout, layer: int) -> Tensor:
+        return torch.full((layout.num_tokens,), layout.num_tokens)
 
     def degenerate_cases(self) -> Iterator[DegenerateCase]:
-        if self.config.class_token == "none":
-            return
-        yield DegenerateCase("one frame is an image", equals="spatial_only", model={"num_frames": 1})
+        if self.config.class_token == "clip":
+            yield DegenerateCase("one frame is an image", equals="spatial_only", model={"num_frames": 1})

@@ -26,7 +26,9 @@ from harness.api import (
     VariantConfig,
     count,
     layer_set,
+    lend_channels,
     plain,
+    source_frame,
 )
 
 
@@ -42,11 +44,9 @@ class MixingConfig(VariantConfig):
     outer_only: bool = Field(False, description="mix with the frames t - t_w and t + t_w only")
 
 
-class Mixing(Variant):
+class Mixing(Variant[MixingConfig]):
     """Attention within each frame over keys and values mixed from the frames around it."""
 
-    Config = MixingConfig
-    config: MixingConfig
     cannot_carry = {}
 
     def offsets(self, layer: int) -> list[int]:
@@ -73,22 +73,18 @@ class Mixing(Variant):
         if window and config.mixed_fraction and not _fold(config.mixed_fraction, channels, num_offsets):
             mixed = int(config.mixed_fraction * channels + 1e-9)
             head = f"a head (head_dim {channels}" if config.channel_layout == "per_head" else f"all heads ({channels}"
-            yield (
-                "temporal_window",
-                (
-                    f"{window} given: {num_offsets} neighbour frames share the {mixed} mixed channels of {head}, "
-                    f"mixed_fraction {config.mixed_fraction}); largest that fits: {mixed // 2}"
-                ),
-            )
+            shared = f"{num_offsets} neighbour frames share the {mixed} mixed channels of {head}"
+            fits = f"mixed_fraction {config.mixed_fraction}); largest that fits: {mixed // 2}"
+            yield "temporal_window", f"{window} given: {shared}, {fits}"
         if isinstance(config.layers, list) and max(config.layers, default=0) >= self.trunk.depth:
             yield "layers", f"{max(config.layers)} given; layers are numbered 0 to {self.trunk.depth - 1}"
 
     def build_block(self, layer: int) -> FrameBlock:
-        attention = MixingAttention(self.trunk, layer, self.folds(layer), self.config)
-        return FrameBlock(self.trunk, layer, attention)
+        return FrameBlock(self.trunk, layer, MixingAttention(self.trunk, layer, self.folds(layer), self.config))
 
     def block_macs(self, layer: int) -> int:
-        return count.frame_block_macs(self.trunk, layer, tokens_per_frame=1 + self.trunk.num_patches)
+        mixes_input = self.config.mixed == "x" and bool(self.folds(layer))
+        return count.frame_block_macs(self.trunk, layer, 1 + self.trunk.num_patches, mixes_input)
 
     def reference_offsets(self, layer: int) -> list[int]:
         """o(c) of the channels of a head or of all heads, from the definition; asks neither `folds` nor `offsets`."""
@@ -113,40 +109,30 @@ class Mixing(Variant):
         reach = torch.zeros(layout.num_frames, layout.num_frames, dtype=torch.bool)
         for offset in offsets:
             for frame in range(layout.num_frames):
-                source = _source_frame(frame + offset, layout.num_frames, self.config.ends)
+                source = source_frame(frame + offset, layout.num_frames, self.config.ends)
                 if source is not None:
                     reach[frame, source] = True
         seen = layout.by_frame(reach)
         if self.config.mixed == "query":
             seen = (seen & (layout.slot[:, None] == layout.slot[None])) | layout.same_frame()
-        seen = layout.with_registers(seen)
-        return layout.with_summaries(seen) if self.trunk.summaries(layer) else seen
+        return layout.with_summaries(layout.with_registers(seen), self.trunk.summaries(layer))
 
-    def reference_block(self, block: FrameBlock, x: Tensor, layout: Layout, layer: int) -> Tensor:
+    def reference_attention(self, attention: MixingAttention, x: Tensor, layout: Layout, layer: int) -> Tensor:
         what = self.config.mixed
-        y = plain.norm(block.norm1, x)
 
         def mix(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             if what == "x":
-                return plain.project(block.attn, self._reference_mix(y, layout, layer))
+                return plain.project(attention, self._reference_mix(x, layout, layer))
             rows = {"query": q, "key": k, "value": v}
             for name in what.split("+"):
                 rows[name] = self._reference_mix(rows[name], layout, layer)
             return rows["query"], rows["key"], rows["value"]
 
-        x = x + plain.frame_attention(block.attn, y, layout, mix)
-        return x + plain.mlp(block.mlp, plain.norm(block.norm2, x))
+        return plain.frame_attention(attention, x, layout, mix)
 
     def _reference_mix(self, rows: Tensor, layout: Layout, layer: int) -> Tensor:
-        """Token by token, channel by channel: (B, n, D) -> (B, n, D)."""
         offset_of = self.reference_offsets(layer) * (rows.shape[-1] // self._channels())
-        place = {(int(f), int(s)): i for i, (f, s) in enumerate(zip(layout.frame, layout.slot, strict=True)) if f >= 0}
-        mixed = rows.clone()
-        for (frame, slot), token in place.items():
-            for channel, offset in enumerate(offset_of):
-                source = _source_frame(frame + offset, layout.num_frames, self.config.ends)
-                mixed[:, token, channel] = 0 if source is None else rows[:, place[source, slot], channel]
-        return mixed
+        return plain.lend_channels(rows, layout, offset_of, self.config.ends)
 
     def degenerate_cases(self) -> Iterator[DegenerateCase]:
         yield DegenerateCase("t_w = 0", equals="spatial_only", config={"temporal_window": 0})
@@ -163,28 +149,6 @@ def _fold(fraction: float, channels: int, num_offsets: int) -> int:
     return int(fraction * channels / num_offsets + 1e-9) if num_offsets else 0
 
 
-def _source_frame(frame: int, num_frames: int, ends: str) -> int | None:
-    """Frame that stands for `frame`, which may lie outside the clip; None = zeros."""
-    if 0 <= frame < num_frames:
-        return frame
-    if ends == "zero":
-        return None
-    return frame % num_frames if ends == "circular" else min(max(frame, 0), num_frames - 1)
-
-
-def shift(x: Tensor, offset: int, ends: str) -> Tensor:
-    """y[:, t] = x[:, t + offset] along dimension 1; outside the clip zeros, the end frame, or the other end."""
-    num_frames = x.shape[1]
-    if ends == "circular":
-        return x.roll(-offset, dims=1)
-    distance = min(abs(offset), num_frames)
-    kept = x[:, distance:] if offset > 0 else x[:, : num_frames - distance]
-    edge = x[:, -1:] if offset > 0 else x[:, :1]
-    filler = edge.expand(-1, distance, *x.shape[2:])
-    filler = filler if ends == "replicate" else torch.zeros_like(filler)
-    return torch.cat([kept, filler] if offset > 0 else [filler, kept], dim=1)
-
-
 class MixingAttention(FrameAttention):
     """Frame attention whose queries, keys, values or input are mixed over time before use."""
 
@@ -193,14 +157,12 @@ class MixingAttention(FrameAttention):
         self.folds = folds
         self.ends = config.ends
         self.mixed = frozenset(config.mixed.split("+"))
+        self.mixes_input = "x" in self.mixed and bool(folds)
         self.per_head = config.channel_layout == "per_head"
 
     def _mix(self, x: Tensor) -> Tensor:
         """Channels of the last dimension from the frames that the folds name; time is dimension 1."""
-        if not self.folds:
-            return x
-        pieces = [shift(x[..., first:end], offset, self.ends) for offset, first, end in self.folds]
-        return torch.cat([*pieces, x[..., self.folds[-1][2] :]], dim=-1)
+        return lend_channels(x, self.folds, self.ends)
 
     def _mix_heads(self, x: Tensor) -> Tensor:
         """Mixes (B, T, h, N, c) by the channels of each head, or of all heads in a row."""
@@ -210,7 +172,7 @@ class MixingAttention(FrameAttention):
         return self._mix(row).unflatten(3, (x.shape[2], x.shape[4])).transpose(2, 3)
 
     def mix_input(self, x: Tensor) -> Tensor:
-        if "x" not in self.mixed:
+        if not self.mixes_input:
             return x
         return self._mix(x.unflatten(-1, (self.num_heads, -1))).flatten(-2) if self.per_head else self._mix(x)
 

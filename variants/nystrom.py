@@ -13,7 +13,6 @@ there is no convolution beside the attention.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -32,6 +31,7 @@ from harness.api import (
     attend,
     count,
     plain,
+    pooled_means,
 )
 
 
@@ -42,13 +42,10 @@ class NystromConfig(VariantConfig):
     num_iterations: Annotated[int, Field(ge=1, le=100)] = Field(6, description="steps towards the pseudo-inverse")
 
 
-class Nystrom(Variant):
+class Nystrom(Variant[NystromConfig]):
     """Landmark attention over space and time, one class token per clip."""
 
-    Config = NystromConfig
-    config: NystromConfig
     class_token = "clip"
-    default_readout = "class_token"
     encoder_type = SequenceEncoder
     cannot_carry: ClassVar = {
         "summary": "every query sees landmarks of all frames already",
@@ -75,11 +72,7 @@ class Nystrom(Variant):
     def block_influence(self, layout: Layout, layer: int) -> Tensor:
         return layout.everyone()
 
-    def reference_block(self, block: Block, x: Tensor, layout: Layout, layer: int) -> Tensor:
-        x = x + self._reference_attention(block.attn, plain.norm(block.norm1, x), layout)
-        return x + plain.mlp(block.mlp, plain.norm(block.norm2, x))
-
-    def _reference_attention(self, attention: Any, x: Tensor, layout: Layout) -> Tensor:
+    def reference_attention(self, attention: Any, x: Tensor, layout: Layout, layer: int) -> Tensor:
         """Head by head; the attention of patches is written as one matrix (patches, tokens)."""
         outputs = []
         for q, k, v in zip(*(z.chunk(attention.num_heads, -1) for z in plain.project(attention, x)), strict=True):
@@ -129,12 +122,9 @@ class NystromAttention(Attention):
 
     def _landmarks(self, patches: Tensor) -> Tensor:
         """Means of segments of each frame: (B, h, T S, c) -> (B, h, landmarks, c)."""
-        frames = patches.unflatten(2, (self.num_frames, -1))
-        size = frames.shape[3]
         # patch s belongs to segment floor(s R / S), as the summaries of the trunk
-        ends = [-(-segment * size // self.landmarks_per_frame) for segment in range(self.landmarks_per_frame + 1)]
-        means = [frames[:, :, :, a:b].mean(3) for a, b in pairwise(ends)]
-        return torch.stack(means, dim=3).flatten(2, 3)
+        frames = patches.unflatten(2, (self.num_frames, -1))
+        return pooled_means(frames, self.landmarks_per_frame).flatten(2, 3)
 
     @staticmethod
     def _softmax(q: Tensor, k: Tensor) -> Tensor:

@@ -6,26 +6,24 @@ Source: TimeSformer (arXiv 2102.05095), "space-only"; X-ViT (arXiv 2106.05968) w
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from harness.api import FrameAttention, FrameBlock, Layout, Variant, count, plain
+from harness.api import FrameAttention, FrameBlock, FrameEncoder, Layout, MaskedVariant
 
 
-class SpatialOnly(Variant):
+class SpatialOnly(MaskedVariant):
     """Attention within each frame, class token per frame."""
 
+    encoder_type = FrameEncoder
     cannot_carry = {}
 
     def build_block(self, layer: int) -> FrameBlock:
         return FrameBlock(self.trunk, layer, FrameAttention(self.trunk, layer))
 
-    def block_macs(self, layer: int) -> int:
-        return count.frame_block_macs(self.trunk, layer, tokens_per_frame=1 + self.trunk.num_patches)
+    def allowed(self, layout: Layout, layer: int) -> Tensor:
+        return layout.with_registers(layout.same_frame())
 
-    def block_influence(self, layout: Layout, layer: int) -> Tensor:
-        seen = layout.with_registers(layout.same_frame())
-        return layout.with_summaries(seen) if self.trunk.summaries(layer) else seen
-
-    def reference_block(self, block: FrameBlock, x: Tensor, layout: Layout, layer: int) -> Tensor:
-        x = x + plain.frame_attention(block.attn, plain.norm(block.norm1, x), layout)
-        return x + plain.mlp(block.mlp, plain.norm(block.norm2, x))
+    def visible_keys(self, layout: Layout, layer: int) -> Tensor:
+        of_frame = 1 + layout.height * layout.width + layout.num_registers
+        return torch.where(layout.is_register, layout.num_tokens, of_frame)

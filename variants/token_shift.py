@@ -26,8 +26,8 @@ from harness.api import (
     Variant,
     VariantConfig,
     count,
+    lend_channels,
     plain,
-    then,
 )
 
 
@@ -42,11 +42,9 @@ class TokenShiftConfig(VariantConfig):
     )
 
 
-class TokenShift(Variant):
+class TokenShift(Variant[TokenShiftConfig]):
     """Attention within each frame over tokens whose channels shift in time, class token per frame."""
 
-    Config = TokenShiftConfig
-    config: TokenShiftConfig
     cannot_carry: ClassVar = {}
 
     @property
@@ -70,17 +68,12 @@ class TokenShift(Variant):
     def _shift_influence(self, layout: Layout) -> Tensor:
         """Who gets channels of whom in one shift."""
         moved = layout.slot == -2 if self.config.which == "class_token" else layout.frame >= 0
-        next_to = (layout.frame[:, None] - layout.frame[None]).abs() == 1
-        same_slot = layout.slot[:, None] == layout.slot[None]
-        shifted = next_to & same_slot & moved[:, None] & moved[None]
-        return layout.itself() | shifted if self.fold else layout.itself()
+        shifted = layout.by_frame(layout.frame_steps().abs() == 1) & (layout.slot[:, None] == layout.slot[None]) & moved
+        return shifted if self.fold else layout.itself()
 
     def block_influence(self, layout: Layout, layer: int) -> Tensor:
         shift, attention = self._shift_influence(layout), layout.with_registers(layout.same_frame())
-        attention = layout.with_summaries(attention) if self.trunk.summaries(layer) else attention
-        if self.config.which == "class_token":
-            return then(then(shift, attention | layout.itself()), shift)
-        return then(then(shift, attention) | layout.itself(), shift)
+        return layout.through(shift, layout.with_summaries(attention, self.trunk.summaries(layer)), shift)
 
     def reference_block(self, block: ShiftBlock, x: Tensor, layout: Layout, layer: int) -> Tensor:
         stream = self.config.which == "class_token"
@@ -91,29 +84,12 @@ class TokenShift(Variant):
         return (shifted if stream else x) + plain.mlp(block.mlp, plain.norm(block.norm2, shifted))
 
     def _reference_shift(self, x: Tensor, layout: Layout) -> Tensor:
-        """Token by token: (B, n, D) -> (B, n, D)."""
-        fold, shifted = self.fold, x.clone()
-        place = {(int(f), int(s)): i for i, (f, s) in enumerate(zip(layout.frame, layout.slot, strict=True)) if f >= 0}
-        for (frame, slot), token in place.items():
-            if self.config.which == "class_token" and slot != -2:
-                continue
-            for first, source in ((0, place.get((frame + 1, slot))), (fold, place.get((frame - 1, slot)))):
-                shifted[:, token, first : first + fold] = 0 if source is None else x[:, source, first : first + fold]
-        return shifted
+        slots = (-2,) if self.config.which == "class_token" else None
+        return plain.lend_channels(x, layout, [1] * self.fold + [-1] * self.fold, slots=slots)
 
     def degenerate_cases(self) -> Iterator[DegenerateCase]:
         # not one frame and not a constant clip: zeros come in at the ends
         yield DegenerateCase("nothing shifts", equals="spatial_only", config={"shifted_fraction": 0.0})
-
-
-def shift(x: Tensor, fold: int) -> Tensor:
-    """x (B, T, N, D): channels [0, fold) from frame t + 1, [fold, 2 fold) from t - 1, zeros outside the clip."""
-    if not fold:
-        return x
-    outside = torch.zeros_like(x[:, :1, :, :fold])
-    later = torch.cat([x[:, 1:, :, :fold], outside], dim=1)
-    earlier = torch.cat([outside, x[:, :-1, :, fold : 2 * fold]], dim=1)
-    return torch.cat([later, earlier, x[..., 2 * fold :]], dim=-1)
 
 
 class ShiftBlock(FrameBlock):
@@ -123,23 +99,19 @@ class ShiftBlock(FrameBlock):
 
     def __init__(self, trunk: TrunkGeometry, layer: int, fold: int, which: str):
         super().__init__(trunk, layer, FrameAttention(trunk, layer))
-        self.fold = fold
+        self.folds = [(1, 0, fold), (-1, fold, 2 * fold)] if fold else []
         self.class_only = which == "class_token"
 
     def _shifted(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(residual stream, input of the branch)."""
         if not self.class_only:
-            return x, shift(x, self.fold)
-        x = torch.cat([shift(x[:, :, :1], self.fold), x[:, :, 1:]], dim=2)
+            return x, lend_channels(x, self.folds)
+        x = torch.cat([lend_channels(x[:, :, :1], self.folds), x[:, :, 1:]], dim=2)
         return x, x
 
     def forward(self, frames: FrameTokens) -> FrameTokens:  # type: ignore[override]
-        registers = frames.registers
         x, branch = self._shifted(frames.x)
-        added = self.attn(FrameTokens(self.norm1(branch), self._each(self.norm1, registers)))
-        x, branch = self._shifted(x + self.drop_path(added.x))
-        x = x + self.drop_path(self.mlp(self.norm2(branch)))
-        if registers is not None:
-            registers = registers + self.drop_path(added.registers)
-            registers = registers + self.drop_path(self.mlp(self.norm2(registers)))
-        return FrameTokens(x, registers)
+        added = self.attn(self.each(self.norm1, frames._replace(x=branch)))
+        frames = self.add(frames._replace(x=x), added)
+        x, branch = self._shifted(frames.x)
+        return self.add_mlp(frames._replace(x=x), frames._replace(x=branch))

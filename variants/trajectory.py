@@ -39,13 +39,10 @@ class TrajectoryConfig(VariantConfig):
     )
 
 
-class Trajectory(Variant):
+class Trajectory(Variant[TrajectoryConfig]):
     """Trajectory attention, one class token per clip."""
 
-    Config = TrajectoryConfig
-    config: TrajectoryConfig
     class_token = "clip"
-    default_readout = "class_token"
     encoder_type = SequenceEncoder
     cannot_carry: ClassVar = {
         "summary": "every query pools every frame already",
@@ -65,11 +62,7 @@ class Trajectory(Variant):
     def block_influence(self, layout: Layout, layer: int) -> Tensor:
         return layout.is_patch[None] | ~layout.is_patch[:, None]
 
-    def reference_block(self, block: Block, x: Tensor, layout: Layout, layer: int) -> Tensor:
-        x = x + self._reference_attention(block.attn, plain.norm(block.norm1, x), layout)
-        return x + plain.mlp(block.mlp, plain.norm(block.norm2, x))
-
-    def _reference_attention(self, attention: TrajectoryAttention, x: Tensor, layout: Layout) -> Tensor:
+    def reference_attention(self, attention: TrajectoryAttention, x: Tensor, layout: Layout, layer: int) -> Tensor:
         """Frame by frame, then token by token; row 0 is the class token."""
         q, k, v = plain.project(attention, x)
         num_heads = attention.num_heads

@@ -12,7 +12,6 @@ keeps its true offsets (the code takes the wrong rows of the bias table there).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
 from math import prod
 from typing import Annotated, ClassVar
 
@@ -50,21 +49,18 @@ class WindowConfig(VariantConfig):
     relative_position: bool = Field(True, description="learned bias for each offset within a window, per head")
 
 
-class Window3d(Variant):
+class Window3d(Variant[WindowConfig]):
     """Attention within shifted windows, no class token."""
 
-    Config = WindowConfig
-    config: WindowConfig
     class_token = "none"
-    default_readout = "mean_tokens"
     encoder_type = TokensEncoder
     cannot_carry: ClassVar = {
         "summary": "windows hold parts of several frames, so there is no frame whose keys could be extended",
         "registers": "no window is shared by all tokens",
     }
 
-    def build_block(self, layer: int) -> WindowBlock:
-        return WindowBlock(self.trunk, layer, WindowAttention(self.trunk, layer, self.config))
+    def build_block(self, layer: int) -> SwinBlock:
+        return SwinBlock(self.trunk, layer, SwinAttention(self.trunk, layer, self.config))
 
     def initialise(self, encoder: nn.Module) -> None:
         for block in encoder.blocks:  # type: ignore[union-attr]
@@ -72,11 +68,9 @@ class Window3d(Variant):
                 nn.init.trunc_normal_(block.attn.relative_position_bias_table, std=0.02)
 
     def block_macs(self, layer: int) -> int:
-        trunk = self.trunk
-        window, _, padded = windows(trunk, layer, self.config)
-        dense = count.linear_macs(prod(padded), trunk.embed_dim, 4 * trunk.embed_dim)
-        mlp = 2 * count.linear_macs(trunk.num_frames * trunk.num_patches, trunk.embed_dim, trunk.mlp_dim)
-        return dense + mlp + count.attention_macs(prod(padded) * prod(window), trunk.embed_dim)
+        window, _, padded = windows(self.trunk, layer, self.config)
+        attention = count.step_macs(self.trunk, prod(padded), prod(padded) * prod(window))
+        return attention + count.mlp_macs(self.trunk, self.trunk.num_frames * self.trunk.num_patches)
 
     def masked_macs(self) -> int:
         return sum(self._masked_macs(layer) for layer in range(self.trunk.depth))
@@ -84,10 +78,9 @@ class Window3d(Variant):
     def _masked_macs(self, layer: int) -> int:
         """Along an axis that shifts, the last window holds both ends of the clip, which do not see each other."""
         window, shift, padded = windows(self.trunk, layer, self.config)
-        inside = [
-            (size // w - 1) * w**2 + (w - s) ** 2 + s**2 for size, w, s in zip(padded, window, shift, strict=True)
-        ]
-        return count.attention_macs(prod(padded) * prod(window) - prod(inside), self.trunk.embed_dim)
+        axes = zip(padded, window, shift, strict=True)
+        inside = prod((size // w - 1) * w**2 + (w - s) ** 2 + s**2 for size, w, s in axes)
+        return count.attention_macs(prod(padded) * prod(window) - inside, self.trunk.embed_dim)
 
     def block_influence(self, layout: Layout, layer: int) -> Tensor:
         allowed, _, real = self._pairs(layer)
@@ -97,7 +90,7 @@ class Window3d(Variant):
         """Of all places of the padded grid: who may see whom (P, P), rows of the bias table, which are tokens (P,)."""
         trunk = self.trunk
         window, shift, padded = (torch.tensor(z) for z in windows(trunk, layer, self.config))
-        place = torch.tensor(list(product(*map(range, padded.tolist()))))
+        place = torch.cartesian_prod(*map(torch.arange, padded.tolist()))
         moved = (place - shift) % padded
         # the tokens that a shift brings from the beginning of an axis to its end stay among themselves
         room = torch.cat([moved // window, place < shift], dim=-1)
@@ -108,11 +101,7 @@ class Window3d(Variant):
         real = (place < torch.tensor([trunk.num_frames, trunk.height, trunk.width])).all(-1)
         return allowed, row.where(allowed, 0), real
 
-    def reference_block(self, block: WindowBlock, x: Tensor, layout: Layout, layer: int) -> Tensor:
-        x = x + self._reference_attention(block.attn, plain.norm(block.norm1, x), layer)
-        return x + plain.mlp(block.mlp, plain.norm(block.norm2, x))
-
-    def _reference_attention(self, attention: WindowAttention, x: Tensor, layer: int) -> Tensor:
+    def reference_attention(self, attention: SwinAttention, x: Tensor, layout: Layout, layer: int) -> Tensor:
         """One attention over the padded grid under a mask that says who shares a window."""
         allowed, row, real = self._pairs(layer)
         everywhere = x.new_zeros(x.shape[0], len(real), x.shape[-1])
@@ -139,7 +128,7 @@ def windows(trunk: TrunkGeometry, layer: int, config: WindowConfig) -> tuple[Pla
     return window, shift, tuple(-(-size // w) * w for size, w in zip(grid, window, strict=True))
 
 
-class WindowAttention(Attention):
+class SwinAttention(Attention):
     """Attention within the windows of a grid (B, T, H, W, D); parameter names as in the Video Swin code."""
 
     relative_index: Tensor
@@ -157,21 +146,15 @@ class WindowAttention(Attention):
 
     def _relative_index(self, configured: list[int]) -> Tensor:
         """Row of the bias table for each query and key of a window (n, n)."""
-        index = torch.zeros(1, 1, dtype=torch.long)
-        for size, most in zip(self.window, configured, strict=True):
-            along = torch.arange(size)
-            offset = along[:, None] - along[None] + most - 1
-            index = index[:, None, :, None] * (2 * most - 1) + offset[None, :, None, :]
-            index = index.flatten(2).flatten(0, 1)
-        return index
+        place, most = torch.cartesian_prod(*map(torch.arange, self.window)), torch.tensor(configured)
+        t, h, w = (place[:, None] - place[None] + most - 1).unbind(-1)
+        return (t * (2 * most[1] - 1) + h) * (2 * most[2] - 1) + w
 
     def _together(self) -> Tensor:
         """Bool (windows, n, n): False between tokens that only the roll made neighbours."""
-        label = torch.zeros(1, 1, 1, 1, 1, dtype=torch.long)
-        for axis, (size, shift) in enumerate(zip(self.padded, self.shift, strict=True)):
-            rolled_in = (torch.arange(size) >= size - shift).long()
-            label = 2 * label + rolled_in.view([1] + [size if i == axis else 1 for i in range(3)] + [1])
-        label = self._cut(label)[0, :, :, 0]
+        axes = zip(self.padded, self.shift, strict=True)
+        t, h, w = (torch.arange(size) >= size - shift for size, shift in axes)  # rolled in from the other end
+        label = self._cut((4 * t[:, None, None] + 2 * h[:, None] + w)[None, ..., None])[0, :, :, 0]
         return label[:, :, None] == label[:, None, :]
 
     def _cut(self, x: Tensor) -> Tensor:
@@ -203,7 +186,7 @@ class WindowAttention(Attention):
         return y[:, : size[0], : size[1], : size[2]]
 
 
-class WindowBlock(Block):
+class SwinBlock(Block):
     """A pre-norm block on the patches of `Tokens`."""
 
     def forward(self, tokens: Tokens) -> Tokens:  # type: ignore[override]

@@ -67,7 +67,7 @@ def _print(result: BenchResult) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from harness.stats.quiet import QUIET_FACTOR
+    from harness.stats.ratios import QUIET_FACTOR
 
     with_energy = any(row.energy_j_per_clip is not None for row in result.rows)
     columns = ["row", "median", "IQR", "p95", "first call", "second call"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.cli.common import arguments
 
 if TYPE_CHECKING:
-    from harness.contract import Outcome
+    from harness.contract import CheckOutcome
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def run(parsed: argparse.Namespace) -> int:
     return 0 if found.is_kept else 1
 
 
-def _print(name: str, outcome: Outcome) -> None:
+def _print(name: str, outcome: CheckOutcome) -> None:
     verdict = "ok" if not outcome.failures else "FAIL"
     print(f"{name:28s} {outcome.check:18s} {verdict:4s} {outcome.extent}", flush=True)
     for failure in outcome.failures:

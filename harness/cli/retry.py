@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from-scratch", action="store_true", help="drop the checkpoints: train again from the first step"
     )
     parser.add_argument("--start", action="store_true", help="start these trials now, and no others")
-    parser.add_argument("--launch", choices=["local", "slurm"], help="with --start: where, as of `sweep`")
+    parser.add_argument("--launch", metavar="NAME", help="with --start: where, as of `sweep`")
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -59,31 +59,32 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _again(store: Store, plan: PlanFile) -> str:
     """The command that goes on with this very folder, as the user must give it from here."""
+    from harness.launch.launchers import launcher_of
+
     if not plan.command:
         return "run the sweep command"
     words = [plan.command]
     if store.path.parent != Path(plan.directory or ".").resolve() / "runs":
         words.append(f"--runs {shlex.quote(str(store.path.parent))}")
-    if any(attempt.get("job") for folder in store.trials() for attempt in folder.attempts()[-1:]):
-        words.append("--launch slurm")
+    jobs = [attempt.get("job") for folder in store.trials() for attempt in folder.attempts()[-1:]]
+    words += [f"--launch {launcher_of(job).name}" for job in [*filter(None, jobs)][:1]]
     where = plan.directory if plan.directory and Path(plan.directory).resolve() != Path.cwd() else ""
     return f"{' '.join(words)}{f'  (in {where})' if where else ''}"
 
 
 def _chosen(store: Store, plan: PlanFile, wanted: tuple[str, ...]) -> list[TrialFolder]:
-    """Trials with these statuses that neither a worker nor, as far as SLURM says, a job has."""
+    """Returns the trials with these statuses that neither a worker nor, as far as its launcher says, a job has."""
+    from harness.launch import launchers
     from harness.launch.overview import standings
-    from harness.launch.slurm.reconcile import ask_queue
 
     found = [item for item in standings(store, plan) if item.status in wanted and not item.folder.is_held()]
-    if not any(item.written.job for item in found):
-        return [item.folder for item in found]
-    queue = ask_queue(store)
-    left = [item for item in found if item.written.job and (queue.problem or item.written.job in queue.live)]
+    owners = launchers.owners(store, [item.folder for item in found if item.written.job])
+    left_ids = owners.taken | owners.unknown
+    left = [item for item in found if item.folder.trial_id in left_ids]
     if left:
-        why = f"may have one ({queue.problem})" if queue.problem else "have one"
-        print(f"{len(left)} trials are left to their SLURM job: they {why}; `cancel` takes them back")
-    left_ids = {item.folder.trial_id for item in left}
+        why = f"may have one ({owners.problem})" if owners.problem else "have one"
+        titles = launchers.titles_of(item.written.job for item in left)
+        print(f"{len(left)} trials are left to their {titles} job: they {why}; `cancel` takes them back")
     return [item.folder for item in found if item.folder.trial_id not in left_ids]
 
 

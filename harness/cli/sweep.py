@@ -17,11 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=arguments.positive_int, metavar="N", help="trials at once (default: one per core or GPU)"
     )
     parser.add_argument(
-        "--launch", choices=["local", "slurm"], help="where trials run, whatever the file says (launch.where)"
+        "--launch", metavar="NAME", help="launcher that runs the trials, whatever the file says (launch.where)"
     )
     parser.add_argument(
         "--cancel-dropped", action="store_true",
-        help="slurm: end jobs of trials that the sweep no longer asks for (they are listed anyway)",
+        help="end jobs of trials that the sweep no longer asks for (they are listed anyway)",
     )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="print the plan with its costs and run nothing")
     parser.add_argument(

@@ -10,17 +10,18 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.moving_shapes import MovingShapes
+from harness.data import open_split
 from harness.data.scenes import TASKS, Task
+from harness.data.sets.moving_shapes import MovingShapesClips, MovingShapesConfig
 from harness.data.source import SPLITS, Split
 from harness.errors import UserError
 from harness.nn.config import ModelConfig
-from harness.sweep.schema import MovingShapesConfig
 
 FPS = 30
 ACTION = "action"
@@ -62,7 +63,7 @@ def export_moving_shapes(
     counts: dict[Split, int] = {"train": num_train, "val": num_val, "test": num_test}
     _check(counts, task, scale)
     data = data.model_copy(update={f"num_{split}": count for split, count in counts.items()})
-    sources = {split: MovingShapes(data, model, split) for split in SPLITS}
+    sources = {split: cast(MovingShapesClips, open_split(data, model, split, seed=0)) for split in SPLITS}
     target = _claimed(Path(folder), data, model, label, scale)
     total_bytes = sum(_write_split(sources[split], target, split, label, scale) for split in SPLITS)
     (target / "classes.json").write_text(json.dumps(classes, indent=1) + "\n", encoding="utf-8")
@@ -106,7 +107,7 @@ def _claimed(folder: Path, data: MovingShapesConfig, model: ModelConfig, label: 
     return folder
 
 
-def _write_split(source: MovingShapes, folder: Path, split: Split, label: str, scale: int) -> int:
+def _write_split(source: MovingShapesClips, folder: Path, split: Split, label: str, scale: int) -> int:
     """Writes the videos of a split, then its list, which so never names a missing file; returns bytes of video."""
     (folder / split).mkdir(exist_ok=True)
     lines, total = [], 0
@@ -120,7 +121,7 @@ def _write_split(source: MovingShapes, folder: Path, split: Split, label: str, s
     return total
 
 
-def _class_of(labels: dict[str, int], source: MovingShapes, label: str) -> int:
+def _class_of(labels: dict[str, int], source: MovingShapesClips, label: str) -> int:
     return labels["verb"] * source.labels["noun"] + labels["noun"] if label == ACTION else labels[label]
 
 

@@ -23,13 +23,12 @@ from typing import Literal
 
 import numpy as np
 
+from harness.data.data_set import Ceilings
 from harness.data.render import GRID, NOTHING, SHAPES, Ints, Scene
 
 NOUNS = tuple(SHAPES)
 VERBS = ("right", "left", "down", "up", "turn_clockwise", "turn_counterclockwise", "grow", "shrink")
 MAX_TURN_PER_FRAME = 0.22 * pi  # below half of the plus's symmetry (pi / 4), so that few frames do not alias
-
-Ceilings = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)

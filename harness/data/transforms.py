@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from harness.sweep.schema import VideoListConfig
+if TYPE_CHECKING:
+    from harness.data.sets.video_list import VideoListConfig
 
 NUM_SIDES = 3  # left, centre, right
 

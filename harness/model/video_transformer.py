@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +40,20 @@ def _blocks(encoder: nn.Module) -> list[nn.Module]:
     return found
 
 
-def _checkpointed(block: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(forward)
-    def called(*inputs: Any) -> Any:
-        if not (block.training and torch.is_grad_enabled()):
+class _Recomputed(nn.Module):
+    """Mixed into the class of a layer: in training it keeps its inputs only, and the backward pass runs it again."""
+
+    def forward(self, *inputs: Any) -> Any:
+        forward = super().forward
+        if not (self.training and torch.is_grad_enabled()):
             return forward(*inputs)
         return checkpoint(forward, *inputs, use_reentrant=False)
 
-    return called
+
+@cache
+def _recomputed(layer_class: type[nn.Module]) -> type[nn.Module]:
+    """The class of a layer with checkpointing; a wrapped method would bind copies to the weights of the original."""
+    return type(layer_class.__name__, (_Recomputed, layer_class), {})
 
 
 class VideoTransformer(nn.Module):
@@ -96,7 +102,8 @@ class VideoTransformer(nn.Module):
         For training and its memory: a count of operators must not be made on such a model, it would see blocks twice.
         """
         for block in _blocks(self.encoder):
-            block.forward = _checkpointed(block, block.forward)
+            if not isinstance(block, _Recomputed):
+                block.__class__ = _recomputed(type(block))  # type: ignore[arg-type]
 
     def forward(self, clip: Tensor) -> dict[str, Tensor]:
         dtype = self.pixel_mean.dtype

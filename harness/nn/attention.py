@@ -72,6 +72,13 @@ class Attention(nn.Module):
         q, k, v = qkv.unflatten(-1, (3, self.num_heads, -1)).movedim(-3, 0).transpose(-2, -3).unbind(0)
         return q, k, v
 
+    def project_keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Project x (..., n, D) to keys and values alone, each (..., h, n, c)."""
+        dim, bias = x.shape[-1], self.qkv_bias()
+        rows = F.linear(x, self.qkv.weight[dim:], None if bias is None else bias[dim:])
+        k, v = rows.unflatten(-1, (2, self.num_heads, -1)).movedim(-3, 0).transpose(-2, -3).unbind(0)
+        return k, v
+
     def merge(self, y: Tensor) -> Tensor:
         """y (..., h, n, c) -> (..., n, D), through the output projection."""
         return self.proj(y.transpose(-2, -3).flatten(-2))

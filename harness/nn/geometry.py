@@ -56,8 +56,8 @@ class TrunkGeometry:
 
     @property
     def mlp_dim(self) -> int:
-        """Hidden width of the MLP."""
-        return int(self.embed_dim * self.mlp_ratio)
+        """Hidden width of the MLP: embed_dim * mlp_ratio to the nearest integer, the even one of two."""
+        return round(self.embed_dim * self.mlp_ratio)
 
     @property
     def num_patches(self) -> int:

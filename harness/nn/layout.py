@@ -110,16 +110,48 @@ class Layout:
         equal = (self.row[:, None] == self.row[None]) & (self.column[:, None] == self.column[None])
         return equal & patch[:, None] & patch[None]
 
-    def with_registers(self, mask: Tensor) -> Tensor:
-        """Adds to a mask: everyone sees the registers, the registers see everyone."""
-        register = self.is_register
-        return mask | register[None, :] | register[:, None]
+    def frame_steps(self) -> Tensor:
+        """Return t' - t for all frames t and t' (T, T); a mask of it goes through `by_frame`."""
+        frame = torch.arange(self.num_frames)
+        return frame[None, :] - frame[:, None]
 
-    def with_summaries(self, mask: Tensor) -> Tensor:
-        """Adds to a mask: tokens of a frame see the patches of all frames (through the summaries)."""
-        return mask | ((self.frame >= 0)[:, None] & self.is_patch[None, :])
+    def on_grid(self, stride: int) -> Tensor:
+        """True for every stride-th frame, row and column of patches, and for the tokens that are no patch (n,)."""
+        grid = (self.frame % stride == 0) & (self.row % stride == 0) & (self.column % stride == 0)
+        return grid | ~self.is_patch
+
+    def nearby(self, rows: int, columns: int) -> Tensor:
+        """Return the mask in which patches see those of all frames that many rows and columns away, or nearer."""
+        near = self.is_patch[:, None] & self.is_patch[None]
+        for place, reach in ((self.row, rows), (self.column, columns)):
+            near = near & ((place[:, None] - place[None]).abs() <= reach)
+        return near
+
+    def with_global(self, mask: Tensor, tokens: Tensor) -> Tensor:
+        """Add to a mask: `tokens`, bool (n,), see everyone and are seen by everyone."""
+        return mask | tokens[None, :] | tokens[:, None]
+
+    def with_registers(self, mask: Tensor) -> Tensor:
+        """Add to a mask: everyone sees the registers, the registers see everyone."""
+        return self.with_global(mask, self.is_register)
+
+    def with_summaries(self, mask: Tensor, num_summaries: int = 1) -> Tensor:
+        """Add to a mask: tokens of a frame depend on the patches of all frames, if there are summaries of them."""
+        return mask | ((self.frame >= 0)[:, None] & self.is_patch[None, :]) if num_summaries else mask
+
+    def through(self, *steps: Tensor) -> Tensor:
+        """Return the influence of steps after each other with a residual around each; each bool (n, n)."""
+        total = self.itself()
+        for step in steps:
+            total = then(total, step | self.itself())
+        return total
+
+    def places(self) -> dict[tuple[int, int], int]:
+        """Return (frame, slot) -> number of the token in the row, for the tokens that belong to a frame."""
+        pairs = zip(self.frame.tolist(), self.slot.tolist(), strict=True)
+        return {pair: token for token, pair in enumerate(pairs) if pair[0] >= 0}
 
 
 def then(first: Tensor, second: Tensor) -> Tensor:
-    """Influence of two steps after each other: i depends on j if some k lies between. Both bool (n, n)."""
+    """Return the influence of two steps after each other: i depends on j if some k lies between. Both bool (n, n)."""
     return (second.double() @ first.double()) > 0

@@ -13,14 +13,14 @@ from harness.python_api.tables import Table
 from harness.registry import load_variant, variant_file, variant_names
 
 if TYPE_CHECKING:
-    from harness.contract import Outcome
+    from harness.contract import CheckOutcome
 
 
 @dataclass(frozen=True, repr=False)
 class CheckResult:
     """The outcome of every check of some variants, by variant."""
 
-    outcomes: dict[str, tuple[Outcome, ...]]
+    outcomes: dict[str, tuple[CheckOutcome, ...]]
 
     @property
     def broken(self) -> list[str]:
@@ -55,7 +55,7 @@ class CheckResult:
 
 
 def check(
-    *names: str, variants: Sequence[PathLike] = (), on_outcome: Callable[[str, Outcome], None] | None = None
+    *names: str, variants: Sequence[PathLike] = (), on_outcome: Callable[[str, CheckOutcome], None] | None = None
 ) -> CheckResult:
     """Check that variants keep the contract: operators against closed forms, what can influence what, gradients, ...
 
@@ -72,7 +72,7 @@ def check(
     _load(chosen, folders)
     from harness import contract
 
-    found: dict[str, tuple[Outcome, ...]] = {}
+    found: dict[str, tuple[CheckOutcome, ...]] = {}
     for name in chosen:
         outcomes = []
         for outcome in contract.run(name, folders):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.python_api.plans import PathLike, SweepRun
 from harness.store import Store
-from harness.store.load import Run
+from harness.store.load import LoadedRun
 from harness.store.load import load as load_run
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Results:
     """What a run found so far, read from its files when `harness.load` was called."""
 
     path: Path
-    run: Run
+    run: LoadedRun
 
     def frame(self) -> pd.DataFrame:
         """One line for each trial; accuracies are fractions, times in ms, memory in bytes, NaN where there is none."""

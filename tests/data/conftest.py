@@ -9,8 +9,8 @@ import av
 import pytest
 from numbered_video import CELL, NUM_BITS, numbered_frame
 
+from harness.data.sets.video_list import VideoListConfig
 from harness.nn.config import ModelConfig
-from harness.sweep.schema import VideoListConfig
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from scipy.optimize import linprog
 
 from harness.data import Batch, ceilings, open_split
 from harness.data.scenes import TASKS
+from harness.data.sets.moving_shapes import MovingShapesConfig
 from harness.nn.config import ModelConfig
-from harness.sweep.schema import MovingShapesConfig
 
 REVERSED = {"motion": "verb", "order": "order", "cyclic": "cycle"}
 Pieces = Callable[[np.ndarray], Iterable[Hashable]]

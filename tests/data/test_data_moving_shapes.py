@@ -12,12 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.data import SPLITS, ClipSource, Split, data_identity, open_split
-from harness.data.moving_shapes import MovingShapes
 from harness.data.render import NOTHING, SHAPES, Scene, render
 from harness.data.scenes import NOUNS, TASKS, VERBS
+from harness.data.sets.moving_shapes import MovingShapesClips, MovingShapesConfig
 from harness.errors import UserError
 from harness.nn.config import ModelConfig
-from harness.sweep.schema import MovingShapesConfig
 
 SMALL = {"num_train": 64, "num_val": 32, "num_test": 48}
 
@@ -84,7 +83,7 @@ def test_clip_geometry_that_shows_nothing_is_refused_with_all_reasons() -> None:
     with pytest.raises(UserError) as caught:
         _open(num_frames=1, size=8)
     assert [fault.path for fault in caught.value.faults] == ["model.num_frames", "model.crop_size"]
-    assert "it is 2 frames or more" in str(caught.value)
+    assert "moving_shapes needs 2 frames or more, not 1" in str(caught.value)
     with pytest.raises(UserError, match=r"data\.seed"):
         _open(seed=2**64)
 
@@ -118,7 +117,7 @@ def _ink_moments(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
 @pytest.mark.parametrize("backwards", [0, 1])
 @pytest.mark.parametrize(("axis", "moment"), [(0, 0), (1, 1)])
 def test_verbs_of_motion_say_where_the_shape_goes(axis: int, moment: int, backwards: int) -> None:
-    source = MovingShapes(_data(noise=0.0, num_train=400), ModelConfig(num_frames=8, crop_size=64), "train")
+    source = MovingShapesClips(_data(noise=0.0, num_train=400), ModelConfig(num_frames=8, crop_size=64), "train")
     verb = 2 * axis + backwards
     clips = [frames for frames, labels in map(source.clip, range(200)) if labels["verb"] == verb]
     assert len(clips) > 10

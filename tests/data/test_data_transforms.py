@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.data.sets.video_list import VideoListConfig
 from harness.data.transforms import TrainView, draw_train_view, eval_crops, scale_short_side, train_crop
-from harness.sweep.schema import VideoListConfig
 
 LISTS = {"train_list": "a", "val_list": "b", "test_list": "c"}
 

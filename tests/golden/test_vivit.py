@@ -11,7 +11,7 @@ from torch import Tensor
 from harness.model.inflation import inflate_average, inflate_central_frame, tile_positions
 from harness.model.video_transformer import VideoTransformer
 from harness.nn.config import ModelConfig
-from harness.sweep.schema import ClassTokenReadout, MeanTokensReadout, ReadoutConfig
+from harness.sweep.schema import ClassTokenReadout, MeanFramesReadout, MeanTokensReadout, ReadoutConfig
 from tests.golden.official import DTYPES, TOLERANCE, Golden, difference, load, logits, renamed, video_transformer
 
 VARIANTS = {
@@ -98,7 +98,7 @@ def build(name: str, golden: Golden, **changed: object) -> VideoTransformer:
     state = renamed(renamed(torch_layout(golden.state), RULES), OWNERS)
     readout: ReadoutConfig = ClassTokenReadout(name="class_token")
     if config["classifier"] == "gap":
-        readout = MeanTokensReadout(name="mean_tokens")
+        readout = MeanFramesReadout(name="mean_frames") if separate else MeanTokensReadout(name="mean_tokens")
     return video_transformer(ModelConfig(**fields), variant | knobs(config), readout, config["num_classes"], state)
 
 
@@ -107,7 +107,8 @@ def knobs(config: dict[str, Any]) -> dict[str, Any]:
     if "temporal_num_layers" in config:
         ratio = config["temporal_mlp_dim"] / config["hidden_size"]
         layers, heads = config["temporal_num_layers"], config["temporal_num_heads"]
-        return {"temporal_layers": layers, "temporal_heads": heads, "temporal_mlp_ratio": ratio}
+        found = {"temporal_layers": layers, "temporal_heads": heads, "temporal_mlp_ratio": ratio}
+        return found | ({"frame_feature": "mean", "clip_feature": "mean"} if config["classifier"] == "gap" else {})
     return {"order": config["attention_order"]} if "attention_order" in config else {}
 
 

@@ -38,13 +38,18 @@ _PRODUCTS = {
 BACKWARD_ZERO_OPS = ZERO_OPS | {
     f"aten::{name}"
     for name in (
-        "_log_softmax", "_log_softmax_backward_data", "_softmax", "_softmax_backward_data", "_to_copy",
-        "_unsafe_index_put", "_unsafe_view", "alias", "as_strided_scatter", "avg_pool2d_backward",
-        "avg_pool3d_backward", "diagonal_backward", "embedding_dense_backward", "gelu_backward", "index_add",
-        "index_put", "max_pool2d_with_indices_backward", "max_pool3d_with_indices_backward",
-        "native_batch_norm_backward", "native_group_norm_backward", "native_layer_norm_backward",
-        "new_empty_strided", "select_backward", "sgn", "sigmoid_backward", "silu_backward", "slice_backward",
-        "tanh_backward", "threshold_backward", "unfold_backward", "value_selecting_reduction_backward",
+        "_adaptive_avg_pool2d_backward", "_adaptive_avg_pool3d_backward", "_log_softmax", "_log_softmax_backward_data",
+        "_softmax", "_softmax_backward_data", "_to_copy", "_unsafe_index_put", "_unsafe_view",
+        "adaptive_max_pool2d_backward", "adaptive_max_pool3d_backward", "alias", "as_strided_scatter",
+        "avg_pool2d_backward", "avg_pool3d_backward", "diagonal_backward", "elu_backward", "embedding_dense_backward",
+        "gelu_backward", "glu_backward", "hardsigmoid_backward", "hardswish_backward", "hardtanh_backward",
+        "index_add", "index_put", "leaky_relu_backward", "max_pool2d_with_indices_backward",
+        "max_pool3d_with_indices_backward", "mish_backward", "native_batch_norm_backward",
+        "native_group_norm_backward", "native_layer_norm_backward", "new_empty_strided", "select_backward", "sgn",
+        "sigmoid_backward", "silu_backward", "slice_backward", "softplus_backward", "tanh_backward",
+        "threshold_backward", "unfold_backward", "upsample_bilinear2d_backward", "upsample_linear1d_backward",
+        "upsample_nearest2d_backward", "upsample_nearest3d_backward", "upsample_trilinear3d_backward",
+        "value_selecting_reduction_backward",
     )
 }  # fmt: skip
 

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from harness.measure.count.einsum import einsum_cost
 from harness.measure.count.ledger import Ledger, OpCount
 
 Handle = Callable[[Sequence[Any], Sequence[Any]], Counter[str]]
@@ -65,6 +66,21 @@ def _convolution(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
     return Counter({"convolution": at[0] * prod(at[2:]) * prod(weight)})
 
 
+def _einsum(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
+    equation, operands, path = inputs[0].toIValue(), list(inputs[1].node().inputs()), _integers(inputs[2])
+    cost = einsum_cost(equation, [_shape(value) for value in operands], path)
+    # as for mm and bmm: a product of attention has at least a batch
+    return Counter({"matmul" if cost.has_batch else "linear": cost.macs})
+
+
+def _integers(value: Any) -> list[int] | None:
+    """A list of integers in the trace; None where it is not given."""
+    if value.node().kind() == "prim::ListConstruct":
+        return [int(item.toIValue()) for item in value.node().inputs()]
+    found = value.toIValue()
+    return None if found is None else list(found)
+
+
 HANDLES: dict[str, Handle] = {
     "aten::scaled_dot_product_attention": _sdpa,
     "aten::linear": _linear,
@@ -76,24 +92,34 @@ HANDLES: dict[str, Handle] = {
     "aten::addmm": _addmm,
     "aten::baddbmm": _baddbmm,
     "aten::_convolution": _convolution,
+    "aten::einsum": _einsum,
 }
 
 #: operators without a matrix product or convolution: moving data, elementwise, reductions, norms, tables
 # fmt: off
 _ZERO_NAMES = (
-    "Int", "ScalarImplicit", "__and__", "abs", "add", "add_", "amax", "arange", "argmax", "as_strided",
-    "avg_pool3d", "bernoulli_", "bitwise_and", "bitwise_not", "broadcast_tensors", "cat", "ceil", "chunk",
-    "clamp", "clamp_", "clamp_min", "clone", "constant_pad_nd", "contiguous", "copy_", "cos", "cumsum", "detach",
-    "diagonal", "div", "div_", "dropout", "empty", "empty_like", "eq", "exp", "expand", "expand_as", "eye",
-    "fill_", "flatten", "flip", "floor", "floor_divide", "full", "full_like", "gather", "ge", "gelu", "gt",
-    "index", "index_put_", "index_select", "layer_norm", "le", "lift_fresh", "linspace", "log", "logical_and",
-    "logical_not", "lt", "masked_fill", "masked_fill_", "max", "max_pool3d", "max_pool3d_with_indices", "mean",
-    "min", "movedim", "mul", "mul_", "narrow", "ne", "neg", "new_empty", "new_full", "new_zeros", "nonzero",
-    "ones", "ones_like", "pad", "permute", "pow", "rand", "reciprocal", "relu", "relu_", "remainder", "repeat",
-    "repeat_interleave", "reshape", "roll", "rsqrt", "rsub", "scatter", "select", "sigmoid", "sin", "size",
-    "slice", "softmax", "split", "split_with_sizes", "sqrt", "squeeze", "squeeze_", "stack", "sub", "sub_", "sum",
-    "t", "tanh", "tensor_split", "to", "transpose", "tril", "triu", "type_as", "unbind", "unflatten", "unfold",
-    "unsqueeze", "unsqueeze_", "upsample_linear1d", "view", "where", "zeros", "zeros_like",
+    "Int", "ScalarImplicit", "abs", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
+    "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d", "add", "add_", "adjoint", "alpha_dropout",
+    "alpha_dropout_", "amax", "__and__", "arange", "argmax", "as_strided", "avg_pool1d", "avg_pool2d", "avg_pool3d",
+    "batch_norm", "bernoulli_", "bitwise_and", "bitwise_not", "broadcast_tensors", "cat", "ceil", "channel_shuffle",
+    "chunk", "clamp", "clamp_", "clamp_min", "clone", "constant_pad_nd", "contiguous", "copy_", "cos", "cumsum",
+    "detach", "diagonal", "div", "div_", "dropout", "dropout_", "elu", "elu_", "embedding", "empty", "empty_like",
+    "eq", "erf", "exp", "expand", "expand_as", "expm1", "eye", "feature_alpha_dropout", "feature_alpha_dropout_",
+    "feature_dropout", "feature_dropout_", "fill_", "flatten", "flip", "floor", "floor_divide", "full", "full_like",
+    "gather", "ge", "gelu", "gelu_", "glu", "group_norm", "gt", "hardsigmoid", "hardsigmoid_", "hardswish",
+    "hardswish_", "hardtanh", "hardtanh_", "index", "index_put_", "index_select", "instance_norm", "layer_norm", "le",
+    "leaky_relu", "leaky_relu_", "lift_fresh", "linspace", "log", "log1p", "log2", "log_softmax", "logical_and",
+    "logical_not", "lt", "mT", "masked_fill", "masked_fill_", "max", "max_pool1d", "max_pool1d_with_indices",
+    "max_pool2d", "max_pool2d_with_indices", "max_pool3d", "max_pool3d_with_indices", "mean", "min", "mish", "mish_",
+    "moveaxis", "movedim", "mul", "mul_", "narrow", "ne", "neg", "new_empty", "new_full", "new_zeros", "nonzero",
+    "numpy_T", "one_hot", "ones", "ones_like", "pad", "permute", "pixel_shuffle", "pow", "prelu", "rand", "reciprocal",
+    "relu", "relu6", "relu6_", "relu_", "remainder", "repeat", "repeat_interleave", "reshape", "result_type",
+    "rms_norm", "roll", "rsqrt", "rsub", "scatter", "select", "sigmoid", "sigmoid_", "sign", "silu", "silu_", "sin",
+    "size", "slice", "softmax", "softplus", "split", "split_with_sizes", "sqrt", "square", "squeeze", "squeeze_",
+    "stack", "std", "sub", "sub_", "sum", "swapaxes", "swapdims", "t", "tanh", "tanh_", "tensor_split", "to",
+    "transpose", "tril", "triu", "true_divide", "type_as", "unbind", "unflatten", "unfold", "unsqueeze", "unsqueeze_",
+    "upsample_bicubic2d", "upsample_bilinear2d", "upsample_linear1d", "upsample_nearest1d", "upsample_nearest2d",
+    "upsample_nearest3d", "upsample_trilinear3d", "var", "view", "where", "zeros", "zeros_like",
 )
 # fmt: on
 ZERO_OPS = frozenset(f"aten::{name}" for name in _ZERO_NAMES)
