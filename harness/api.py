@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 from torch import Tensor, nn
 
-from harness.nn import count, grid, plain
+from harness.nn import count, grid, plain, steps
 from harness.nn.attention import Attention, attend, plain_attention, pooled_means
 from harness.nn.blocks import (
     Block,
@@ -23,24 +23,25 @@ from harness.nn.blocks import (
     MaskedBlock,
     MaskedEncoder,
     SequenceEncoder,
-    SharedRows,
     TokensEncoder,
     with_shared,
 )
 from harness.nn.config import StrictConfig as VariantConfig
-from harness.nn.geometry import TrunkGeometry, divisors, layer_set
+from harness.nn.geometry import TrunkGeometry, layer_set
 from harness.nn.layout import Layout, then
-from harness.nn.steps import DropPath, Mlp, ZeroLinear, attention_step, image_names, mlp_step
+from harness.nn.shift import lend_channels, source_frame
+from harness.nn.steps import DropPath, Mlp, ZeroLinear
 from harness.nn.tokens import ClassToken, FrameTokens, Tokens, from_sequence, to_sequence
 
 __all__ = [
     "Attention", "Block", "ClassToken", "DegenerateCase", "DropPath", "Field", "FrameAttention", "FrameBlock",
     "FrameEncoder", "FrameTokens", "Layout", "MaskedBlock", "MaskedEncoder", "MaskedVariant", "Mlp", "SequenceEncoder",
-    "SharedRows", "Tokens", "TokensEncoder", "TrunkGeometry", "Variant", "VariantConfig", "ZeroLinear", "attend", "attention_step",
-    "count", "divisors", "from_sequence", "grid", "image_names", "layer_set", "mlp_step", "plain", "plain_attention",
-    "pooled_means", "then", "to_sequence", "with_shared",
+    "Tokens", "TokensEncoder", "TrunkGeometry", "Variant", "VariantConfig", "ZeroLinear", "attend", "count",
+    "from_sequence", "grid", "layer_set", "lend_channels", "plain", "plain_attention", "pooled_means", "source_frame",
+    "steps", "then", "to_sequence", "with_shared",
 ]  # fmt: skip
 
+_READOUT_OF: dict[str, str] = {"clip": "class_token", "frame": "mean_frames", "none": "mean_tokens"}
 _UNSAID = "this variant does not say what they would mean in it"
 
 
@@ -72,12 +73,17 @@ class Variant:
 
     Config: ClassVar[type[VariantConfig]] = VariantConfig
     class_token: ClassToken = "frame"
+    #: of a sweep that names none; by default the one that reads this kind of class token
     default_readout: ClassVar[str] = "mean_frames"
     encoder_type: ClassVar[type[nn.Module]] = FrameEncoder
     #: global token mechanism ('summary', 'registers') -> why this variant cannot carry it
     cannot_carry: ClassVar[Mapping[str, str]] = {"summary": _UNSAID, "registers": _UNSAID}
     #: readout -> why it would not read what this variant computes
     cannot_read: ClassVar[Mapping[str, str]] = {}
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.default_readout = vars(cls).get("default_readout", _READOUT_OF[cls.class_token])
 
     def __init__(self, config: Any, trunk: TrunkGeometry):
         self.config = config
@@ -131,10 +137,7 @@ class Variant:
 
     def influence(self, layout: Layout) -> Tensor:
         """Bool (n_out, n_in): which input tokens of the encoder can change which output token."""
-        total = layout.itself()
-        for layer in range(self.trunk.depth):
-            total = then(total, self.block_influence(layout, layer) | layout.itself())
-        return total
+        return layout.through(*(self.block_influence(layout, layer) for layer in range(self.trunk.depth)))
 
     def reference(self, encoder: nn.Module, tokens: Tokens) -> Tokens:
         """What the encoder should return, computed slowly and plainly from its parameters."""

@@ -7,6 +7,7 @@ was not measured is None, never 0.
 
 from __future__ import annotations
 
+import shlex
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -223,6 +224,40 @@ class PlannedRow(RecordModel):
     trials: dict[str, str] = Field(description="seed -> trial_id")
 
 
+class PlanSource(RecordModel):
+    """What a plan was made from: enough to make it again, in the folder where it was made."""
+
+    file: str | None = Field(None, description="the sweep file; None for a plan from a dict")
+    content: dict[str, Any] | None = Field(None, description="the dict of a plan that was made in Python")
+    name: str | None = Field(None, description="the name given to a dict")
+    overrides: list[str] = Field(default_factory=list, description="`path=value`, in the order given")
+    variant_dirs: list[str] = Field(default_factory=list, description="folders with more variants")
+
+    def without_launch(self) -> PlanSource:
+        """The same without overrides of `launch:`, which cannot change a result."""
+        kept = [override for override in self.overrides if not override.startswith("launch.")]
+        return self.model_copy(update={"overrides": kept})
+
+    def command(self) -> str:
+        """The command, or the call in Python, that asks this question; what cannot change a result is left out."""
+        if self.file is None:
+            return self._call() if self.content is not None else ""
+        words = ["python", "-m", "harness", "sweep", self.file]
+        for override in self.without_launch().overrides:
+            words += ["--set", override]
+        for folder in self.variant_dirs:
+            words += ["--variants", folder]
+        return shlex.join(words)
+
+    def _call(self) -> str:
+        question = (self.content or {}).get("question")
+        words = [f"{{'question': {question!r}, ...}}"]
+        words += [f"name={self.name!r}"] * (self.name is not None)
+        given = dict(override.split("=", 1) for override in self.without_launch().overrides)
+        words += [f"set={given!r}"] * bool(given) + [f"variants={self.variant_dirs!r}"] * bool(self.variant_dirs)
+        return f"harness.run(harness.plan({', '.join(words)}))"
+
+
 class PlanFile(RecordModel):
     """`plan.json` of a run: which trials answer the question, and how they form rows."""
 
@@ -232,6 +267,7 @@ class PlanFile(RecordModel):
     axes: list[str] = Field(description="the varied fields, in the order of the file")
     baseline_row: str | None = None
     command: str = Field("", description="what made this plan: sweep file, overrides, folders of variants")
+    source: PlanSource | None = Field(None, description="the same in a structured form; None in older plans")
     directory: str = Field("", description="where that command was given: its paths start there")
     tuned: bool = Field(False, description="the rows were chosen by a search; `tuning/studies.json` tells how")
     rows: list[PlannedRow]

@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from harness import locations
 from harness.errors import Fault, UserError, did_you_mean
 
 if TYPE_CHECKING:
     from harness.api import Variant
 
 ENTRY_POINT_GROUP = "harness.variants"
-OUR_VARIANTS = Path(__file__).resolve().parent.parent / "variants"
+OUR_VARIANTS = locations.VARIANTS
 #: the way out where a file cannot be mended
 AWAY = "take it out of the folder"
 

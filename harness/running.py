@@ -6,7 +6,6 @@ same call continues after any interruption.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,14 +26,13 @@ if TYPE_CHECKING:
 class RunOptions:
     """How a plan is run. Nothing here changes what a trial finds.
 
-    `command` is written into the run's plan. `jobs` is the number of trials at once (None: one per core or GPU).
+    `jobs` is the number of trials at once (None: one per core or GPU).
     `only` are conditions that all hold, `trial_ids` the trials to start again and no others (None: all that are open);
     `from_scratch` drops the checkpoints of these. `rerun_stale` sets records aside that other code made.
     """
 
     runs: Path = Path("runs")
     variant_dirs: tuple[Path, ...] = ()
-    command: str = ""
     jobs: int | None = None
     time_budget_s: float | None = None
     only: tuple[str, ...] = ()
@@ -44,16 +42,6 @@ class RunOptions:
     replace_plan: bool = False
     rerun_stale: bool = False
     write_report: bool = True
-
-
-def sweep_command(file: Path, overrides: Sequence[str], variant_dirs: Sequence[Path]) -> str:
-    """The command that asks a question again; what cannot change an answer (launch, jobs) is left out."""
-    words = ["python", "-m", "harness", "sweep", str(file)]
-    for override in overrides:
-        words += [] if override.startswith("launch.") else ["--set", override]
-    for folder in variant_dirs:
-        words += ["--variants", str(folder)]
-    return shlex.join(words)
 
 
 def find_trials(plan: Plan, options: RunOptions) -> tuple[Store, list[PlannedTrial], Todo]:
@@ -129,7 +117,7 @@ def _run_locked(plan: Plan, store: Store, chosen: list[PlannedTrial], options: R
     from harness.launch.tasks import find_todo, mark_done
 
     stale = _repeat(plan, store, chosen, options)
-    store.write_plan(plan.to_file(options.command, stale))
+    store.write_plan(plan.to_file(stale))
     todo = find_todo(plan, store, chosen)
     chosen_launcher, request = launcher(plan.launch.where), _request(plan, store, options)
     if chosen_launcher.detaches:
@@ -172,7 +160,7 @@ def _tune(plan: Plan, store: Store, options: RunOptions) -> Plan | None:
 
     assert plan.tuning is not None
     if not store.plan_file.exists():  # what is to be run is known at the end; who asks is known now
-        store.write_plan(replace(plan, rows=[], trials=[], baseline_row=None).to_file(options.command))
+        store.write_plan(replace(plan, rows=[], trials=[], baseline_row=None).to_file())
     budget = plan.tuning.config.num_trials
     size = f"{counted(budget, 'trial')} for each of {counted(len(plan.rows), 'row')}"
     print(f"{plan.name}: a search of {size}", flush=True)
@@ -192,7 +180,7 @@ def _check_plan(plan: Plan, store: Store, options: RunOptions) -> None:
         old = store.plan()
     except UserError:  # damaged: our plan takes its place, and the trials lie in folders of their own
         return
-    if not old.command or old.command == options.command:
+    if not old.command or old.command == plan.source.command():
         return
     asked = {trial.trial_id for trial in plan.trials}
     dropped = {trial for row in old.rows for trial in row.trials.values()} - asked

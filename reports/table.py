@@ -84,12 +84,17 @@ def _tex_cell(cell: Cell) -> str:
 
 def csv_text(run: LoadedRun) -> str:
     """Return the raw numbers of the table as CSV."""
-    rows = [_csv_row(run, row) for row in summarise(run)]
+    rows = row_numbers(run)
     stream = io.StringIO(newline="")
     writer = csv.DictWriter(stream, fieldnames=list(rows[0]) if rows else ["row_id"], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return stream.getvalue()
+
+
+def row_numbers(run: LoadedRun) -> list[dict[str, Any]]:
+    """Return the numbers of `table.csv`, one dict for each row."""
+    return [_csv_row(run, row) for row in summarise(run)]
 
 
 def _csv_row(run: LoadedRun, row: RowSummary) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import pytest
 
 from harness import units
 from harness.cli import main
-from harness.cli.common.target import plan_target
 from harness.measure.count.planned import planned_costs
+from harness.python_api.targets import plan_target
 from harness.record import Costs, RecordModel
 
 ROOT = Path(__file__).resolve().parents[1]

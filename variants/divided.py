@@ -25,12 +25,9 @@ from harness.api import (
     Variant,
     VariantConfig,
     attend,
-    attention_step,
     count,
-    image_names,
-    mlp_step,
     plain,
-    then,
+    steps,
 )
 
 
@@ -50,7 +47,6 @@ class Divided(Variant):
     Config = DividedConfig
     config: DividedConfig
     class_token = "clip"
-    default_readout = "class_token"
     encoder_type = TokensEncoder
     cannot_carry = {
         "summary": "time attention reads every frame already",
@@ -63,7 +59,7 @@ class Divided(Variant):
     def image_weights(self) -> dict[str, str]:
         if self.config.class_mode == "global":  # Motionformer leaves its time attention as initialised
             return {}
-        return image_names(self.trunk, temporal_norm1="norm1", temporal_attn="attn")
+        return steps.image_names(self.trunk, temporal_norm1="norm1", temporal_attn="attn")
 
     def block_macs(self, layer: int) -> int:
         frames, places = self.trunk.num_frames, self.trunk.num_patches
@@ -82,12 +78,11 @@ class Divided(Variant):
         time, space = layout.same_place(), layout.with_global(layout.same_frame(), ~layout.is_patch)
         if self.config.class_mode == "global":
             time = layout.with_global(time, ~layout.is_patch)
-        steps = [("time", time), ("space", space)]
-        return steps if self.config.order == "time_space" else steps[::-1]
+        in_order = [("time", time), ("space", space)]
+        return in_order if self.config.order == "time_space" else in_order[::-1]
 
     def block_influence(self, layout: Layout, layer: int) -> Tensor:
-        (_, first), (_, second) = self._steps(layout)
-        return then(first | layout.itself(), second | layout.itself())
+        return layout.through(*(seen for _, seen in self._steps(layout)))
 
     def reference_block(self, block: DividedBlock, x: Tensor, layout: Layout, layer: int) -> Tensor:
         for kind, seen in self._steps(layout):
@@ -114,9 +109,9 @@ class DividedBlock(nn.Module):
         super().__init__()
         self.global_class = config.class_mode == "global"
         self.time_first = config.order == "time_space"
-        self.temporal_norm1, self.temporal_attn, self.temporal_fc = attention_step(trunk, config.temporal_fc)
-        self.norm1, self.attn, _ = attention_step(trunk)
-        self.norm2, self.mlp, self.drop_path = mlp_step(trunk, layer)
+        self.temporal_norm1, self.temporal_attn, self.temporal_fc = steps.attention(trunk, config.temporal_fc)
+        self.norm1, self.attn, _ = steps.attention(trunk)
+        self.norm2, self.mlp, self.drop_path = steps.mlp(trunk, layer)
 
     def forward(self, tokens: Tokens) -> Tokens:
         assert tokens.cls is not None

@@ -13,25 +13,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from harness.api import (
-    Attention,
-    DegenerateCase,
-    FrameBlock,
-    FrameTokens,
-    Layout,
-    Variant,
-    attend,
-    count,
-    divisors,
-    plain,
-)
+from harness.api import Attention, DegenerateCase, FrameBlock, FrameTokens, Layout, Variant, attend, count, plain
 
 
 class FactorisedDotProduct(Variant):
     """Heads over time and heads over space side by side, no class token."""
 
     class_token = "none"
-    default_readout = "mean_tokens"
     cannot_carry: ClassVar = {
         "summary": "half of the heads read every frame already",
         "registers": "neither half of the heads, within a place or within a frame, has a row that all frames share",
@@ -40,7 +28,7 @@ class FactorisedDotProduct(Variant):
     def validate(self) -> Iterator[tuple[str, str]]:
         yield from super().validate()
         if self.trunk.num_heads % 2:
-            dim, fits = self.trunk.embed_dim, divisors(self.trunk.embed_dim, 2)
+            dim, fits = self.trunk.embed_dim, count.divisors(self.trunk.embed_dim, 2)
             allowed = f"even numbers that divide embed_dim {dim}: {fits}" if fits else f"embed_dim {dim} allows none"
             yield "model.num_heads", f"{self.trunk.num_heads} heads have no two halves; {allowed}"
 

@@ -29,9 +29,9 @@ from harness.api import (
     FrameBlock,
     FrameEncoder,
     Layout,
+    MaskedVariant,
     Tokens,
     TrunkGeometry,
-    Variant,
     VariantConfig,
     count,
     from_sequence,
@@ -46,11 +46,11 @@ class FactorisedEncoderConfig(VariantConfig):
     temporal_layers: Annotated[int, Field(ge=0, le=100)] = Field(4, description="layers over time; 0 = mean of frames")
     temporal_heads: Annotated[int, Field(ge=1)] | None = Field(None, description="default: model.num_heads")
     temporal_mlp_ratio: Annotated[float, Field(gt=0, le=64)] | None = Field(None, description="default: the model's")
-    frame_feature: Literal["class_token", "mean"] = Field("class_token", description="mean: frames without class token")
+    frame_feature: Literal["class_token", "mean"] = Field("class_token", description="mean: of its patches, no token")
     clip_feature: Literal["class_token", "mean"] = Field("class_token", description="mean: read mean_frames, no token")
 
 
-class FactorisedEncoder(Variant):
+class FactorisedEncoder(MaskedVariant):
     """Space layers, then time layers; class token per frame in, class token of the clip out."""
 
     Config = FactorisedEncoderConfig
@@ -76,20 +76,14 @@ class FactorisedEncoder(Variant):
     def temporal(self) -> TrunkGeometry:
         """Geometry of the time encoder: one token per frame."""
         config, trunk = self.config, self.trunk
-        return replace(
-            trunk,
-            depth=config.temporal_layers,
-            num_heads=config.temporal_heads or trunk.num_heads,
-            mlp_ratio=config.temporal_mlp_ratio or trunk.mlp_ratio,
-            height=1,
-            width=1,
-        )
+        heads, ratio = config.temporal_heads or trunk.num_heads, config.temporal_mlp_ratio or trunk.mlp_ratio
+        return replace(trunk, depth=config.temporal_layers, num_heads=heads, mlp_ratio=ratio, height=1, width=1)
 
     def validate(self) -> Iterator[tuple[str, str]]:
         yield from super().validate()
         heads, ratio, dim = self.config.temporal_heads, self.config.temporal_mlp_ratio, self.trunk.embed_dim
         if heads and dim % heads:
-            divisors = ", ".join(str(number) for number in range(1, dim + 1) if dim % number == 0)
+            divisors = count.divisors(dim)
             yield "temporal_heads", f"{heads} heads do not divide embed_dim {dim}; numbers that do: {divisors}"
         if ratio and not self.temporal.mlp_dim:
             yield "temporal_mlp_ratio", f"a hidden width of {ratio} x {dim} rounds to 0; at least {1 / dim:.3g} makes 1"
@@ -104,17 +98,12 @@ class FactorisedEncoder(Variant):
             if self.class_token_out == "clip":
                 nn.init.zeros_(encoder.temporal_token)  # type: ignore[arg-type]
 
-    def block_macs(self, layer: int) -> int:
-        per_frame = self.layout().num_class // self.trunk.num_frames + self.trunk.num_patches
-        return count.frame_block_macs(self.trunk, layer, per_frame)
-
     def macs(self) -> int:
         row = self.trunk.num_frames + (self.class_token_out == "clip")
         return super().macs() + self.config.temporal_layers * count.block_macs(self.temporal, row, row**2)
 
-    def block_influence(self, layout: Layout, layer: int) -> Tensor:
-        seen = layout.with_registers(layout.same_frame())
-        return layout.with_summaries(seen) if self.trunk.summaries(layer) else seen
+    def allowed(self, layout: Layout, layer: int) -> Tensor:
+        return layout.with_registers(layout.same_frame())
 
     def influence(self, layout: Layout) -> Tensor:
         space, of_class = super().influence(layout), torch.arange(layout.num_tokens) < layout.num_class
@@ -126,9 +115,8 @@ class FactorisedEncoder(Variant):
 
     def reference(self, encoder: Any, tokens: Tokens) -> Tokens:
         layout, x = self.layout(), to_sequence(tokens)
-        for block in encoder.blocks:
-            x = x + plain.frame_attention(block.attn, plain.norm(block.norm1, x), layout)
-            x = x + plain.mlp(block.mlp, plain.norm(block.norm2, x))
+        for layer, block in enumerate(encoder.blocks):
+            x = self.reference_block(block, x, layout, layer)
         y = plain.norm(encoder.norm, x)
         chosen = layout.is_patch if self.config.frame_feature == "mean" else layout.slot == -2
         z = torch.stack([y[:, chosen & (layout.frame == t)].mean(1) for t in range(layout.num_frames)], dim=1)
@@ -144,8 +132,7 @@ class FactorisedEncoder(Variant):
             z = torch.cat([encoder.temporal_token.repeat(len(z), 1, 1), z], dim=1)
         z, everyone = z + encoder.temporal_positions, torch.ones(z.shape[1], z.shape[1], dtype=torch.bool)
         for block in encoder.temporal_blocks:
-            z = z + plain.self_attention(block.attn, plain.norm(block.norm1, z), everyone)
-            z = z + plain.mlp(block.mlp, plain.norm(block.norm2, z))
+            z = plain.mlp_step(block, z + plain.attention_step(block, z, everyone))
         return z
 
     def degenerate_cases(self) -> Iterator[DegenerateCase]:

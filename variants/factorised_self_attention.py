@@ -21,12 +21,9 @@ from harness.api import (
     TrunkGeometry,
     Variant,
     VariantConfig,
-    attention_step,
     count,
-    image_names,
-    mlp_step,
     plain,
-    then,
+    steps,
 )
 
 
@@ -45,7 +42,6 @@ class FactorisedSelfAttention(Variant):
     Config = FactorisedSelfAttentionConfig
     config: FactorisedSelfAttentionConfig
     class_token = "none"
-    default_readout = "mean_tokens"
     cannot_carry: ClassVar = {
         "summary": "time attention reads every frame already",
         "registers": "neither step, within a place or within a frame, has a row that all frames share",
@@ -67,24 +63,23 @@ class FactorisedSelfAttention(Variant):
     def image_weights(self) -> dict[str, str]:
         if self.config.temporal_init == "zero":  # the regularised start: time attention stays at zero
             return {}
-        return image_names(self.trunk, temporal_attn="attn")
+        return steps.image_names(self.trunk, temporal_attn="attn")
 
     def block_macs(self, layer: int) -> int:
         frames, places = self.trunk.num_frames, self.trunk.num_patches
         in_time = count.step_macs(self.trunk, frames * places, frames * places * frames)
         return in_time + count.block_macs(self.trunk, frames * places, frames * places * places)
 
-    def _is_time(self) -> list[bool]:
-        """Which of the two steps in their order is the one over time."""
-        return [True, False] if self.config.order == "time_space" else [False, True]
+    def _steps(self, layout: Layout) -> list[tuple[str, Tensor]]:
+        """(prefix of the step's parts in a block, who sees whom in it)."""
+        in_order = [("temporal_", layout.same_place()), ("", layout.same_frame())]
+        return in_order if self.config.order == "time_space" else in_order[::-1]
 
     def block_influence(self, layout: Layout, layer: int) -> Tensor:
-        first, second = (layout.same_place() if time else layout.same_frame() for time in self._is_time())
-        return then(first, second)
+        return layout.through(*(seen for _, seen in self._steps(layout)))
 
     def reference_block(self, block: FactorisedBlock, x: Tensor, layout: Layout, layer: int) -> Tensor:
-        for time in self._is_time():
-            seen, prefix = (layout.same_place(), "temporal_") if time else (layout.same_frame(), "")
+        for prefix, seen in self._steps(layout):
             x = x + plain.attention_step(block, x, seen, prefix)
         return plain.mlp_step(block, x)
 
@@ -99,9 +94,9 @@ class FactorisedBlock(nn.Module):
     def __init__(self, trunk: TrunkGeometry, layer: int, order: str):
         super().__init__()
         self.time_first = order == "time_space"
-        self.temporal_norm1, self.temporal_attn, _ = attention_step(trunk)
-        self.norm1, self.attn, _ = attention_step(trunk)
-        self.norm2, self.mlp, self.drop_path = mlp_step(trunk, layer)
+        self.temporal_norm1, self.temporal_attn, _ = steps.attention(trunk)
+        self.norm1, self.attn, _ = steps.attention(trunk)
+        self.norm2, self.mlp, self.drop_path = steps.mlp(trunk, layer)
 
     def forward(self, frames: FrameTokens) -> FrameTokens:
         x = frames.x  # (B, T, S, D)

@@ -25,10 +25,9 @@ from harness.api import (
     TrunkGeometry,
     VariantConfig,
     attend,
-    attention_step,
     count,
     plain,
-    then,
+    steps,
 )
 
 
@@ -50,7 +49,6 @@ class LocalGlobal(MaskedVariant):
     Config = LocalGlobalConfig
     config: LocalGlobalConfig
     class_token = "clip"
-    default_readout = "class_token"
     cannot_carry = {"summary": "local attention reads every frame already"}
 
     def build_block(self, layer: int) -> LocalGlobalBlock:
@@ -73,7 +71,7 @@ class LocalGlobal(MaskedVariant):
         return super().block_macs(layer) + count.step_macs(self.trunk, len(coarse), pairs, self.config.local_fc)
 
     def block_influence(self, layout: Layout, layer: int) -> Tensor:
-        return then(self.allowed(layout, layer), layout.on_grid(self.config.global_stride) | layout.itself())
+        return layout.through(self.allowed(layout, layer), layout.on_grid(self.config.global_stride))
 
     def reference_block(self, block: LocalGlobalBlock, x: Tensor, layout: Layout, layer: int) -> Tensor:
         x = x + plain.attention_step(block, x, self.allowed(layout, layer), "local_")
@@ -91,7 +89,7 @@ class LocalGlobalBlock(Block):
         super().__init__(trunk, layer)
         self.grid, self.stride = (trunk.num_frames, trunk.height, trunk.width), config.global_stride
         self.num_patches = trunk.num_frames * trunk.num_patches
-        self.local_norm1, self.local_attn, self.local_fc = attention_step(trunk, config.local_fc)
+        self.local_norm1, self.local_attn, self.local_fc = steps.attention(trunk, config.local_fc)
 
     def forward(self, x: Tensor, local: Tensor) -> Tensor:  # type: ignore[override]
         return super().forward(x + self.drop_path(self.local_fc(self.local_attn(self.local_norm1(x), local))))

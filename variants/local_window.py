@@ -95,6 +95,6 @@ class FrameWindowAttention(FrameAttention):
             queries = torch.stack([q[:, frame] for frame in group], dim=1)
             # slices, not an index: the gradient of indexing adds in random order on a GPU
             seen = [torch.stack([z[:, self.windows[frame]] for frame in group], dim=1) for z in (k, v)]
-            rows = with_shared(*(z.transpose(2, 3).flatten(3, 4) for z in seen), shared=shared)
+            rows = with_shared([z.transpose(2, 3).flatten(3, 4) for z in seen], shared)
             outputs.update(zip(group, attend(queries, *rows).unbind(1), strict=True))
         return torch.stack([outputs[frame] for frame in range(len(self.windows))], dim=1)

@@ -26,7 +26,9 @@ from harness.api import (
     VariantConfig,
     count,
     layer_set,
+    lend_channels,
     plain,
+    source_frame,
 )
 
 
@@ -88,13 +90,8 @@ class Mixing(Variant):
         return FrameBlock(self.trunk, layer, attention)
 
     def block_macs(self, layer: int) -> int:
-        trunk, per_frame = self.trunk, 1 + self.trunk.num_patches
-        macs = count.frame_block_macs(trunk, layer, tokens_per_frame=per_frame)
-        if self.config.mixed == "x" and self.folds(layer):  # unmixed keys and values need projections of their own
-            unmixed = 0 if trunk.global_tokens.summary_mixed else trunk.num_frames * trunk.summaries(layer)
-            unmixed += trunk.num_frames * per_frame if trunk.global_tokens.registers else 0
-            macs += count.linear_macs(unmixed, trunk.embed_dim, 2 * trunk.embed_dim)
-        return macs
+        mixes_input = self.config.mixed == "x" and bool(self.folds(layer))
+        return count.frame_block_macs(self.trunk, layer, 1 + self.trunk.num_patches, mixes_input)
 
     def reference_offsets(self, layer: int) -> list[int]:
         """o(c) of the channels of a head or of all heads, from the definition; asks neither `folds` nor `offsets`."""
@@ -119,7 +116,7 @@ class Mixing(Variant):
         reach = torch.zeros(layout.num_frames, layout.num_frames, dtype=torch.bool)
         for offset in offsets:
             for frame in range(layout.num_frames):
-                source = _source_frame(frame + offset, layout.num_frames, self.config.ends)
+                source = source_frame(frame + offset, layout.num_frames, self.config.ends)
                 if source is not None:
                     reach[frame, source] = True
         seen = layout.by_frame(reach)
@@ -141,15 +138,8 @@ class Mixing(Variant):
         return plain.frame_attention(attention, x, layout, mix)
 
     def _reference_mix(self, rows: Tensor, layout: Layout, layer: int) -> Tensor:
-        """Token by token, channel by channel: (B, n, D) -> (B, n, D)."""
         offset_of = self.reference_offsets(layer) * (rows.shape[-1] // self._channels())
-        place = layout.places()
-        mixed = rows.clone()
-        for (frame, slot), token in place.items():
-            for channel, offset in enumerate(offset_of):
-                source = _source_frame(frame + offset, layout.num_frames, self.config.ends)
-                mixed[:, token, channel] = 0 if source is None else rows[:, place[source, slot], channel]
-        return mixed
+        return plain.lend_channels(rows, layout, offset_of, self.config.ends)
 
     def degenerate_cases(self) -> Iterator[DegenerateCase]:
         yield DegenerateCase("t_w = 0", equals="spatial_only", config={"temporal_window": 0})
@@ -166,28 +156,6 @@ def _fold(fraction: float, channels: int, num_offsets: int) -> int:
     return int(fraction * channels / num_offsets + 1e-9) if num_offsets else 0
 
 
-def _source_frame(frame: int, num_frames: int, ends: str) -> int | None:
-    """Frame that stands for `frame`, which may lie outside the clip; None = zeros."""
-    if 0 <= frame < num_frames:
-        return frame
-    if ends == "zero":
-        return None
-    return frame % num_frames if ends == "circular" else min(max(frame, 0), num_frames - 1)
-
-
-def shift(x: Tensor, offset: int, ends: str) -> Tensor:
-    """y[:, t] = x[:, t + offset] along dimension 1; outside the clip zeros, the end frame, or the other end."""
-    num_frames = x.shape[1]
-    if ends == "circular":
-        return x.roll(-offset, dims=1)
-    distance = min(abs(offset), num_frames)
-    kept = x[:, distance:] if offset > 0 else x[:, : num_frames - distance]
-    edge = x[:, -1:] if offset > 0 else x[:, :1]
-    filler = edge.expand(-1, distance, *x.shape[2:])
-    filler = filler if ends == "replicate" else torch.zeros_like(filler)
-    return torch.cat([kept, filler] if offset > 0 else [filler, kept], dim=1)
-
-
 class MixingAttention(FrameAttention):
     """Frame attention whose queries, keys, values or input are mixed over time before use."""
 
@@ -201,10 +169,7 @@ class MixingAttention(FrameAttention):
 
     def _mix(self, x: Tensor) -> Tensor:
         """Channels of the last dimension from the frames that the folds name; time is dimension 1."""
-        if not self.folds:
-            return x
-        pieces = [shift(x[..., first:end], offset, self.ends) for offset, first, end in self.folds]
-        return torch.cat([*pieces, x[..., self.folds[-1][2] :]], dim=-1)
+        return lend_channels(x, self.folds, self.ends)
 
     def _mix_heads(self, x: Tensor) -> Tensor:
         """Mixes (B, T, h, N, c) by the channels of each head, or of all heads in a row."""

@@ -48,7 +48,6 @@ class Nystrom(Variant):
     Config = NystromConfig
     config: NystromConfig
     class_token = "clip"
-    default_readout = "class_token"
     encoder_type = SequenceEncoder
     cannot_carry: ClassVar = {
         "summary": "every query sees landmarks of all frames already",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import reduce
 from math import prod
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -79,10 +80,8 @@ class Pooled(Variant):
 
     def size(self, layer: int) -> Place:
         """Grid of tokens that enters a layer; that of layer `depth` leaves the encoder."""
-        size = (self.trunk.num_frames, self.trunk.height, self.trunk.width)
-        for before in range(layer):
-            size = grid.strided(size, self.q_stride(before))
-        return size
+        whole = (self.trunk.num_frames, self.trunk.height, self.trunk.width)
+        return reduce(grid.strided, map(self.q_stride, range(layer)), whole)
 
     @property
     def trunk_out(self) -> TrunkGeometry:
@@ -119,48 +118,41 @@ class Pooled(Variant):
         dim, size, num_class = self.trunk.embed_dim, self.size(layer), self.layout().num_class
         keys = grid.strided(size, self.config.kv_stride)
         num_queries, num_keys = prod(self.size(layer + 1)), prod(keys)
-        dropped = count.linear_macs(prod(size) - num_queries, dim, 3 * dim)
-        pooling = 27 * dim * (num_queries + 2 * num_keys)
-        positions = num_queries * dim * sum(keys) if self.config.relative_position else 0
         row, pairs = num_class + num_queries, (num_class + num_queries) * (num_class + num_keys)
-        return count.block_macs(self.trunk, row, pairs) + dropped + pooling + positions
+        dense = count.block_macs(self.trunk, row, pairs) + count.linear_macs(prod(size) - num_queries, dim, 3 * dim)
+        positions = num_queries * dim * sum(keys) if self.config.relative_position else 0
+        return dense + positions + 27 * dim * (num_queries + 2 * num_keys)
 
     def influence(self, layout: Layout) -> Tensor:
-        total = layout.itself()
-        for layer in range(self.trunk.depth):
-            total = then(total, self.block_influence(layout, layer))
-        return total
+        return reduce(then, (self.block_influence(layout, layer) for layer in range(self.trunk.depth)))
 
     def block_influence(self, layout: Layout, layer: int) -> Tensor:
-        size, stride = self.size(layer), self.q_stride(layer)
+        size, stride, n = self.size(layer), self.q_stride(layer), layout.num_class
         through_keys = grid.windows(size, self.config.kv_stride, KERNEL).any(0)  # not all, where a stride is above 3
         of_skip = grid.windows(size, stride, [step + (step > 1) for step in stride])
         of_query = grid.windows(size, stride, KERNEL) | of_skip
-        of_class = through_keys.expand(layout.num_class, -1)
-        return F.pad(torch.cat([of_class, of_query | through_keys]), (layout.num_class, 0), value=True)
+        return F.pad(torch.cat([through_keys.expand(n, -1), of_query | through_keys]), (n, 0), value=True)
 
     def reference_block(self, block: PooledBlock, x: Tensor, layout: Layout, layer: int) -> Tensor:
-        stride = self.q_stride(layer)
-        pooled = grid.windows(self.size(layer), stride, [step + (step > 1) for step in stride])
+        pooled = grid.windows(self.size(layer), self.q_stride(layer), [s + (s > 1) for s in self.q_stride(layer)])
         cls, patches = x.split([layout.num_class, prod(self.size(layer))], dim=1)
         skip = [patches[:, members].amax(1, keepdim=True) for members in pooled]
         x = torch.cat([cls, *skip], dim=1) + self._reference_attention(block.attn, plain.norm(block.norm1, x), layer)
-        return x + plain.mlp(block.mlp, plain.norm(block.norm2, x))
+        return plain.mlp_step(block, x)
 
-    def _reference_attention(self, attention: Any, x: Tensor, layer: int) -> Tensor:
+    def _reference_attention(self, attn: Any, x: Tensor, layer: int) -> Tensor:
         """Each head as if it were a clip of its own; row 0 is the class token where there is one."""
         size, kv_stride, pooled, n = self.size(layer), self.config.kv_stride, [], self.layout().num_class
-        strides, heads = (self.q_stride(layer), kv_stride, kv_stride), attention.num_heads
-        parts = zip(plain.project(attention, x), attention.pool, attention.norm, strides, strict=True)
-        for z, pool, norm, stride in parts:
+        strides, heads = (self.q_stride(layer), kv_stride, kv_stride), attn.num_heads
+        for z, pool, norm, stride in zip(plain.project(attn, x), attn.pool, attn.norm, strides, strict=True):
             rows = torch.cat(z.chunk(heads, -1))
             patches = plain.depthwise_convolution(pool.weight, rows[:, n:], size, stride, KERNEL)
             pooled.append(plain.norm(norm, torch.cat([rows[:, :n], patches], dim=1)))
         q, k, v = pooled
-        bias = F.pad(_reference_positions(attention, q[:, n:], k[:, n:]), (n, 0, n, 0))
-        y = plain.attend(q, k, v, torch.ones_like(bias[0]) > 0, 1, bias.unsqueeze(0))
+        bias = F.pad(_reference_positions(attn, q[:, n:], k[:, n:]), (n, 0, n, 0))
+        y = plain.attend(q, k, v, torch.ones_like(bias[0]) > 0, 1, bias[None])
         y = torch.cat([y[:, :n], y[:, n:] + q[:, n:]], 1) if self.config.residual_pooling else y
-        return plain.linear(attention.proj, torch.cat(y.chunk(heads), dim=-1))
+        return plain.linear(attn.proj, torch.cat(y.chunk(heads), dim=-1))
 
 
 def _reference_positions(attention: PooledAttention, q: Tensor, k: Tensor) -> Tensor:
@@ -177,20 +169,13 @@ def _reference_positions(attention: PooledAttention, q: Tensor, k: Tensor) -> Te
 
 
 def _rows(num_queries: int, num_keys: int) -> Tensor:
-    """Row of a relative-position table for each query and key along one axis (queries, keys).
-
-    Distances are in units of the finer of the two grids, rounded down; a product of integers does so exactly.
-    """
-    query, key = torch.arange(num_queries)[:, None], torch.arange(num_keys)[None]
-    finer = max(num_queries, num_keys)
-    return finer * (query * num_keys + (num_keys - 1 - key) * num_queries) // (num_queries * num_keys)
+    """Row of a table for each query and key of an axis (n, m): their distance in places of the finer grid, floored."""
+    i, j = torch.arange(num_queries)[:, None], torch.arange(num_keys)[None]
+    return max(num_queries, num_keys) * (i * num_keys + (num_keys - 1 - j) * num_queries) // (num_queries * num_keys)
 
 
 class PooledAttention(Attention):
-    """Pooling attention of a row [class token or none; patches (t h w)].
-
-    `pool` and `norm` are those of q, k and v in this order, `rel_pos` the tables of time, height and width.
-    """
+    """Pooling attention of a row [class token or none; patches]: `pool` and `norm` of q, k, v, `rel_pos` of t, h, w."""
 
     def __init__(self, trunk: TrunkGeometry, config: PoolingConfig, size: Place, q_stride: Place, dim_out: int):
         super().__init__(dim_out, trunk.num_heads, trunk.qkv_bias)
@@ -229,8 +214,7 @@ class PooledAttention(Attention):
         """Relative positions of the pooled queries (B, h, [1 +] n, c) to all keys; zero to and from the class token."""
         if self.rel_pos is None:
             return None
-        n = self.num_class
-        volume, scores = q[:, :, n:].unflatten(2, self.queries), q.new_zeros(())
+        volume, scores = q[:, :, self.num_class :].unflatten(2, self.queries), q.new_zeros(())
         for axis, table in enumerate(self.rel_pos):
             if len(table) != self.lengths[axis]:
                 table = F.interpolate(table.T[None], self.lengths[axis], mode="linear")[0].T
@@ -239,7 +223,7 @@ class PooledAttention(Attention):
             along = (lines.flatten(3, 4) @ vectors.transpose(1, 2)).unflatten(3, lines.shape[3:5])
             keys = [size if i == axis else 1 for i, size in enumerate(self.keys)]
             scores = scores + along.movedim(2, 2 + axis).unflatten(-1, keys)
-        return F.pad(scores.flatten(5).flatten(2, 4), (n, 0, n, 0)).to(q.dtype)
+        return F.pad(scores.flatten(5).flatten(2, 4), (self.num_class, 0, self.num_class, 0)).to(q.dtype)
 
 
 class PooledBlock(Block):

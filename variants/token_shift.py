@@ -26,8 +26,8 @@ from harness.api import (
     Variant,
     VariantConfig,
     count,
+    lend_channels,
     plain,
-    then,
 )
 
 
@@ -76,12 +76,8 @@ class TokenShift(Variant):
         return layout.itself() | shifted if self.fold else layout.itself()
 
     def block_influence(self, layout: Layout, layer: int) -> Tensor:
-        shift = self._shift_influence(layout)
-        attention = layout.with_registers(layout.same_frame())
-        attention = layout.with_summaries(attention, self.trunk.summaries(layer))
-        if self.config.which == "class_token":
-            return then(then(shift, attention | layout.itself()), shift)
-        return then(then(shift, attention) | layout.itself(), shift)
+        shift, attention = self._shift_influence(layout), layout.with_registers(layout.same_frame())
+        return layout.through(shift, layout.with_summaries(attention, self.trunk.summaries(layer)), shift)
 
     def reference_block(self, block: ShiftBlock, x: Tensor, layout: Layout, layer: int) -> Tensor:
         stream = self.config.which == "class_token"
@@ -92,29 +88,12 @@ class TokenShift(Variant):
         return (shifted if stream else x) + plain.mlp(block.mlp, plain.norm(block.norm2, shifted))
 
     def _reference_shift(self, x: Tensor, layout: Layout) -> Tensor:
-        """Token by token: (B, n, D) -> (B, n, D)."""
-        fold, shifted = self.fold, x.clone()
-        place = layout.places()
-        for (frame, slot), token in place.items():
-            if self.config.which == "class_token" and slot != -2:
-                continue
-            for first, source in ((0, place.get((frame + 1, slot))), (fold, place.get((frame - 1, slot)))):
-                shifted[:, token, first : first + fold] = 0 if source is None else x[:, source, first : first + fold]
-        return shifted
+        slots = (-2,) if self.config.which == "class_token" else None
+        return plain.lend_channels(x, layout, [1] * self.fold + [-1] * self.fold, slots=slots)
 
     def degenerate_cases(self) -> Iterator[DegenerateCase]:
         # not one frame and not a constant clip: zeros come in at the ends
         yield DegenerateCase("nothing shifts", equals="spatial_only", config={"shifted_fraction": 0.0})
-
-
-def shift(x: Tensor, fold: int) -> Tensor:
-    """x (B, T, N, D): channels [0, fold) from frame t + 1, [fold, 2 fold) from t - 1, zeros outside the clip."""
-    if not fold:
-        return x
-    outside = torch.zeros_like(x[:, :1, :, :fold])
-    later = torch.cat([x[:, 1:, :, :fold], outside], dim=1)
-    earlier = torch.cat([outside, x[:, :-1, :, fold : 2 * fold]], dim=1)
-    return torch.cat([later, earlier, x[..., 2 * fold :]], dim=-1)
 
 
 class ShiftBlock(FrameBlock):
@@ -124,14 +103,14 @@ class ShiftBlock(FrameBlock):
 
     def __init__(self, trunk: TrunkGeometry, layer: int, fold: int, which: str):
         super().__init__(trunk, layer, FrameAttention(trunk, layer))
-        self.fold = fold
+        self.folds = [(1, 0, fold), (-1, fold, 2 * fold)] if fold else []
         self.class_only = which == "class_token"
 
     def _shifted(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(residual stream, input of the branch)."""
         if not self.class_only:
-            return x, shift(x, self.fold)
-        x = torch.cat([shift(x[:, :, :1], self.fold), x[:, :, 1:]], dim=2)
+            return x, lend_channels(x, self.folds)
+        x = torch.cat([lend_channels(x[:, :, :1], self.folds), x[:, :, 1:]], dim=2)
         return x, x
 
     def forward(self, frames: FrameTokens) -> FrameTokens:  # type: ignore[override]

@@ -45,7 +45,6 @@ class Trajectory(Variant):
     Config = TrajectoryConfig
     config: TrajectoryConfig
     class_token = "clip"
-    default_readout = "class_token"
     encoder_type = SequenceEncoder
     cannot_carry: ClassVar = {
         "summary": "every query pools every frame already",

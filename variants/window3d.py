@@ -56,7 +56,6 @@ class Window3d(Variant):
     Config = WindowConfig
     config: WindowConfig
     class_token = "none"
-    default_readout = "mean_tokens"
     encoder_type = TokensEncoder
     cannot_carry: ClassVar = {
         "summary": "windows hold parts of several frames, so there is no frame whose keys could be extended",
@@ -72,11 +71,9 @@ class Window3d(Variant):
                 nn.init.trunc_normal_(block.attn.relative_position_bias_table, std=0.02)
 
     def block_macs(self, layer: int) -> int:
-        trunk = self.trunk
-        window, _, padded = windows(trunk, layer, self.config)
-        dense = count.linear_macs(prod(padded), trunk.embed_dim, 4 * trunk.embed_dim)
-        mlp = 2 * count.linear_macs(trunk.num_frames * trunk.num_patches, trunk.embed_dim, trunk.mlp_dim)
-        return dense + mlp + count.attention_macs(prod(padded) * prod(window), trunk.embed_dim)
+        window, _, padded = windows(self.trunk, layer, self.config)
+        attention = count.step_macs(self.trunk, prod(padded), prod(padded) * prod(window))
+        return attention + count.mlp_macs(self.trunk, self.trunk.num_frames * self.trunk.num_patches)
 
     def masked_macs(self) -> int:
         return sum(self._masked_macs(layer) for layer in range(self.trunk.depth))
@@ -84,10 +81,9 @@ class Window3d(Variant):
     def _masked_macs(self, layer: int) -> int:
         """Along an axis that shifts, the last window holds both ends of the clip, which do not see each other."""
         window, shift, padded = windows(self.trunk, layer, self.config)
-        inside = [
-            (size // w - 1) * w**2 + (w - s) ** 2 + s**2 for size, w, s in zip(padded, window, shift, strict=True)
-        ]
-        return count.attention_macs(prod(padded) * prod(window) - prod(inside), self.trunk.embed_dim)
+        axes = zip(padded, window, shift, strict=True)
+        inside = prod((size // w - 1) * w**2 + (w - s) ** 2 + s**2 for size, w, s in axes)
+        return count.attention_macs(prod(padded) * prod(window) - inside, self.trunk.embed_dim)
 
     def block_influence(self, layout: Layout, layer: int) -> Tensor:
         allowed, _, real = self._pairs(layer)
@@ -153,21 +149,15 @@ class SwinAttention(Attention):
 
     def _relative_index(self, configured: list[int]) -> Tensor:
         """Row of the bias table for each query and key of a window (n, n)."""
-        index = torch.zeros(1, 1, dtype=torch.long)
-        for size, most in zip(self.window, configured, strict=True):
-            along = torch.arange(size)
-            offset = along[:, None] - along[None] + most - 1
-            index = index[:, None, :, None] * (2 * most - 1) + offset[None, :, None, :]
-            index = index.flatten(2).flatten(0, 1)
-        return index
+        place, most = torch.cartesian_prod(*map(torch.arange, self.window)), torch.tensor(configured)
+        t, h, w = (place[:, None] - place[None] + most - 1).unbind(-1)
+        return (t * (2 * most[1] - 1) + h) * (2 * most[2] - 1) + w
 
     def _together(self) -> Tensor:
         """Bool (windows, n, n): False between tokens that only the roll made neighbours."""
-        label = torch.zeros(1, 1, 1, 1, 1, dtype=torch.long)
-        for axis, (size, shift) in enumerate(zip(self.padded, self.shift, strict=True)):
-            rolled_in = (torch.arange(size) >= size - shift).long()
-            label = 2 * label + rolled_in.view([1] + [size if i == axis else 1 for i in range(3)] + [1])
-        label = self._cut(label)[0, :, :, 0]
+        axes = zip(self.padded, self.shift, strict=True)
+        t, h, w = (torch.arange(size) >= size - shift for size, shift in axes)  # rolled in from the other end
+        label = self._cut((4 * t[:, None, None] + 2 * h[:, None] + w)[None, ..., None])[0, :, :, 0]
         return label[:, :, None] == label[:, None, :]
 
     def _cut(self, x: Tensor) -> Tensor:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cli.common import arguments
-from harness.cli.common.rows import add_rows, read_rows
-from harness.cli.common.target import add_targets
+from harness.cli.common.target import add_targets, rows_of
 from harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_targets(parser)
-    add_rows(parser)
     parser.add_argument(
         "--over", choices=["num_frames", "crop_size", "batch_size", "temporal_window"], required=True, help="what grows"
     )
@@ -48,7 +46,8 @@ def run(parsed: argparse.Namespace) -> int:
 
     if parsed.predicted and parsed.memory_mib is None:
         raise UserError("--predicted: only memory can be predicted; give --memory-mib")
-    name, configs, _ = read_rows(parsed)
+    rows = rows_of(parsed)
+    configs = rows.configs
     _check_field(parsed.over, configs)
     folder = make_folder(parsed.out)
     options = FrontierOptions(
@@ -60,7 +59,7 @@ def run(parsed: argparse.Namespace) -> int:
     for label, config in configs.items():
         found.append(row_frontier(label, config, options))
         print(line(found[-1], options), flush=True)
-    _write(f"{name}_{parsed.over}", found, options, folder)
+    _write(f"{rows.name}_{parsed.over}", found, options, folder)
     return 0
 
 

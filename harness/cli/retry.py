@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.cli.common import arguments
 from harness.errors import UserError
-from harness.record import FINAL_STATUSES
+from harness.record import FINAL_STATUSES, PlanSource
 from harness.units import counted
 
 if TYPE_CHECKING:
@@ -99,18 +99,42 @@ def _requeue(store: Store, chosen: list[TrialFolder], from_scratch: bool) -> Non
 
 
 def _start(parsed: argparse.Namespace, store: Store, plan: PlanFile, trial_ids: list[str]) -> int:
-    """Asks the run's question again, for these trials only, from where it was asked."""
-    from harness.cli import sweep
+    """Run these trials only, planned again in the folder where the run was planned."""
+    from harness.python_api.plans import plan_again
+    from harness.python_api.plans import run as run_sweep
 
-    words = shlex.split(plan.command)
-    if "sweep" not in words:
-        raise UserError(f"{store.plan_file}: does not say which command made it. Run the sweep command again.")
+    source = source_of(store, plan)
     if store.path.name != plan.sweep:
         raise UserError(f"{store.path}: holds the run of {plan.sweep}. Give the folder that name again.")
     if plan.directory and os.path.isdir(plan.directory):
         os.chdir(plan.directory)
-    parser = argparse.ArgumentParser(prog="python -m harness sweep")
-    sweep.add_arguments(parser)
-    asked = parser.parse_args([*words[words.index("sweep") + 1 :], "--runs", str(store.path.parent)])
-    asked.launch, asked.retried, asked.from_scratch = parsed.launch, trial_ids, parsed.from_scratch
-    return sweep.run(asked)
+    planned = plan_again(source, parsed.launch)
+    return run_sweep(planned, runs=store.path.parent, trial_ids=trial_ids, from_scratch=parsed.from_scratch).exit_code
+
+
+def source_of(store: Store, plan: PlanFile) -> PlanSource:
+    """What a run was planned from; in older plans only its command says so.
+
+    Raises:
+        UserError: the plan does not say it in either way.
+    """
+    if plan.source is not None and (plan.source.file or plan.source.content):
+        return plan.source
+    words = _words(plan.command)
+    if "sweep" not in words:
+        raise UserError(f"{store.plan_file}: does not say which command made it. Run the sweep command again.")
+    parser = argparse.ArgumentParser(exit_on_error=False, add_help=False)
+    arguments.add_sweep(parser)
+    try:
+        given, _ = parser.parse_known_args(words[words.index("sweep") + 1 :])
+    except (argparse.ArgumentError, SystemExit) as error:
+        message = f"{store.plan_file}: its command `{plan.command}` cannot be read. Run the sweep command again."
+        raise UserError(message) from error
+    return PlanSource(file=str(given.file), overrides=given.overrides, variant_dirs=[*map(str, given.variants)])
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError:  # a quote that does not end
+        return []

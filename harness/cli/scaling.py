@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import units
 from harness.cli.common import arguments
-from harness.cli.common.target import add_target, plan_target
+from harness.cli.common.target import add_target
 from harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def run(parsed: argparse.Namespace) -> int:
 def _rows(parsed: argparse.Namespace) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Label -> configuration of the rows that have the field, and the labels of those that have it not."""
     from harness.bench.scaling import AXES
+    from harness.python_api.targets import plan_target
 
     plan = plan_target(parsed.target, parsed.overrides, parsed.variants)
     configs = {trial.row_id: trial.config for trial in reversed(plan.trials)}

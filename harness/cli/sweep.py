@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from harness.cli.common import arguments
+
+if TYPE_CHECKING:
+    from harness.sweep.plan import Plan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,34 +40,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="finished trials whose record other code made: keep them (default), or set them aside and train again",
     )  # fmt: skip
     parser.add_argument("--no-report", action="store_true", help="do not write the report at the end")
-    parser.set_defaults(retried=None, from_scratch=False)  # the trials that `retry --start` asks for, and how
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from harness.data import data_identity
-    from harness.running import RunOptions, find_trials, run_plan, sweep_command
-    from harness.sweep.plan import plan_sweep
+    from harness.python_api.plans import plan
+    from harness.python_api.plans import run as run_sweep
 
     overrides = parsed.overrides if parsed.launch is None else [*parsed.overrides, f"launch.where={parsed.launch}"]
-    plan = plan_sweep(parsed.file, overrides, data_identity=data_identity, variant_dirs=parsed.variants)
-    options = RunOptions(
-        runs=parsed.runs,
-        variant_dirs=tuple(parsed.variants),
-        command=sweep_command(parsed.file, overrides, parsed.variants),
-        jobs=parsed.jobs,
-        time_budget_s=parsed.time_budget,
-        only=tuple(parsed.only),
-        trial_ids=None if parsed.retried is None else tuple(parsed.retried),
-        from_scratch=parsed.from_scratch,
-        cancel_dropped=parsed.cancel_dropped,
-        replace_plan=parsed.replace_plan,
-        rerun_stale=parsed.stale == "rerun",
-        write_report=not parsed.no_report,
-    )
+    planned = plan(parsed.file, set=overrides, variants=parsed.variants)
     if parsed.dry_run:
-        from harness.cli.common.plan_table import print_plan
+        return _dry_run(planned, parsed)
+    return run_sweep(
+        planned, jobs=parsed.jobs, runs=parsed.runs, only=parsed.only, time_budget_s=parsed.time_budget,
+        rerun_stale=parsed.stale == "rerun", replace_plan=parsed.replace_plan, cancel_dropped=parsed.cancel_dropped,
+        write_report=not parsed.no_report,
+    ).exit_code  # fmt: skip
 
-        _, chosen, todo = find_trials(plan, options)
-        print_plan(plan, chosen, todo, parsed.variants)
-        return 0
-    return run_plan(plan, options)
+
+def _dry_run(plan: Plan, parsed: argparse.Namespace) -> int:
+    from harness.cli.common.plan_table import print_plan
+    from harness.running import RunOptions, find_trials
+
+    options = RunOptions(runs=parsed.runs, variant_dirs=tuple(parsed.variants), only=tuple(parsed.only))
+    _, chosen, todo = find_trials(plan, options)
+    print_plan(plan, chosen, todo, parsed.variants)
+    return 0

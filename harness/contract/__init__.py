@@ -12,18 +12,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.contract.cases import EVEN, SMALL, WIDER, Case, Spread, cases, perturbed_encoder, random_tokens, spread
+from harness.contract.cases import EVEN, SMALL, WIDER, Case, CaseSpread, cases, perturbed_encoder, random_tokens, spread
 from harness.contract.checks import CHECKS, Broken
 from harness.contract.degenerate import NONE_DECLARED, NONE_FITS
+from harness.contract.masks import NOT_MASKED
 
 __all__ = [
-    "CHECKS", "EVEN", "SMALL", "WIDER", "Broken", "Case", "Outcome", "cases", "perturbed_encoder", "random_tokens",
+    "CHECKS", "EVEN", "SMALL", "WIDER", "Broken", "Case", "CheckOutcome", "cases", "perturbed_encoder", "random_tokens",
     "run", "spread",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CheckOutcome:
     """One check of one variant: `extent` says on how much of it, e.g. '1 of 18 cases' or 'none declared'."""
 
     check: str
@@ -32,7 +33,7 @@ class Outcome:
     failures: tuple[str, ...]
 
 
-def run(name: str, variant_dirs: Sequence[Path] = ()) -> Iterator[Outcome]:
+def run(name: str, variant_dirs: Sequence[Path] = ()) -> Iterator[CheckOutcome]:
     """Runs every check on every case of a variant; the first outcome, `cases`, says what there is to run on."""
     found = spread(name, variant_dirs)
     yield _cases(found)
@@ -41,16 +42,16 @@ def run(name: str, variant_dirs: Sequence[Path] = ()) -> Iterator[Outcome]:
             yield _outcome(check_name, found.cases)
 
 
-def _cases(found: Spread) -> Outcome:
+def _cases(found: CaseSpread) -> CheckOutcome:
     """A variant whose default is refused everywhere has kept nothing: that is a failure, not an empty success."""
     failures = [f"{label}: cannot be set up: {_crash(error)}" for label, error in found.crashed.items()]
     if not found.cases:
         failures += [f"{label}: refused: {text}" for label, text in found.refused.items()]
     total = len(found.cases) + len(found.refused) + len(found.crashed)
-    return Outcome("cases", len(found.cases), f"{len(found.refused)} of {total} refused", tuple(failures))
+    return CheckOutcome("cases", len(found.cases), f"{len(found.refused)} of {total} refused", tuple(failures))
 
 
-def _outcome(check_name: str, all_cases: Sequence[Case]) -> Outcome:
+def _outcome(check_name: str, all_cases: Sequence[Case]) -> CheckOutcome:
     failures, idle = [], []
     for case in all_cases:
         try:
@@ -62,10 +63,11 @@ def _outcome(check_name: str, all_cases: Sequence[Case]) -> Outcome:
             failures.append(f"{case.label}: {_crash(error)}")
     num_applied = len(all_cases) - len(idle)
     if num_applied:
-        return Outcome(check_name, num_applied, f"{num_applied} of {len(all_cases)} cases", tuple(failures))
+        return CheckOutcome(check_name, num_applied, f"{num_applied} of {len(all_cases)} cases", tuple(failures))
     extent = NONE_FITS if NONE_FITS in idle else idle[0]
     # what is declared and never compared, or a check without a case, would pass unseen
-    return Outcome(check_name, 0, extent, () if extent == NONE_DECLARED else (f"checked on no case: {extent}",))
+    failures = [] if extent in (NONE_DECLARED, NOT_MASKED) else [f"checked on no case: {extent}"]
+    return CheckOutcome(check_name, 0, extent, tuple(failures))
 
 
 def _crash(error: Exception) -> str:

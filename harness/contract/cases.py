@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -38,6 +39,8 @@ class Case:
     variant_class: type[Variant]
     config: Mapping[str, Any] = field(default_factory=dict)
     trunk: TrunkGeometry = SMALL
+    #: a knob and global tokens changed together
+    is_pair: bool = False
 
     def variant(self) -> Variant:
         """The configured variant."""
@@ -50,7 +53,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Spread:
+class CaseSpread:
     """The cases of a variant, those that it refuses, and those whose `validate` fails: label -> what was said."""
 
     cases: list[Case]
@@ -80,29 +83,46 @@ def _alternatives(annotation: Any) -> list[Any]:
     return [value for part in get_args(annotation) for value in _alternatives(part)]
 
 
-def _wanted(variant_class: type[Variant], base: TrunkGeometry) -> Iterator[Case]:
-    """The variant as it comes, each knob changed alone (and to its `examples`), each global token mechanism, a second
-    geometry."""
-    yield Case("default", variant_class, trunk=base)
+def _knobs(variant_class: type[Variant], base: TrunkGeometry) -> Iterator[Case]:
+    """Each knob changed alone, to each of its alternatives and `examples`."""
     for key, info in variant_class.Config.model_fields.items():
         for value in [*_alternatives(info.annotation), *(info.examples or [])]:
             if value != info.default:
                 yield Case(f"{key}={value}", variant_class, {key: value}, base)
+
+
+def _with_tokens(variant_class: type[Variant], base: TrunkGeometry) -> Iterator[Case]:
+    """Each global token mechanism, at the default of the knobs."""
     for tokens in GLOBAL_TOKENS:
         trunk = replace(base, global_tokens=GlobalTokensConfig(**tokens))
-        yield Case(",".join(f"{k}={v}" for k, v in tokens.items()), variant_class, trunk=trunk)
+        yield Case(",".join(f"{key}={value}" for key, value in tokens.items()), variant_class, trunk=trunk)
+
+
+def _pairs(variant_class: type[Variant], base: TrunkGeometry) -> Iterator[Case]:
+    """Each changed knob with each global token mechanism that the default can carry."""
+    carried = [case for case in _with_tokens(variant_class, base) if not refusals(case)]
+    for knob, tokens in product(_knobs(variant_class, base), carried):
+        yield replace(knob, label=f"{knob.label},{tokens.label}", trunk=tokens.trunk, is_pair=True)
+
+
+def _wanted(variant_class: type[Variant], base: TrunkGeometry) -> Iterator[Case]:
+    """The default, each knob changed alone, each global token mechanism, pairs of the two, a second geometry."""
+    yield Case("default", variant_class, trunk=base)
+    yield from _knobs(variant_class, base)
+    yield from _with_tokens(variant_class, base)
+    yield from _pairs(variant_class, base)
     for trunk in GEOMETRIES[GEOMETRIES.index(base) + 1 :][:1]:
         yield Case("second geometry", variant_class, trunk=trunk)
 
 
-def spread(name: str, variant_dirs: Sequence[Path] = ()) -> Spread:
+def spread(name: str, variant_dirs: Sequence[Path] = ()) -> CaseSpread:
     """A variant over its knobs, global tokens and geometries; without cases where no geometry takes its default."""
     variant_class = load_variant(name, variant_dirs)
-    found = Spread([], {}, {})
+    found = CaseSpread([], {}, {})
     try:
         base = base_geometry(variant_class)
     except Exception as error:  # a variant's own code: its failure, not ours
-        return Spread([], {}, {"default": error})
+        return CaseSpread([], {}, {"default": error})
     if base is None:
         for trunk in GEOMETRIES:
             label = f"default, {trunk.num_frames} frames of {trunk.height} x {trunk.width} patches"

@@ -19,6 +19,7 @@ from harness.contract.cases import Case, perturbed_encoder, random_tokens, refus
 from harness.contract.compare import TOLERANCE, Broken, difference_of, parts, require
 from harness.contract.degenerate import check_degenerate
 from harness.contract.export import check_export
+from harness.contract.masks import check_mask
 from harness.measure.count.macs import count_model
 from harness.measure.count.masked import masked_macs
 from harness.model.video_transformer import VideoTransformer
@@ -172,11 +173,14 @@ def check_macs(case: Case) -> None:
     model, variant = _square(case)
     readout = MeanFramesReadout(name="mean_frames")
     shape = (model.num_frames, 3, model.crop_size, model.crop_size)
-    count = count_model(lambda: VideoTransformer(model, variant, readout, {"label": 3}), shape, backward=True)
+    count = count_model(
+        lambda: VideoTransformer(model, variant, readout, {"label": 3}), shape, backward=not case.is_pair
+    )
     seen = f"fvcore {count.macs_per_view}, FlopCounterMode {count.flop_counter_macs}, closed {count.closed_form_macs}"
     require(count.status == "exact", f"MACs {count.status}: {seen}, uncounted {count.uncounted_ops}")
-    back = count.backward
-    require(back is not None and back.status == "exact", f"MACs of the backward pass: {back}")
+    if not case.is_pair:
+        back = count.backward
+        require(back is not None and back.status == "exact", f"MACs of the backward pass: {back}")
     dropped = masked_macs(perturbed_encoder(variant), random_tokens(variant, batch=1))
     require(dropped == variant.masked_macs(), f"masks drop {dropped} MACs, declared {variant.masked_macs()}")
 
@@ -215,6 +219,7 @@ CHECKS: dict[str, Callable[[Case], str | None]] = {
     "determinism": check_determinism,
     "batch": check_batch,
     "influence": check_influence,
+    "mask": check_mask,
     "macs": check_macs,
     "degenerate cases": check_degenerate,
     "bf16": check_bf16,

@@ -10,11 +10,14 @@ from harness.contract.compare import TOLERANCE, difference_of, require
 from harness.registry import load_variant
 
 NONE_DECLARED = "none declared"
+NO_PAIRS = "compared with one change at a time"
 NONE_FITS = "none of the declared ones can be built here"
 
 
 def check_degenerate(case: Case) -> str | None:
     """In the settings that the variant declares it equals the other variant, given the same weights."""
+    if case.is_pair:
+        return NO_PAIRS
     declared_cases = list(case.variant().degenerate_cases())
     num_compared = 0
     for declared in declared_cases:

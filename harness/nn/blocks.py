@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from harness.nn.attention import Attention, attend, pooled_means
 from harness.nn.geometry import TrunkGeometry
-from harness.nn.steps import mlp_step
+from harness.nn.steps import mlp as mlp_step
 from harness.nn.tokens import FrameTokens, Tokens, from_frames, from_sequence, to_frames, to_sequence
 
 SharedRows = tuple[Tensor, Tensor]  # keys and values (B, h, m, c) that all frames see
@@ -73,7 +73,7 @@ class FrameAttention(Attention):
 
     def attend_frames(self, q: Tensor, k: Tensor, v: Tensor, shared: list[SharedRows]) -> Tensor:
         """Hook: attend with the queries (B, T, h, N, c) of each frame to its own rows and to the shared ones."""
-        return attend(q, *with_shared(k, v, shared))
+        return attend(q, *with_shared((k, v), shared))
 
     def forward(self, frames: FrameTokens) -> FrameTokens:  # type: ignore[override]
         """Map the normalised tokens of all frames to what is added to them."""
@@ -100,12 +100,12 @@ class FrameAttention(Attention):
         return k.transpose(1, 2).flatten(2, 3), v.transpose(1, 2).flatten(2, 3)
 
 
-def with_shared(k: Tensor, v: Tensor, shared: list[SharedRows]) -> SharedRows:
+def with_shared(rows: Sequence[Tensor], shared: list[SharedRows]) -> list[Tensor]:
     """Append rows (B, h, m, c) that all frames see to the keys and values of each frame (B, T, h, n, c)."""
-    for rows in shared:
-        of_frames = (z.unsqueeze(1).expand(-1, k.shape[1], -1, -1, -1) for z in rows)
-        k, v = (torch.cat([own, more], dim=-2) for own, more in zip((k, v), of_frames, strict=True))
-    return k, v
+    for more in shared:
+        of_frames = (z.unsqueeze(1).expand(-1, rows[0].shape[1], -1, -1, -1) for z in more)
+        rows = [torch.cat(pair, dim=-2) for pair in zip(rows, of_frames, strict=True)]
+    return list(rows)
 
 
 class FrameBlock(Block):

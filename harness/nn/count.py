@@ -48,10 +48,20 @@ def patches_near(layout: Layout, rows: int, columns: int) -> Tensor:
     return layout.num_frames * in_column * places_near(layout.column, columns, layout.width)
 
 
-def frame_block_macs(trunk: TrunkGeometry, layer: int, tokens_per_frame: int) -> int:
-    """A block of `FrameAttention`: frames see themselves, T R summaries and G registers; registers see everything."""
-    registers = trunk.global_tokens.registers
+def frame_block_macs(trunk: TrunkGeometry, layer: int, tokens_per_frame: int, mixes_input: bool = False) -> int:
+    """Count a block of `FrameAttention`: frames see themselves, T R summaries, G registers; registers see everything.
+
+    With `mixes_input` what reads unmixed keys and values has them projected once more.
+    """
+    tokens, summaries = trunk.global_tokens, trunk.num_frames * trunk.summaries(layer)
     in_frames = trunk.num_frames * tokens_per_frame
-    num_tokens = in_frames + registers
-    keys = tokens_per_frame + trunk.num_frames * trunk.summaries(layer) + registers
-    return block_macs(trunk, num_tokens, in_frames * keys + registers * num_tokens)
+    num_tokens = in_frames + tokens.registers
+    keys = tokens_per_frame + summaries + tokens.registers
+    unmixed = summaries * (not tokens.summary_mixed) + in_frames * (tokens.registers > 0) if mixes_input else 0
+    block = block_macs(trunk, num_tokens, in_frames * keys + tokens.registers * num_tokens)
+    return block + linear_macs(unmixed, trunk.embed_dim, 2 * trunk.embed_dim)
+
+
+def divisors(number: int, step: int = 1) -> str:
+    """Return the multiples of `step` that divide a number, as a message lists them."""
+    return ", ".join(str(part) for part in range(step, number + 1, step) if number % part == 0)

@@ -74,11 +74,6 @@ class TrunkGeometry:
         return config.summary if layer in layer_set(config.summary_layers, self.depth) else 0
 
 
-def divisors(number: int, step: int = 1) -> str:
-    """Return the multiples of `step` that divide a number, as a message lists them."""
-    return ", ".join(str(part) for part in range(step, number + 1, step) if number % part == 0)
-
-
 def layer_set(layers: str | list[int], depth: int) -> frozenset[int]:
     """Layer indices (from 0) that 'all', 'first_half', 'second_half', 'odd' or an explicit list mean.
 

@@ -139,6 +139,13 @@ class Layout:
         """Add to a mask: tokens of a frame depend on the patches of all frames, if there are summaries of them."""
         return mask | ((self.frame >= 0)[:, None] & self.is_patch[None, :]) if num_summaries else mask
 
+    def through(self, *steps: Tensor) -> Tensor:
+        """Return the influence of steps after each other with a residual around each; each bool (n, n)."""
+        total = self.itself()
+        for step in steps:
+            total = then(total, step | self.itself())
+        return total
+
     def places(self) -> dict[tuple[int, int], int]:
         """Return (frame, slot) -> number of the token in the row, for the tokens that belong to a frame."""
         pairs = zip(self.frame.tolist(), self.slot.tolist(), strict=True)
@@ -146,5 +153,5 @@ class Layout:
 
 
 def then(first: Tensor, second: Tensor) -> Tensor:
-    """Influence of two steps after each other: i depends on j if some k lies between. Both bool (n, n)."""
+    """Return the influence of two steps after each other: i depends on j if some k lies between. Both bool (n, n)."""
     return (second.double() @ first.double()) > 0

@@ -6,7 +6,7 @@ no code path with the module it checks, only its parameters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import product
 from typing import Any
 
@@ -17,12 +17,13 @@ from harness.nn.attention import Attention
 from harness.nn.blocks import FrameAttention
 from harness.nn.grid import windows
 from harness.nn.layout import Layout
+from harness.nn.shift import source_frame
 from harness.nn.steps import Mlp
 
 Rows = tuple[Tensor, Tensor, Tensor]
 
 
-def linear(module: nn.Module, x: Tensor) -> Tensor:
+def linear(module: Any, x: Tensor) -> Tensor:
     """Return x W^T + b, or x for an identity that stands for no linear layer."""
     if isinstance(module, nn.Identity):
         return x
@@ -114,6 +115,22 @@ def depthwise_convolution(
         taken = windows(size, stride, kernel, (t, h, w)).to(rows.dtype)
         out = out + torch.einsum("oi,bic->boc", taken, rows) * weight[:, 0, t, h, w]
     return out
+
+
+def lend_channels(
+    rows: Tensor, layout: Layout, offset_of: Sequence[int], ends: str = "zero", slots: Collection[int] | None = None
+) -> Tensor:
+    """Take channel c of each token of frame t from frame t + offset_of[c], token by token: (B, n, D) -> (B, n, D).
+
+    `slots` restricts this to tokens at these places of a frame (`Layout.slot`).
+    """
+    places, lent = layout.places(), rows.clone()
+    for (frame, slot), token in places.items():
+        for offset in set(offset_of) if slots is None or slot in slots else ():
+            channels = [channel for channel, own in enumerate(offset_of) if own == offset]
+            source = source_frame(frame + offset, layout.num_frames, ends)
+            lent[:, token, channels] = 0 if source is None else rows[:, places[source, slot], channels]
+    return lent
 
 
 def summaries(rows: Tensor, layout: Layout, num_summaries: int) -> Tensor:

@@ -51,18 +51,18 @@ class ZeroLinear(nn.Linear):
         nn.init.zeros_(self.bias)
 
 
-def attention_step(trunk: TrunkGeometry, fc: str = "none") -> tuple[nn.LayerNorm, Attention, nn.Module]:
+def attention(trunk: TrunkGeometry, fc: str = "none") -> tuple[nn.LayerNorm, Attention, nn.Module]:
     """Build norm, attention and closing linear layer of a step; `fc`: 'zero_init', 'random_init' or 'none'."""
     dim = trunk.embed_dim
-    attention = Attention(dim, trunk.num_heads, trunk.qkv_bias)
+    attend = Attention(dim, trunk.num_heads, trunk.qkv_bias)
     closing = nn.Identity() if fc == "none" else ZeroLinear(dim, dim) if fc == "zero_init" else nn.Linear(dim, dim)
-    return nn.LayerNorm(dim, eps=trunk.norm_eps), attention, closing
+    return nn.LayerNorm(dim, eps=trunk.norm_eps), attend, closing
 
 
-def mlp_step(trunk: TrunkGeometry, layer: int) -> tuple[nn.LayerNorm, Mlp, DropPath]:
+def mlp(trunk: TrunkGeometry, layer: int) -> tuple[nn.LayerNorm, Mlp, DropPath]:
     """Build norm and MLP of a layer, and the drop path of its branches."""
-    mlp = Mlp(trunk.embed_dim, trunk.mlp_dim, trunk.gelu)
-    return nn.LayerNorm(trunk.embed_dim, eps=trunk.norm_eps), mlp, DropPath(trunk.layer_drop_path(layer))
+    parts = Mlp(trunk.embed_dim, trunk.mlp_dim, trunk.gelu), DropPath(trunk.layer_drop_path(layer))
+    return nn.LayerNorm(trunk.embed_dim, eps=trunk.norm_eps), *parts
 
 
 def image_names(trunk: TrunkGeometry, **own_to_image: str) -> dict[str, str]:

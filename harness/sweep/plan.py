@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness.data.data_set import DataSetConfig
 from harness.fields import path_of
-from harness.record import PlanFile, PlannedRow
+from harness.record import PlanFile, PlannedRow, PlanSource
 from harness.sweep import identity
 from harness.sweep.blocks import VariantLoader
 from harness.sweep.expand import Axis, VaryPoint, axes_of, check_overrides, expand
 from harness.sweep.launch.config import LaunchConfig
 from harness.sweep.launch.launcher_names import LOCAL, check_launcher
 from harness.sweep.launch.resources import check_resources
-from harness.sweep.reading.document import SweepHead, read_document, read_head, sweep_name
+from harness.sweep.reading.document import SweepHead, check_name, read_document, read_head, sweep_name
 from harness.sweep.reading.faults import FaultList
-from harness.sweep.reading.node import Node
+from harness.sweep.reading.node import Mark, Node
 from harness.sweep.resolve import Resolver, Row
 from harness.sweep.rows import auto_labels, distinguishing_axes, find_baseline, values_of
 from harness.sweep.tune.check import check_tune
 from harness.sweep.tune.space import Tuning
+from harness.units import counted
+
+DICT_NAME = "notebook"  # of a sweep that is given as a dict without a name
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class PlannedTrial:
     data_identity: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """A sweep, expanded. `axes` are the varied fields as dotted paths; trials are ordered by row, then seed.
 
@@ -52,15 +56,19 @@ class Plan:
     launch: LaunchConfig
     baseline_row: str | None
     tuning: Tuning | None = None
+    source: PlanSource = field(default_factory=PlanSource)
 
-    def to_file(self, command: str = "", stale: Sequence[str] = ()) -> PlanFile:
-        """Returns the plan as stored in `plan.json`.
+    def __repr__(self) -> str:
+        size = f"{counted(len(self.rows), 'row')}, {counted(len(self.trials), 'trial')}"
+        labels = [row.label + (" (baseline)" if row.row_id == self.baseline_row else "") for row in self.rows]
+        return "\n  ".join([f"{self.name}: {size}{', a search' if self.tuning else ''}", *labels])
 
-        `command` is the command line that made the plan; `stale` lists ids of trials whose record older code wrote.
-        """
+    def to_file(self, stale: Sequence[str] = ()) -> PlanFile:
+        """The plan as a run's `plan.json` holds it; `stale` are the trials whose record older code made."""
         return PlanFile(
             sweep=self.name, question=self.question, axes=self.axes, baseline_row=self.baseline_row, rows=self.rows,
-            command=command, directory=str(Path.cwd()), tuned=self.tuning is not None, stale=list(stale),
+            command=self.source.command(), source=self.source.without_launch(),
+            directory=str(Path.cwd()), tuned=self.tuning is not None, stale=list(stale),
         )  # fmt: skip
 
 
@@ -79,24 +87,26 @@ def registry_loader(variant_dirs: Sequence[Path]) -> VariantLoader:
 
 
 def plan_sweep(
-    path: Path,
+    source: Path | Mapping[str, Any],
     overrides: Sequence[str] = (),
     *,
+    name: str | None = None,
     data_identity: Callable[[DataSetConfig], str],
     variant_dirs: Sequence[Path] = (),
     device: Callable[[], str] = auto_device,
     load_variant: VariantLoader | None = None,
 ) -> Plan:
-    """Expands a sweep file and checks every trial of it.
+    """Expands a sweep file, or the dict that it would hold, and checks every trial of it.
 
-    `overrides` are `--set` arguments (path=value), applied to the file before it is expanded. `data_identity` returns
-    the identity of a data block's content, `device` resolves `auto`, `load_variant` replaces the registry.
+    `overrides` are `--set` arguments (path=value), applied to the file before it is expanded. `name` is that of a dict;
+    a file has its own. `data_identity` names the content of a data block, `device` resolves `auto`, `load_variant`
+    takes the place of the registry.
 
     Raises:
         UserError: the file, a base, an override or a resulting trial has faults; the error lists all of them.
     """
-    name, faults = sweep_name(path), FaultList()
-    root, overridden = read_document(path, overrides, faults)
+    given, faults = _source(source, name, overrides, variant_dirs), FaultList()
+    root, overridden = read_document(source, overrides, faults)
     if root is None:
         raise faults.error()
     head = read_head(root, faults)
@@ -118,8 +128,21 @@ def plan_sweep(
     ]
     check_resources(launch.config, launch.node, configs, faults)
     faults.raise_if_any()
-    plan = _assemble(name, head, resolved, axes_of(points), launch.config, resolver)
-    return replace(plan, tuning=tuning)
+    own_name = sweep_name(source) if isinstance(source, Path) else name or DICT_NAME
+    plan = _assemble(own_name, head, resolved, axes_of(points), launch.config, resolver)
+    return replace(plan, tuning=tuning, source=given)
+
+
+def _source(
+    source: Path | Mapping[str, Any], name: str | None, overrides: Sequence[str], variant_dirs: Sequence[Path]
+) -> PlanSource:
+    """What the plan is made from. Raises: UserError for a file or a name that cannot name a sweep."""
+    shared: Any = {"overrides": list(overrides), "variant_dirs": [str(folder) for folder in variant_dirs]}
+    if isinstance(source, Path):
+        sweep_name(source)
+        return PlanSource(file=str(source), **shared)
+    check_name(name or DICT_NAME, Mark("name", 1, 1, "name"), "Give another name")
+    return PlanSource(content=copy.deepcopy(dict(source)), name=name, **shared)
 
 
 def _seeds_for_resources(head: SweepHead, launch: LaunchConfig) -> list[int]:

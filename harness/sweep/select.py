@@ -43,7 +43,8 @@ def select_planned(plan: PlanFile, conditions: Sequence[str]) -> list[str]:
 def select_parts(parts: Sequence[Store], conditions: Sequence[str]) -> list[list[str]]:
     """Returns, for each store, the ids of its planned trials for which all conditions hold.
 
-    Raises: UserError where no trial of any store satisfies them; it lists the fields and labels that exist.
+    Raises:
+        UserError: no trial of any store satisfies them; the message lists the fields and labels that exist.
     """
     found: list[list[str]] = []
     refused: list[UserError] = []
@@ -52,7 +53,7 @@ def select_parts(parts: Sequence[Store], conditions: Sequence[str]) -> list[list
         try:
             found.append(select_planned(plan, conditions))
         except UserError as error:
-            refused += [error] if plan.rows else []  # an empty plan, of a search that is not through, lists nothing
+            refused += [error] if plan.rows else []  # a search that has not ended has an empty plan
             found.append([])
     if refused and not any(found):
         raise refused[0]

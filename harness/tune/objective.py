@@ -27,7 +27,7 @@ def values_of(record: Record, config: TuneConfig) -> list[float]:
     """Returns the objectives in the order of the file: accuracy as a fraction, costs in the unit of their name.
 
     Raises:
-        UserError: the label whose accuracy counts cannot be told, or an objective was not measured.
+        UserError: the label whose accuracy counts is ambiguous or missing, or an objective was not measured.
     """
     label = label_of(record.scores["val"], config.label)
     return [_value(record, name, "objective", label) for name in config.objectives]
@@ -43,6 +43,6 @@ def _value(record: Record, name: str, where: str, label: str = "") -> float:
     quantity = search_quantity(name, label)
     value = quantity.search_value(record)
     if value is None:
-        message = f"{name} was not measured in trial {record.trial_id} ({quantity.name}). Take another quantity."
+        message = f"{name} was not measured in trial {record.trial_id} ({quantity.name}). Choose another quantity."
         raise UserError(f"tune.{where}: {message}")
     return value

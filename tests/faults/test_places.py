@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import time
@@ -16,6 +15,7 @@ import pytest
 from harness.errors import UserError
 from harness.launch.overview import standings
 from harness.launch.tasks import state_of
+from harness.record import PlanSource
 from harness.store import Store, TrialFolder, TrialStatus, exclusive_lock
 from tests.e2e import command, environment, harness, records, scores
 from tests.faults.scene import results
@@ -72,7 +72,8 @@ def test_everything_but_the_records_may_be_damaged_at_once(place: Path, undistur
     assert records(run)[again.trial_id]["training"]["num_resumes"] == 0, "half a checkpoint was used"
 
 
-def test_names_with_spaces_quotes_and_newlines(place: Path, undisturbed: Path) -> None:
+@pytest.mark.parametrize("is_old", [False, True], ids=["structured", "command only"])
+def test_names_with_spaces_quotes_and_newlines(place: Path, undisturbed: Path, is_old: bool) -> None:
     odd = place / "a b 'c' \"d\"\n$(touch e) ;*"
     odd.mkdir()
     shutil.copytree(place / "runs", odd / "runs")
@@ -82,9 +83,10 @@ def test_names_with_spaces_quotes_and_newlines(place: Path, undisturbed: Path) -
     unmeasure(first)
     first.write_status(TrialStatus(status="running", stage="measure"))
     planned = Store(run).plan()
-    planned.command = shlex.join(["python", "-m", "harness", "sweep", str(odd / "mini.yaml")])
+    source = PlanSource(file=str(odd / "mini.yaml"))
+    planned.command, planned.source = source.command(), None if is_old else source
     Store(run).write_plan(planned)
-    done = harness("retry", run, "--status", "lost", "--start", cwd=place)  # takes the command out of the plan
+    done = harness("retry", run, "--status", "lost", "--start", cwd=place)
     assert done.returncode == 0, done.stdout + done.stderr
     assert scores(run) == scores(undisturbed)
     assert (run / "report/index.html").exists()

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.code_identity import hash_files
-from harness.measure.machine.environment import ROOT, git_state
-
-FOLDERS = ("harness", "variants")
+from harness.locations import source_files
+from harness.measure.machine.environment import git_state
 
 
 @dataclass(frozen=True)
@@ -35,10 +34,9 @@ def take(run: Path, variant_dirs: Sequence[Path]) -> Snapshot:
 
 def _files(variant_dirs: Sequence[Path]) -> Iterator[tuple[str, Path]]:
     """Yields (path in the snapshot, file)."""
-    for folder in FOLDERS:
-        for path in sorted((ROOT / folder).rglob("*")):
-            if path.is_file() and path.suffix not in (".pyc", ".pyo"):
-                yield str(path.relative_to(ROOT)), path
+    for name, path in source_files("*"):
+        if path.is_file() and path.suffix not in (".pyc", ".pyo"):
+            yield name, path
     for number, extra in enumerate(variant_dirs):
         for path in sorted(Path(extra).glob("*.py")):
             yield f"extra_{number}/{path.name}", path

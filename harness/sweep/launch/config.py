@@ -70,7 +70,7 @@ class LaunchConfig(Resources):
 
     where: SingleWord = Field(
         "local",
-        description="launcher: local, slurm, or that of an installed package",
+        description="name of the launcher: local, slurm, or one of an installed package",
         json_schema_extra={"examples": ["local", "slurm"]},
     )
     options: dict[str, dict[str, Any]] = Field(

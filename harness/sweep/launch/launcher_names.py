@@ -1,4 +1,4 @@
-"""Names that `launch.where` may have: the built-in launchers and those of outside packages (entry points)."""
+"""Resolves the names that `launch.where` may have: built-in launchers and those of outside packages (entry points)."""
 
 from __future__ import annotations
 
@@ -29,17 +29,21 @@ def launcher_names() -> list[str]:
 
 
 def load_outside(name: str) -> Any:
-    """Returns the class that an outside package offers. Raises: UserError for one that cannot be imported."""
+    """Returns the launcher class of an outside package.
+
+    Raises:
+        UserError: the class cannot be imported.
+    """
     point = _outside()[name]
     try:
         return point.load()
-    except (Exception, SystemExit) as error:  # whatever an outside package does when it is imported
+    except (Exception, SystemExit) as error:  # an import of an outside package may raise anything
         reason = f"{type(error).__name__}: {error}"
         raise UserError(f"launcher {name}: {point.value} cannot be loaded ({reason}). Install it again.") from error
 
 
 def check_launcher(launch: LaunchConfig, node: Node, faults: FaultList) -> None:
-    """Notes unknown launchers, and fields in their options that they do not have or that are wrong."""
+    """Adds faults for unknown launchers, and for unknown or invalid fields of the options of the one that is used."""
     names = launcher_names()
     if launch.where not in names:
         place, _, via = nearest(node, ("where",))
@@ -55,7 +59,7 @@ def check_launcher(launch: LaunchConfig, node: Node, faults: FaultList) -> None:
 
 
 def _check_options(name: str, fields: dict[str, Any], node: Node, faults: FaultList) -> None:
-    """Notes errors in the options of the outside launcher that is used."""
+    """Adds faults for errors in the options of the outside launcher that is used."""
     place = nearest(node, ("options", name))[0]
     try:
         options = load_outside(name).Options

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator
 
+from harness.errors import Fault, UserError
 from harness.nn.config import StrictConfig
 from harness.sweep.reading.faults import FaultList, describe, field_faults, unknown_field
+from harness.sweep.reading.mapping import compose_mapping
 from harness.sweep.reading.node import Mark, Node
 from harness.sweep.reading.text import check_characters, printable, read_file
 from harness.sweep.reading.yaml import compose_text
@@ -64,20 +66,27 @@ def sweep_name(path: Path) -> str:
     Raises:
         UserError: the stem has characters other than letters, digits, '.', '_' and '-', or starts with a dot.
     """
-    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", path.stem):
-        faults = FaultList()
-        message = (
-            f"{path.stem!r} cannot name a sweep: use letters, digits, '.', '_', '-', no leading dot. Rename the file"
-        )
-        faults.add(Mark(printable(str(path)), 1, 1), "", printable(message))
-        faults.raise_if_any()
-    return path.stem
+    return check_name(path.stem, Mark(printable(str(path)), 1, 1), "Rename the file")
 
 
-def read_document(path: Path, overrides: Sequence[str], faults: FaultList) -> tuple[Node | None, list[tuple[str, ...]]]:
-    """Returns the merged tree of a sweep file (None if the file cannot be read) and the paths that `--set` names."""
+def check_name(name: str, mark: Mark, way_out: str) -> str:
+    """Return a name that can be that of a sweep, see `sweep_name`. Raises: UserError where it cannot."""
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name):
+        message = f"{name!r} cannot name a sweep: letters, digits, '.', '_', '-', no dot in front. {way_out}"
+        raise UserError([Fault(str(mark), "", printable(message))])
+    return name
+
+
+def read_document(
+    source: Path | Mapping[str, Any], overrides: Sequence[str], faults: FaultList
+) -> tuple[Node | None, list[tuple[str, ...]]]:
+    """The merged tree of a sweep file or dict (None where it cannot be read at all) and the paths set by hand."""
     settings = [item for item in (parse_override(text, faults) for text in overrides) if item is not None]
-    root = _with_bases(path, faults, (), None)
+    if isinstance(source, Path):
+        root = _with_bases(source, faults, (), None)
+    else:
+        content = compose_mapping(source, faults)
+        root = content if content is None else _on_base(content, Path(), faults, ())
     if root is None:
         return None, []
     seen: set[tuple[str, ...]] = set()
@@ -91,8 +100,11 @@ def read_document(path: Path, overrides: Sequence[str], faults: FaultList) -> tu
 
 def _with_bases(path: Path, faults: FaultList, above: tuple[Path, ...], blame: Mark | None) -> Node | None:
     root = read_file(path, faults, blame)
-    if root is None:
-        return None
+    return None if root is None else _on_base(root, path.parent, faults, (*above, path))
+
+
+def _on_base(root: Node, folder: Path, faults: FaultList, chain: tuple[Path, ...]) -> Node:
+    """`root` on the base that it names, whose path starts in `folder`; `chain` are the files read so far."""
     base = root.child("base")
     for key, child in root.children.items():
         if key not in KEYS:
@@ -102,8 +114,7 @@ def _with_bases(path: Path, faults: FaultList, above: tuple[Path, ...], blame: M
     if not isinstance(base.value, str) or not base.value:
         faults.add(base.mark, "base", f"expected the path of a YAML file or null, got {describe(base.plain())}")
         return root
-    target = path.parent / base.value
-    chain = (*above, path)
+    target = folder / base.value
     if len(chain) > MAX_BASES or target.resolve() in [file.resolve() for file in chain]:
         faults.add(base.mark, "base", f"{printable(base.value)} leads back to this file; a chain of bases must end")
         return root

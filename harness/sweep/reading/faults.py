@@ -64,7 +64,12 @@ class FaultList:
 
     def error(self) -> UserError:
         """Returns an error with all faults, sorted by file, line and column."""
-        return UserError(Fault(str(mark), path, message) for mark, path, message in sorted(self._found))
+        found = sorted(self._found)
+        # the place in a dict often is the path itself
+        return UserError(
+            Fault("" if mark.place and mark.place == path else str(mark), path, message)
+            for mark, path, message in found
+        )
 
     def raise_if_any(self) -> None:
         """Raises an error with all faults, if there are any.

@@ -15,14 +15,18 @@ FieldPath = tuple[str | int, ...]
 
 @dataclass(frozen=True, order=True, slots=True)
 class Mark:
-    """A place in a file or a command-line argument; line and column count from 1."""
+    """A place in a file (or in a command-line argument); line and column count from 1.
+
+    `place` names a place that has no line, such as a value of a dict; then line and column only order the faults.
+    """
 
     file: str
     line: int
     column: int
+    place: str = ""
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return self.place or f"{self.file}:{self.line}:{self.column}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -36,7 +36,7 @@ _BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": Fal
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
 _DROPPED = object()  # replaces a faulty value, so that it causes no second fault
@@ -175,7 +175,7 @@ class _Composer:
     def scalar(self, event: ScalarEvent, mark: Mark, path: FieldPath) -> Any:
         """Converts a scalar to None, a bool, a number or text."""
         text = event.value
-        if bad := _UNPRINTABLE.search(text):
+        if bad := UNPRINTABLE.search(text):
             self.faults.add(mark, dotted(path), f"character U+{ord(bad[0]):04X} is not allowed in text; remove it")
             return _DROPPED
         if event.style is not None:

@@ -1,14 +1,12 @@
-"""Rows of `cost`: costs with their ledger, what was published beside them, and both as flat fields."""
+"""One row of counts, and everything that is counted of it as flat fields for JSON, CSV and frames."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.common.target import is_file, plan_target
+from harness import units
 
 if TYPE_CHECKING:
     from harness.measure.count.ledger import Ledger
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
     from harness.record import Costs, MacsCount
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CostRow:
     """One row of a sweep, its costs, and what was published of it."""
 
@@ -25,36 +23,20 @@ class CostRow:
     ledger: Ledger
     published: Published | None
 
+    @property
+    def num_parameters(self) -> int:
+        """Parameters of the whole model."""
+        return self.costs.num_parameters
 
-def cost_rows(
-    target: str, overrides: list[str], variant_dirs: list[Path], *, backward: bool = False, memory: bool = False
-) -> tuple[list[CostRow], list[Published]]:
-    """Every row of a target with its costs; of the published table beside a file, the rows that it does not build."""
-    from harness.measure.count.planned import planned_ledger
-    from harness.measure.count.published import by_label
+    @property
+    def macs_per_view(self) -> int:
+        """Multiply-accumulates of one clip and crop, forward. The papers' GFLOPs are our GMACs."""
+        return self.costs.macs.macs_per_view
 
-    plan = plan_target(target, overrides, variant_dirs)
-    table = Path(target).with_suffix(".csv")
-    # with --set the rows are other models than the published ones
-    published = _published(table) if is_file(target) and table.exists() and not overrides else []
-    known = by_label(published, [row.label for row in plan.rows], table)
-    configs = {trial.row_id: trial.config for trial in plan.trials}
-    rows = []
-    for row in plan.rows:
-        costs, ledger = planned_ledger(configs[row.row_id], variant_dirs, backward=backward, memory=memory)
-        rows.append(CostRow(row.label, costs, ledger, known.get(row.label)))
-    return rows, [row for row in published if row.not_built]
-
-
-def _published(table: Path) -> list[Published]:
-    """The table beside a sweep file; a CSV file with other columns is none of ours, which is said and no fault."""
-    from harness.measure.count.published import is_published_table, read_published
-
-    if is_published_table(table):
-        return read_published(table)
-    message = f"{table}: not a table of published costs (see docs/measuring.md): left out"
-    print(message, file=sys.stderr)
-    return []
+    def __repr__(self) -> str:
+        macs = self.costs.macs
+        status = macs.status.replace("_", " ")
+        return f"{self.label}: {units.count(self.num_parameters)}, {units.macs(macs.macs_per_view)} per view ({status})"
 
 
 def ledger_lines(ledger: Ledger, by: str) -> list[dict[str, Any]]:
@@ -69,11 +51,11 @@ def ledger_lines(ledger: Ledger, by: str) -> list[dict[str, Any]]:
     for name, rows in ledger.modules.items():
         macs, uncounted = ledger.module_total(name), {row.op: row.calls for row in rows if row.kind == "uncounted"}
         if macs or uncounted:
-            lines.append({"module": name, "macs": macs, "share": macs / total, "uncounted_ops": _counts(uncounted)})
+            lines.append({"module": name, "macs": macs, "share": macs / total, "uncounted_ops": _joined(uncounted)})
     return lines
 
 
-def _counts(calls: Mapping[str, int]) -> str:
+def _joined(calls: Mapping[str, int]) -> str:
     return " ".join(f"{name}:{number}" for name, number in calls.items())
 
 
@@ -83,14 +65,14 @@ def macs_fields(macs: MacsCount) -> dict[str, Any]:
     return {
         "macs_per_view": macs.macs_per_view,
         "status": macs.status,
-        "uncounted_ops": _counts(macs.uncounted_ops),
+        "uncounted_ops": _joined(macs.uncounted_ops),
         "attention_macs_per_view": macs.attention_macs,
         "useful_macs_per_view": macs.useful_macs,
         "flop_counter_macs": macs.flop_counter_macs,
         "closed_form_macs": macs.closed_form_macs,
         "backward_macs_per_view": back and back.macs_per_view,
         "backward_status": back and back.status,
-        "backward_uncounted_ops": back and _counts(back.uncounted_ops),
+        "backward_uncounted_ops": back and _joined(back.uncounted_ops),
     }
 
 
