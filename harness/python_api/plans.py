@@ -88,7 +88,7 @@ def run(
 
     Args:
         plan: a plan, or what `harness.plan` takes.
-        launcher: where trials run, e.g. local or slurm (default: `launch.where` of the sweep). A cluster gets its jobs
+        launcher: name of the launcher that runs the trials (default: `launch.where` of the sweep). A cluster gets its jobs
             and the call returns at once.
         jobs: trials at once (default: one per core or GPU).
         runs: the folder of all runs; this one lies in `runs/<name of the plan>`.
