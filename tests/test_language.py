@@ -20,7 +20,6 @@ CHECKED = [
     "harness/sweep", "harness/train", "harness/tune", "harness/launch", "harness/worker", "docs/tuning.md",
     "docs/slurm.md", "docs/processes.md", "docs/launchers.md", "tests/launch", "tests/slurm", "tests/faults", "sweeps", "recipes", "benchmarks",
 ]  # fmt: skip
-EXCLUDED: set[str] = set()
 SUFFIXES = (".py", ".md", ".yaml")
 #: regular expression of forbidden words -> words to use instead
 WORDS = {
