@@ -110,7 +110,7 @@ def test_a_file_that_is_no_data_set_is_refused_with_the_reason(
 
 
 def test_nothing_else_asks_for_the_name_of_a_data_set() -> None:
-    """A data set is asked, not recognised: no other module compares a name or a class."""
+    """Searches for modules that compare the name or the class of a data set: its methods answer instead."""
     pattern = re.compile(r"data\.name *[!=]=|isinstance\([^)]*(MovingShapes|VideoList|Random)\w*")
     for path in [*(ROOT / "harness").rglob("*.py"), *(ROOT / "reports").rglob("*.py")]:
         if path.parent.name != "sets":
