@@ -7,8 +7,7 @@ docstring is what `list variants` shows: its first line, and the line that begin
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -27,6 +26,7 @@ from harness.nn.blocks import (
     with_shared,
 )
 from harness.nn.config import StrictConfig as VariantConfig
+from harness.nn.degenerate import DegenerateCase
 from harness.nn.geometry import TrunkGeometry, layer_set
 from harness.nn.layout import Layout, then
 from harness.nn.shift import lend_channels, source_frame
@@ -45,27 +45,11 @@ _READOUT_OF: dict[str, str] = {"clip": "class_token", "frame": "mean_frames", "n
 _UNSAID = "this variant does not say what they would mean in it"
 
 
-@dataclass(frozen=True)
-class DegenerateCase:
-    """A setting in which a variant must equal another: same weights in, same tokens out.
-
-    `config` and `model` change the variant's own fields and the trunk's; `other_config` are fields of the other
-    variant. At `at_init` the freshly initialised weights are compared, otherwise perturbed ones.
-    `constant_clip` compares on a clip whose frames are all equal; `patches_only` leaves the class token out.
-    """
-
-    name: str
-    equals: str
-    config: Mapping[str, Any] = field(default_factory=dict)
-    other_config: Mapping[str, Any] = field(default_factory=dict)
-    model: Mapping[str, Any] = field(default_factory=dict)
-    at_init: bool = False
-    constant_clip: bool = False
-    patches_only: bool = False
+ConfigT = TypeVar("ConfigT", bound=VariantConfig)
 
 
-class Variant:
-    """A way in which the tokens of a clip exchange information.
+class Variant(Generic[ConfigT]):
+    """A way in which the tokens of a clip exchange information; `Variant[MyConfig]` has the knobs of `MyConfig`.
 
     Most variants say what one layer does (`build_block`, `block_macs`, `block_influence`, `reference_block`); one
     whose layers differ in kind overrides the whole (`build_encoder`, `macs`, `influence`, `reference`).
@@ -83,9 +67,11 @@ class Variant:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        for given in (part for base in vars(cls).get("__orig_bases__", ()) for part in get_args(base)):
+            cls.Config = given if isinstance(given, type) else cls.Config
         cls.default_readout = vars(cls).get("default_readout", _READOUT_OF[cls.class_token])
 
-    def __init__(self, config: Any, trunk: TrunkGeometry):
+    def __init__(self, config: ConfigT, trunk: TrunkGeometry):
         self.config = config
         self.trunk = trunk
 
@@ -183,7 +169,7 @@ class Variant:
         raise TypeError(f"{type(self).__name__} needs reference_attention, reference_block or reference")
 
 
-class MaskedVariant(Variant):
+class MaskedVariant(Variant[ConfigT]):
     """A variant in which who sees whom is one mask: block, MACs, influence and oracle follow from `allowed`.
 
     Since they share the mask, the variant also states a fact that does not come from it: `visible_keys`, or a

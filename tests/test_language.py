@@ -43,7 +43,14 @@ CHECKED = [
     ".github/ISSUE_TEMPLATE",
     ".pre-commit-config.yaml",
     "mkdocs.yml",
-]
+    "harness/launch",
+    "harness/worker",
+    "docs/slurm.md",
+    "docs/processes.md",
+    "docs/launchers.md",
+    "tests/launch",
+    "tests/slurm",
+    "tests/faults",
 SUFFIXES = (".py", ".md", ".yaml")
 #: regular expression of forbidden words -> words to use instead
 WORDS = {

@@ -40,11 +40,9 @@ class AxialConfig(VariantConfig):
     )
 
 
-class Axial(Variant):
+class Axial(Variant[AxialConfig]):
     """Attention along one axis at a time, one class token per clip."""
 
-    Config = AxialConfig
-    config: AxialConfig
     class_token = "clip"
     encoder_type = TokensEncoder
     cannot_carry: ClassVar = {

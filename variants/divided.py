@@ -41,11 +41,9 @@ class DividedConfig(VariantConfig):
     class_mode: Literal["mean", "global"] = Field("mean", description="TimeSformer's or Motionformer's class token")
 
 
-class Divided(Variant):
+class Divided(Variant[DividedConfig]):
     """Divided space-time attention, one class token per clip."""
 
-    Config = DividedConfig
-    config: DividedConfig
     class_token = "clip"
     encoder_type = TokensEncoder
     cannot_carry = {
@@ -117,8 +115,7 @@ class DividedBlock(nn.Module):
         assert tokens.cls is not None
         cls, grid = tokens.cls, tokens.patches.shape[1:4]
         x = tokens.patches.flatten(2, 3)
-        steps = (self._time, self._space) if self.time_first else (self._space, self._time)
-        for step in steps:
+        for step in (self._time, self._space) if self.time_first else (self._space, self._time):
             cls, x = step(cls, x)
         z = torch.cat([cls.unsqueeze(1), x.flatten(1, 2)], dim=1)
         z = z + self.drop_path(self.mlp(self.norm2(z)))

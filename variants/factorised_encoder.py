@@ -55,7 +55,7 @@ class FactorisedEncoder(MaskedVariant):
 
     Config = FactorisedEncoderConfig
     config: FactorisedEncoderConfig
-    default_readout = "class_token"
+    default_readout, encoder_type = "class_token", FrameEncoder
     cannot_carry: ClassVar = {}
     cannot_read: ClassVar = dict.fromkeys(
         ("mean_frames", "mean_tokens", "temporal_attention", "concat_mlp", "gru"),

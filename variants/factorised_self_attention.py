@@ -36,11 +36,9 @@ class FactorisedSelfAttentionConfig(VariantConfig):
     )
 
 
-class FactorisedSelfAttention(Variant):
+class FactorisedSelfAttention(Variant[FactorisedSelfAttentionConfig]):
     """Time and space attention after each other, no class token."""
 
-    Config = FactorisedSelfAttentionConfig
-    config: FactorisedSelfAttentionConfig
     class_token = "none"
     cannot_carry: ClassVar = {
         "summary": "time attention reads every frame already",

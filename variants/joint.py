@@ -32,11 +32,9 @@ class JointConfig(VariantConfig):
     )
 
 
-class Joint(MaskedVariant):
+class Joint(MaskedVariant[JointConfig]):
     """Full space-time attention, one class token per clip or none."""
 
-    Config = JointConfig
-    config: JointConfig
     default_readout = "class_token"
     encoder_type = SequenceEncoder
     cannot_carry = {"summary": "every query sees all keys of all frames already"}

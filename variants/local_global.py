@@ -43,11 +43,9 @@ class LocalGlobalConfig(VariantConfig):
     )
 
 
-class LocalGlobal(MaskedVariant):
+class LocalGlobal(MaskedVariant[LocalGlobalConfig]):
     """Local, then coarse global attention, one class token per clip; the mask is that of the local step."""
 
-    Config = LocalGlobalConfig
-    config: LocalGlobalConfig
     class_token = "clip"
     cannot_carry = {"summary": "local attention reads every frame already"}
 

@@ -35,11 +35,9 @@ class LocalWindowConfig(VariantConfig):
     dilation: int = Field(1, ge=1, description="distance in frames between two frames of the window")
 
 
-class LocalWindow(MaskedVariant):
+class LocalWindow(MaskedVariant[LocalWindowConfig]):
     """Attention among the tokens of neighbouring frames, class token per frame."""
 
-    Config = LocalWindowConfig
-    config: LocalWindowConfig
     encoder_type = FrameEncoder
     cannot_carry = {}
 

@@ -44,11 +44,9 @@ class MixingConfig(VariantConfig):
     outer_only: bool = Field(False, description="mix with the frames t - t_w and t + t_w only")
 
 
-class Mixing(Variant):
+class Mixing(Variant[MixingConfig]):
     """Attention within each frame over keys and values mixed from the frames around it."""
 
-    Config = MixingConfig
-    config: MixingConfig
     cannot_carry = {}
 
     def offsets(self, layer: int) -> list[int]:
@@ -75,19 +73,14 @@ class Mixing(Variant):
         if window and config.mixed_fraction and not _fold(config.mixed_fraction, channels, num_offsets):
             mixed = int(config.mixed_fraction * channels + 1e-9)
             head = f"a head (head_dim {channels}" if config.channel_layout == "per_head" else f"all heads ({channels}"
-            yield (
-                "temporal_window",
-                (
-                    f"{window} given: {num_offsets} neighbour frames share the {mixed} mixed channels of {head}, "
-                    f"mixed_fraction {config.mixed_fraction}); largest that fits: {mixed // 2}"
-                ),
-            )
+            shared = f"{num_offsets} neighbour frames share the {mixed} mixed channels of {head}"
+            fits = f"mixed_fraction {config.mixed_fraction}); largest that fits: {mixed // 2}"
+            yield "temporal_window", f"{window} given: {shared}, {fits}"
         if isinstance(config.layers, list) and max(config.layers, default=0) >= self.trunk.depth:
             yield "layers", f"{max(config.layers)} given; layers are numbered 0 to {self.trunk.depth - 1}"
 
     def build_block(self, layer: int) -> FrameBlock:
-        attention = MixingAttention(self.trunk, layer, self.folds(layer), self.config)
-        return FrameBlock(self.trunk, layer, attention)
+        return FrameBlock(self.trunk, layer, MixingAttention(self.trunk, layer, self.folds(layer), self.config))
 
     def block_macs(self, layer: int) -> int:
         mixes_input = self.config.mixed == "x" and bool(self.folds(layer))

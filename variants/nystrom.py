@@ -42,11 +42,9 @@ class NystromConfig(VariantConfig):
     num_iterations: Annotated[int, Field(ge=1, le=100)] = Field(6, description="steps towards the pseudo-inverse")
 
 
-class Nystrom(Variant):
+class Nystrom(Variant[NystromConfig]):
     """Landmark attention over space and time, one class token per clip."""
 
-    Config = NystromConfig
-    config: NystromConfig
     class_token = "clip"
     encoder_type = SequenceEncoder
     cannot_carry: ClassVar = {

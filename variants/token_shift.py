@@ -42,11 +42,9 @@ class TokenShiftConfig(VariantConfig):
     )
 
 
-class TokenShift(Variant):
+class TokenShift(Variant[TokenShiftConfig]):
     """Attention within each frame over tokens whose channels shift in time, class token per frame."""
 
-    Config = TokenShiftConfig
-    config: TokenShiftConfig
     cannot_carry: ClassVar = {}
 
     @property
@@ -70,10 +68,8 @@ class TokenShift(Variant):
     def _shift_influence(self, layout: Layout) -> Tensor:
         """Who gets channels of whom in one shift."""
         moved = layout.slot == -2 if self.config.which == "class_token" else layout.frame >= 0
-        next_to = (layout.frame[:, None] - layout.frame[None]).abs() == 1
-        same_slot = layout.slot[:, None] == layout.slot[None]
-        shifted = next_to & same_slot & moved[:, None] & moved[None]
-        return layout.itself() | shifted if self.fold else layout.itself()
+        shifted = layout.by_frame(layout.frame_steps().abs() == 1) & (layout.slot[:, None] == layout.slot[None]) & moved
+        return shifted if self.fold else layout.itself()
 
     def block_influence(self, layout: Layout, layer: int) -> Tensor:
         shift, attention = self._shift_influence(layout), layout.with_registers(layout.same_frame())

@@ -39,11 +39,9 @@ class TrajectoryConfig(VariantConfig):
     )
 
 
-class Trajectory(Variant):
+class Trajectory(Variant[TrajectoryConfig]):
     """Trajectory attention, one class token per clip."""
 
-    Config = TrajectoryConfig
-    config: TrajectoryConfig
     class_token = "clip"
     encoder_type = SequenceEncoder
     cannot_carry: ClassVar = {

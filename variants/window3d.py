@@ -12,7 +12,6 @@ keeps its true offsets (the code takes the wrong rows of the bias table there).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
 from math import prod
 from typing import Annotated, ClassVar
 
@@ -50,11 +49,9 @@ class WindowConfig(VariantConfig):
     relative_position: bool = Field(True, description="learned bias for each offset within a window, per head")
 
 
-class Window3d(Variant):
+class Window3d(Variant[WindowConfig]):
     """Attention within shifted windows, no class token."""
 
-    Config = WindowConfig
-    config: WindowConfig
     class_token = "none"
     encoder_type = TokensEncoder
     cannot_carry: ClassVar = {
@@ -93,7 +90,7 @@ class Window3d(Variant):
         """Of all places of the padded grid: who may see whom (P, P), rows of the bias table, which are tokens (P,)."""
         trunk = self.trunk
         window, shift, padded = (torch.tensor(z) for z in windows(trunk, layer, self.config))
-        place = torch.tensor(list(product(*map(range, padded.tolist()))))
+        place = torch.cartesian_prod(*map(torch.arange, padded.tolist()))
         moved = (place - shift) % padded
         # the tokens that a shift brings from the beginning of an axis to its end stay among themselves
         room = torch.cat([moved // window, place < shift], dim=-1)

@@ -104,7 +104,7 @@ class LocalPool:
                 source.ended(task)
 
     def _collect(self, source: Source) -> None:
-        """Tells the source about every worker that ended; a trial that another worker has is tried again later."""
+        """Reports every worker that ended to the source; retries a trial that another worker has later."""
         for item in [item for item in self.running if item.process.poll() is not None]:
             self.running.remove(item)
             if item.process.returncode == worker.EXIT_LOCKED and not self.stopping:
@@ -142,7 +142,7 @@ class LocalPool:
         self.stopping = True
 
     def _fits(self, task: Task, alone: bool) -> bool:
-        """Whether the task may start now alongside those that run."""
+        """Returns whether the task may start now alongside those that run."""
         if not self.running:
             return True
         if alone or (self.num_workers and len(self.running) >= self.num_workers):

@@ -57,7 +57,7 @@ class QueueLauncher(Launcher):
         return True
 
     def _sorted(self, store: Store, tasks: Sequence[Task]) -> tuple[int, list[Task]]:
-        """Returns how many tasks a job or a worker has, and the others. Raises: UserError where nobody can say."""
+        """Returns how many tasks a job or a worker has, and the others. Raises: UserError where that is unknown."""
         owners = self.owners(store, [task.folder for task in tasks])
         if owners.unknown:
             size = counted(len(owners.unknown), "trial")

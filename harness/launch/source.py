@@ -21,7 +21,7 @@ class Source(Protocol):
 
     @property
     def through(self) -> bool:
-        """Whether the source is exhausted once every task that it gave has ended."""
+        """Returns whether the source is exhausted once every task that it gave has ended."""
 
     def next(self) -> Task | None:
         """Returns the next task, or None while there is none to start."""
@@ -44,7 +44,7 @@ class FixedSource:
 
     @property
     def through(self) -> bool:
-        """Whether every task was given and no training can add another one."""
+        """Returns whether every task was given and no training can add another one."""
         return not (self._to_train or self._num_training or self._trained or self._to_measure)
 
     def next(self) -> Task | None:

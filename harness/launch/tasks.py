@@ -92,7 +92,7 @@ def state_of(folder: TrialFolder) -> State:
 
 
 def _is_timed(folder: TrialFolder, record: Record) -> bool:
-    """Whether a trial is measured after training: all but those of a search that needs no timings."""
+    """Returns whether a trial is measured after training: all but those of a search that needs no timings."""
     if "test" in record.scores:
         return True
     return bool(folder.config()["launch"].get("timed", True))

@@ -1,8 +1,8 @@
-"""One trial in its own process: trains, evaluates, counts, and writes the record; in a second stage, measures time.
+"""Runs one trial in its own process: trains, evaluates, counts, writes the record; in a second stage, measures time.
 
-Started by every launcher as `python -m harness worker FOLDER --stage train|measure`. Nothing but the folder is
-handed over. The exit code tells the launcher whether to look at the trial again, see `signals`. A trial of several
-processes has this one as its rank 0; the others, told apart by `--rank`, train with it and write nothing.
+Every launcher starts it as `python -m harness worker FOLDER --stage train|measure`; the folder is its only input. Its
+exit code shows whether the launcher should start the trial again, see `signals`. In a trial of several processes this
+one is rank 0; the others, numbered by `--rank`, train with it and write nothing.
 """
 
 from __future__ import annotations
@@ -16,14 +16,7 @@ from pathlib import Path
 from harness.errors import UserError
 from harness.store import TrialFolder
 from harness.worker.reporter import LeaseLost, Reporter, Stage
-from harness.worker.signals import (
-    EXIT_DONE,
-    EXIT_FAILED,
-    EXIT_LOCKED,
-    EXIT_PREEMPTED,
-    StopRequest,
-    end_with_parent,
-)  # fmt: skip
+from harness.worker.signals import EXIT_DONE, EXIT_FAILED, EXIT_LOCKED, EXIT_PREEMPTED, StopRequest, end_with_parent
 
 __all__ = ["EXIT_DONE", "EXIT_FAILED", "EXIT_LOCKED", "EXIT_PREEMPTED", "Stage", "run"]
 
@@ -39,12 +32,12 @@ def run(
 ) -> int:
     """Runs one stage of a trial; returns the exit code.
 
-    `alone`: the launcher keeps the machine quiet meanwhile. `rank`: which of the trial's processes this is, where
-    all of them are started from outside and meet in the file `rendezvous`; None: the first, which starts the others.
+    `alone`: the launcher runs nothing else meanwhile. `rank`: the number of this process, where all processes of the
+    trial are started from outside and meet in the file `rendezvous`; None: rank 0, which starts the others.
     """
     stop = StopRequest()  # before torch is imported: a signal in those seconds must not kill the worker
     if parent is not None:
-        # another rank than the first may wait in a kernel, deaf to a request, and has nothing to save
+        # a rank other than 0 may be stuck in a kernel, where it ignores requests, and has nothing to save
         end_with_parent(parent, signal.SIGKILL if rank else signal.SIGTERM)
     folder = TrialFolder(path)
     if not path.is_dir():
@@ -70,7 +63,7 @@ def run(
         except LeaseLost as error:
             print(error, file=sys.stderr)
             return EXIT_LOCKED
-        except BaseException as error:  # the boundary of the process: whatever happens becomes the trial's status
+        except BaseException as error:  # process boundary: every error becomes the trial's status
             traceback.print_exc()
             from harness.measure.failure import verdict
 
@@ -80,12 +73,12 @@ def run(
 
 
 def _follow(folder: TrialFolder, stage: Stage, rank: int, rendezvous: Path, stop: StopRequest) -> int:
-    """Another rank than the first: no lock, no status, no files."""
+    """Runs a rank other than 0: it has no lock and writes no status and no files."""
     try:
         from harness.worker import stages
 
         return stages.follow(folder, rank, rendezvous, stop) if stage == "train" else EXIT_DONE
-    except BaseException:  # the boundary of the process: rank 0 is told by then, and this is for the log
+    except BaseException:  # process boundary: rank 0 knows the cause by now, this is for the log
         print(f"rank {rank}:", file=sys.stderr)
         traceback.print_exc()
         return EXIT_FAILED

@@ -1,4 +1,4 @@
-"""What `sweep --launch slurm` refuses before it changes anything, and what it leaves to jobs or for later. Needs no cluster."""
+"""Refusals of `sweep --launch slurm` before it changes anything, and trials that it leaves to jobs or for later. Needs no cluster."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_what_cannot_be_submitted_is_refused_before_anything_is_written(
     assert not (tmp_path / "runs").exists()
 
 
-def test_tasks_with_a_job_are_told_by_their_id(
+def test_tasks_with_a_job_are_distinguished_by_their_id(
     tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store(tmp_path)
@@ -60,7 +60,7 @@ echo $number >> {jobs}; echo "Submitted batch job 7"
 """
 
 
-def test_a_limit_of_jobs_that_one_may_submit_is_no_fault(
+def test_a_limit_on_submitted_jobs_is_no_error(
     tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     jobs = tmp_path / "jobs"

@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run(folder: Path, index: int) -> int:
-    """Runs the trials of one job of a submission; returns its exit code and, in its first task, leaves it as a mark."""
+    """Runs the trials of one job of a submission; returns its exit code, and the first task writes it as a mark."""
     noted = submission.read(folder)
     restart = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
     code = _run(Store(folder.parent.parent), noted, index, restart)
@@ -62,7 +62,7 @@ def _run(store: Store, noted: Submission, index: int, restart: int) -> int:
     node = os.environ[NODE_VARIABLE] = os.environ.get("SLURMD_NODENAME", socket.gethostname())
     print(f"job {noted.job(index)} on {node}, start {restart + 1}", flush=True)
     if noted.state == "abandoned" or not 0 <= index < len(noted.trials):
-        print("this submission was given up: its trials belong to another one", flush=True)
+        print("this submission was abandoned: its trials have another job", flush=True)
         return EXIT_DONE
     own = own_trials(store, noted.job(index), noted.trials[index])
     labels = {trial: label.rpartition(", seed ")[0] for trial, label in noted.labels.items()}
@@ -86,7 +86,7 @@ def _run(store: Store, noted: Submission, index: int, restart: int) -> int:
 
 
 def _give_up(tasks: list[Task], max_restarts: int) -> int:
-    """Ends trials whose job was started again and again."""
+    """Fails trials whose job was restarted too often."""
     for task in tasks:
         with exclusive_lock(task.folder.lock_file) as got:
             if got:
@@ -102,19 +102,19 @@ def _launch(noted: Submission) -> LaunchConfig:
 
 
 def cores() -> tuple[int, str]:
-    """(CPU cores that trials may share, warning): fewer than the job asked for if it is bound to fewer."""
+    """Returns (CPU cores for the trials, warning): fewer than the job requested if it is bound to fewer."""
     bound = len(os.sched_getaffinity(0))
     asked = int(os.environ.get("SLURM_CPUS_PER_TASK", bound))
     if bound >= asked:
         return asked, ""
     return bound, (
-        f"the job asked for {asked} CPUs and is bound to {bound}: trials are slow and timings doubtful. "
-        f"Submit from outside of a job, and look at TaskPlugin and SLURM_CPU_BIND."
+        f"the job requested {asked} CPUs and is bound to {bound}: trials are slow and timings doubtful. "
+        f"Submit from outside of a job, and check TaskPlugin and SLURM_CPU_BIND."
     )
 
 
 def has_whole_node() -> bool:
-    """Whether the job was given all CPUs of its node, so that no neighbour disturbs timings."""
+    """Returns whether the job has all CPUs of its node, so that no other job disturbs timings."""
     return int(os.environ.get("SLURM_CPUS_ON_NODE", "0")) >= (os.cpu_count() or 1)
 
 
@@ -127,7 +127,7 @@ def _warn(tasks: list[Task], warning: str) -> None:
 
 
 def _note_warning(tasks: list[Task], warning: str) -> None:
-    """Puts the warning into the last word on each trial."""
+    """Adds the warning to the final status of each trial."""
     for task in tasks if warning else []:
         status = task.folder.written_status()
         if status.status in FINAL_STATUSES:

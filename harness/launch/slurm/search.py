@@ -96,7 +96,7 @@ class Arrays(EndedByFiles):
             raise UserError(f"{problem} Run the same command again once squeue answers; jobs continue meanwhile.")
 
     def _is_gone(self, task: Task, status: str) -> bool:
-        """Whether SLURM answers and no longer has the job of a trial that does not run."""
+        """Returns whether SLURM answers and no longer has the job of a trial that does not run."""
         if any(task is other for other in self.waiting):
             return False
         if time.monotonic() >= self._next_question:

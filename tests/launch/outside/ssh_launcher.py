@@ -24,7 +24,7 @@ from harness.sweep.launch.config import LaunchConfig
 
 
 class SshOptions(StrictConfig):
-    """Fields of `launch.options`."""
+    """Fields of `launch.options.ssh`."""
 
     hosts: Annotated[list[str], Field(min_length=1)] = ["localhost"]
 
@@ -45,7 +45,7 @@ class Ssh(QueueLauncher):
         """Returns a job on the next host."""
         options = self.options(request.plan.launch)
         assert isinstance(options, SshOptions)
-        host = options.hosts[len(list((request.store.path / "ssh").glob("*.log"))) % len(options.hosts)]
+        host = options.hosts[len(list((request.store.path / "ssh").glob("*.pid"))) % len(options.hosts)]
         return f"ssh:{host}/{secrets.token_hex(5)}"
 
     def start(self, request: LaunchRequest, task: Task, job: str) -> None:
