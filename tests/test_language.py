@@ -51,6 +51,8 @@ CHECKED = [
     "tests/launch",
     "tests/slurm",
     "tests/faults",
+]
+EXCLUDED: set[str] = set()
 SUFFIXES = (".py", ".md", ".yaml")
 #: regular expression of forbidden words -> words to use instead
 WORDS = {
