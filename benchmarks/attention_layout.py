@@ -1,8 +1,9 @@
-"""Does flattening to four dimensions before fused attention pay? (harness.nn.attention.attend)
+"""Measures whether fused attention is faster on inputs flattened to four dimensions (harness.nn.attention.attend).
 
-Compares `scaled_dot_product_attention` on (B, T, h, n, c), for which torch writes the softmax out, with the same call
-on (B T, h, n, c), for which it has a fused kernel; forward alone and with backward. The two alternate within one
-process; the ratio five / four dimensions is given with a bootstrap 95 % interval of the ratio of medians.
+Compares `scaled_dot_product_attention` on (B, T, h, n, c), which torch computes with an unfused softmax,
+with the same call on (B T, h, n, c), which has a fused kernel; forward alone and with backward. The two alternate
+within one process. The result is the ratio five / four dimensions: the ratio of medians with its bootstrap 95 %
+interval.
 
     python benchmarks/attention_layout.py [--rounds 30]
 """
@@ -26,12 +27,12 @@ SHAPES = [(64, 8, 4, 17, 12), (8, 8, 4, 65, 16), (2, 8, 6, 197, 64), (1, 1, 12, 
 
 
 def five_dimensions(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """The call as it was."""
+    """Calls attention on five dimensions."""
     return F.scaled_dot_product_attention(q, k, v)
 
 
 def milliseconds(function: object, inputs: list[Tensor], backward: bool) -> float:
-    """One call, and the backward pass if asked for."""
+    """Times one call, optionally with its backward pass; returns milliseconds."""
     begin = time.perf_counter()
     y = function(*inputs)  # type: ignore[operator]
     if backward:
@@ -40,7 +41,7 @@ def milliseconds(function: object, inputs: list[Tensor], backward: bool) -> floa
 
 
 def ratio_interval(a: list[float], b: list[float]) -> tuple[float, float, float]:
-    """Ratio of medians a / b with its bootstrap 95 % interval."""
+    """Returns the ratio of medians a / b with its bootstrap 95 % interval."""
     generator = np.random.default_rng(0)
     draws = [np.median(generator.choice(a, len(a))) / np.median(generator.choice(b, len(b))) for _ in range(2000)]
     low, high = np.percentile(draws, [2.5, 97.5])

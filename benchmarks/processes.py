@@ -1,9 +1,8 @@
-"""What do two processes of one thread make of a training step? (harness.train.distributed)
+"""Measures the speed-up of a training step with two single-threaded processes (harness.train.distributed).
 
-One step of the loop, making the clips included, of the demo model on a batch of 64: by rank 0 alone while rank 1
-waits, and by both with half of the batch each. The two alternate in blocks within one pair of processes; the ratio
-both / alone is the geometric mean over pairs started anew, with its 95 % t interval. 0.5 would be ideal; above 1 it
-does not pay.
+Times one step of the demo model on a batch of 64, including data generation: on rank 0 alone while rank 1 waits, and
+on both ranks with half of the batch each. The two alternate in blocks within one pair of processes. The ratio
+both / alone is the geometric mean over fresh pairs, with its 95 % t interval. 0.5 is ideal; above 1 is slower.
 
     python benchmarks/processes.py [--pairs 4] [--blocks 5] [--steps 6]
 """
@@ -23,9 +22,9 @@ import torch
 from harness.data import open_split
 from harness.measure.machine.environment import cpu_model
 from harness.model.video_transformer import VideoTransformer
-from harness.stats.ratios import Block, ratio_of
+from harness.stats.ratios import TimedBlock, ratio_of
 from harness.sweep.schema import TrialConfig
-from harness.train.distributed import ALONE, Group, joined, open_store
+from harness.train.distributed import SINGLE_PROCESS, Group, joined, open_store
 from harness.train.loop import batches, training_step
 from harness.train.optimizer import build_optimizer
 
@@ -40,7 +39,7 @@ TRIAL = {
 
 
 class Steps:
-    """A training that goes on by one step at a time, as the loop of a trial does."""
+    """Trains one step at a time, as the training loop does."""
 
     def __init__(self, group: Group):
         self.group, self.config = group, TrialConfig(**TRIAL)  # type: ignore[arg-type]
@@ -51,7 +50,7 @@ class Steps:
         self.batches = batches(source, self.config.train, 0, 0, group)
 
     def milliseconds(self) -> float:
-        """Takes a step."""
+        """Runs one step and returns its duration in milliseconds."""
         begin = time.perf_counter()
         training_step(self.model, self.optimizer, next(self.batches), self.config.train)
         self.group.any(False)
@@ -59,21 +58,21 @@ class Steps:
 
 
 def run_rank(rank: int, folder: Path, num_blocks: int, num_steps: int) -> None:
-    """One rank of a pair; rank 0 prints its blocks."""
+    """Runs one rank of a pair; rank 0 prints its blocks."""
     torch.set_num_threads(1)
-    blocks: list[Block] = []
+    blocks: list[TimedBlock] = []
     with joined(open_store(folder / "meeting", 2), rank, 2, "cpu") as group:
-        alone, both = Steps(ALONE), Steps(group)
+        alone, both = Steps(SINGLE_PROCESS), Steps(group)
         for _ in range(num_blocks + 1):
             samples = [alone.milliseconds() for _ in range(num_steps)] if rank == 0 else []
-            group.any(False)  # rank 1 sleeps until rank 0 is through
+            group.any(False)  # rank 1 sleeps until rank 0 has finished
             blocks.append({"alone": samples, "both": [both.milliseconds() for _ in range(num_steps)]})
     if rank == 0:
         print(json.dumps(blocks[1:]))  # the first one warms up
 
 
-def run_pair(num_blocks: int, num_steps: int) -> list[Block]:
-    """The blocks of a fresh pair of processes."""
+def run_pair(num_blocks: int, num_steps: int) -> list[TimedBlock]:
+    """Returns the blocks of a fresh pair of processes."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, "--folder", folder, "--blocks", str(num_blocks), "--steps", str(num_steps)]
         other = subprocess.Popen([*command, "--rank", "1"])

@@ -1,9 +1,8 @@
-"""How long do planning, preparing and looking at a sweep of many trials take? Seconds, best of three.
+"""Times planning, preparing and listing a sweep with many trials. Seconds, best of three.
 
     python benchmarks/scale.py [NUM_TRIALS]
 
-Prints what one machine does; the yardstick is that no step grows faster than the number of trials, so the same is
-timed for a tenth of them.
+No step should grow faster than the number of trials, so each is also timed for a tenth of them.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from harness.store.trial import TrialStatus
 from harness.sweep.plan import Plan, plan_sweep
 
 SWEEP = """
-question: How long does it take to look after many trials?
+question: How long does it take to manage many trials?
 data: {{name: moving_shapes}}
 model: {{embed_dim: 16, depth: 1, num_heads: 2, num_frames: 4, crop_size: 12}}
 variant: {{name: mixing, temporal_window: 1}}
@@ -33,7 +32,7 @@ seeds: 10
 
 
 def best(what: Callable[[], object], repeats: int = 3) -> float:
-    """Least time of some calls in seconds: what the code needs when nothing is in its way."""
+    """Returns the minimum duration of several calls in seconds, which is the least disturbed one."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -43,7 +42,7 @@ def best(what: Callable[[], object], repeats: int = 3) -> float:
 
 
 def finish_all(plan: Plan, store: Store) -> None:
-    """Makes every trial look done, with a record of a usual size that nobody needs to read."""
+    """Marks every trial as done, with a record file of typical size."""
     for trial in plan.trials:
         folder = store.trial(trial.trial_id)
         folder.record_file.write_text("x" * 20_000)
@@ -51,7 +50,7 @@ def finish_all(plan: Plan, store: Store) -> None:
 
 
 def measure(num_trials: int) -> dict[str, float]:
-    """Seconds of each step at this number of trials."""
+    """Returns step -> seconds for this number of trials."""
     with tempfile.TemporaryDirectory() as name:
         file = Path(name) / "many.yaml"
         file.write_text(SWEEP.format(rates=[1e-5 * (1 + number) for number in range(num_trials // 20)]))
@@ -63,7 +62,7 @@ def measure(num_trials: int) -> dict[str, float]:
         found["status, all pending"] = best(lambda: tally(standings(store, store.plan())))
         finish_all(plan, store)
         found["status, all done"] = best(lambda: tally(standings(store, store.plan())))
-        found["what is to do"] = best(lambda: find_todo(plan, store))
+        found["find open trials"] = best(lambda: find_todo(plan, store))
         return found
 
 

@@ -7,11 +7,10 @@ was not measured is None, never 0.
 
 from __future__ import annotations
 
+import shlex
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-from harness.proofs import has_passed
 
 SCHEMA_VERSION = 1
 
@@ -79,6 +78,11 @@ class MacsCount(RecordModel):
     uncounted_ops: dict[str, int] = Field(default_factory=dict, description="op of unknown cost -> calls")
     backward: BackwardMacs | None = None
 
+    @property
+    def attention_share(self) -> float:
+        """Share of attention in the multiply-accumulates, as a fraction."""
+        return self.attention_macs / self.macs_per_view if self.macs_per_view else 0.0
+
 
 class Timing(RecordModel):
     """One timed quantity: all samples in milliseconds, in the order they were taken."""
@@ -117,7 +121,7 @@ class PredictedMemory(RecordModel):
     temporary_bytes: int = Field(description="what the peak of the training step holds beyond all the above")
 
 
-class Memory(RecordModel):
+class MeasuredMemory(RecordModel):
     """Peak memory of inference and of a training step with `batch_size` clips."""
 
     batch_size: int
@@ -155,7 +159,7 @@ class Costs(RecordModel):
     num_frames: int | None = Field(None, description="frames of a clip")
     num_tokens: int | None = Field(None, description="patches or tubelets of a clip that enter the encoder")
     predicted_memory: PredictedMemory | None = Field(None, description="peak memory, predicted without running")
-    memory: Memory | None = None
+    memory: MeasuredMemory | None = None
     timings: Timings | None = None
 
     @model_validator(mode="before")
@@ -205,18 +209,10 @@ class Record(RecordModel):
     costs: Costs
     environment: dict[str, Any]
     code: str | None = Field(
-        None,
-        description="identity of the code that trained it, see harness.code_identity; A+B if it changed between",
+        None, description="identity of the code that trained it (harness.code_identity); A+B if it changed between"
     )
-    proven: bool | None = Field(
-        None, description="`check` had passed for this code of the variant; None: a record of before this was noted"
-    )
+    proven: bool | None = Field(None, description="`check` had passed for this code; None: not noted in older records")
     finished_at: str
-
-    @property
-    def unproven(self) -> bool:
-        """True where `check` has not passed for the code of the variant, neither before the trial ended nor since."""
-        return self.proven is False and not has_passed(self.code)
 
 
 class PlannedRow(RecordModel):
@@ -228,6 +224,40 @@ class PlannedRow(RecordModel):
     trials: dict[str, str] = Field(description="seed -> trial_id")
 
 
+class PlanSource(RecordModel):
+    """What a plan was made from: enough to make it again, in the folder where it was made."""
+
+    file: str | None = Field(None, description="the sweep file; None for a plan from a dict")
+    content: dict[str, Any] | None = Field(None, description="the dict of a plan that was made in Python")
+    name: str | None = Field(None, description="the name given to a dict")
+    overrides: list[str] = Field(default_factory=list, description="`path=value`, in the order given")
+    variant_dirs: list[str] = Field(default_factory=list, description="folders with more variants")
+
+    def without_launch(self) -> PlanSource:
+        """The same without overrides of `launch:`, which cannot change a result."""
+        kept = [override for override in self.overrides if not override.startswith("launch.")]
+        return self.model_copy(update={"overrides": kept})
+
+    def command(self) -> str:
+        """The command, or the call in Python, that asks this question; what cannot change a result is left out."""
+        if self.file is None:
+            return self._call() if self.content is not None else ""
+        words = ["python", "-m", "harness", "sweep", self.file]
+        for override in self.without_launch().overrides:
+            words += ["--set", override]
+        for folder in self.variant_dirs:
+            words += ["--variants", folder]
+        return shlex.join(words)
+
+    def _call(self) -> str:
+        question = (self.content or {}).get("question")
+        words = [f"{{'question': {question!r}, ...}}"]
+        words += [f"name={self.name!r}"] * (self.name is not None)
+        given = dict(override.split("=", 1) for override in self.without_launch().overrides)
+        words += [f"set={given!r}"] * bool(given) + [f"variants={self.variant_dirs!r}"] * bool(self.variant_dirs)
+        return f"harness.run(harness.plan({', '.join(words)}))"
+
+
 class PlanFile(RecordModel):
     """`plan.json` of a run: which trials answer the question, and how they form rows."""
 
@@ -237,6 +267,7 @@ class PlanFile(RecordModel):
     axes: list[str] = Field(description="the varied fields, in the order of the file")
     baseline_row: str | None = None
     command: str = Field("", description="what made this plan: sweep file, overrides, folders of variants")
+    source: PlanSource | None = Field(None, description="the same in a structured form; None in older plans")
     directory: str = Field("", description="where that command was given: its paths start there")
     tuned: bool = Field(False, description="the rows were chosen by a search; `tuning/studies.json` tells how")
     rows: list[PlannedRow]

@@ -10,14 +10,39 @@ def _significant(value: float, digits: int = 3) -> str:
     return f"{float(text):.0f}" if "e" in text else text
 
 
+#: unit -> (name, size) of its multiples, largest first; the last one is the unit itself
+SCALES: dict[str, tuple[tuple[str, float], ...]] = {
+    "MACs": (("TMACs", 1e12), ("GMACs", 1e9), ("MMACs", 1e6), ("kMACs", 1e3), ("MACs", 1.0)),
+    "bytes": (("GiB", 2.0**30), ("MiB", 2.0**20), ("KiB", 2.0**10), ("B", 1.0)),
+    "ms": (("s", 1e3), ("ms", 1.0)),
+}
+
+
+def text(value: float | None, unit: str) -> str:
+    """A value as text by its unit; a unit without multiples is left to the header: (0.25, 'J') -> '0.25'."""
+    known = {"MACs": macs, "bytes": num_bytes, "ms": milliseconds, "fraction": percent, "": count}
+    if unit in known:
+        return known[unit](value)
+    return "-" if value is None else count(value) if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def axis_unit(unit: str, largest: float) -> tuple[str, float]:
+    """Unit for an axis up to `largest`, and its size: ('MACs', 4e10) -> ('GMACs', 1e9)."""
+    if unit == "fraction":
+        return "%", 0.01
+    scale = SCALES.get(unit, ((unit, 1.0),))
+    return next((item for item in scale if abs(largest) >= item[1]), scale[-1])
+
+
+def _scaled(value: float, unit: str) -> str:
+    """A value in the largest multiple that it reaches; below the unit itself without digits."""
+    name, size = axis_unit(unit, value)
+    return f"{_significant(value / size)} {name}" if size > 1 else f"{value:.0f} {name}"
+
+
 def macs(count: float | None) -> str:
     """Multiply-accumulates as text: 421_700_000_000 -> '422 GMACs'."""
-    if count is None:
-        return "-"
-    for unit, size in (("TMACs", 1e12), ("GMACs", 1e9), ("MMACs", 1e6), ("kMACs", 1e3)):
-        if abs(count) >= size:
-            return f"{_significant(count / size)} {unit}"
-    return f"{count:.0f} MACs"
+    return "-" if count is None else _scaled(count, "MACs")
 
 
 def count(number: float | None) -> str:
@@ -37,12 +62,7 @@ def counted(number: int, noun: str) -> str:
 
 def num_bytes(size: float | None) -> str:
     """A number of bytes as text in binary units: 1_572_864 -> '1.5 MiB'."""
-    if size is None:
-        return "-"
-    for unit, step in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if abs(size) >= step:
-            return f"{_significant(size / step)} {unit}"
-    return f"{size:.0f} B"
+    return "-" if size is None else _scaled(size, "bytes")
 
 
 def milliseconds(value: float | None) -> str:

@@ -10,10 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from harness.store.load import Run
+from harness.quantities import accuracy_axis
+from harness.store.load import LoadedRun
 
 from .common import plots
-from .common.axis_series import Series, axis_values, is_numeric, position, series_of, value_text
+from .common.axis_series import AxisSeries, axis_values, is_numeric, position, series_of, value_text
 from .common.row_statistics import RowSummary, labels, summarise
 
 LOG_SPAN = 10
@@ -21,20 +22,24 @@ _DODGE = 0.014  # of the axis, between series at the same number
 _CATEGORY_DODGE = 0.5  # of the place of one name, for all its series together
 
 
-def write(run: Run, folder: Path) -> list[Path]:
+def write(run: LoadedRun, folder: Path) -> list[Path]:
     """Writes one PNG and one SVG for each varied field that some rows differ in alone, and returns their paths."""
     return plots.save(figures(run), folder)
 
 
-def figures(run: Run) -> list[plots.FigurePage]:
+def figures(run: LoadedRun) -> list[plots.FigurePage]:
     """One figure for each varied field along which at least one series has two finished rows; a panel per label."""
-    rows = summarise(run)
-    with plots.style():
-        pages = [_page(run, rows, axis) for axis in run.plan.axes]
+    pages = [figure(run, axis) for axis in run.plan.axes]
     return [page for page in pages if page is not None]
 
 
-def _page(run: Run, rows: list[RowSummary], axis: str) -> plots.FigurePage | None:
+def figure(run: LoadedRun, axis: str) -> plots.FigurePage | None:
+    """The accuracy of every label against a varied field; None where no two finished rows differ in it alone."""
+    with plots.style():
+        return _page(run, summarise(run), axis)
+
+
+def _page(run: LoadedRun, rows: list[RowSummary], axis: str) -> plots.FigurePage | None:
     drawn = [row for row in rows if row.top1 and axis in row.plan.values]
     series = series_of(drawn, run.plan.axes, axis)
     if max((len(one.rows) for one in series), default=0) < 2:
@@ -62,13 +67,15 @@ def _tall(num_panels: int, values: Sequence[Any]) -> Figure:
 
 
 def _describe(panels: Sequence[Axes], axis: str, numeric: bool) -> None:
-    accuracy = "top-1, % of test clips"
+    accuracy = accuracy_axis()
     for panel in panels:
         panel.set_xlabel(axis if numeric else accuracy)
     panels[0].set_ylabel(accuracy if numeric else axis)
 
 
-def _draw_lines(run: Run, panel: Axes, series: Sequence[Series], values: Sequence[Any], axis: str, label: str) -> None:
+def _draw_lines(
+    run: LoadedRun, panel: Axes, series: Sequence[AxisSeries], values: Sequence[Any], axis: str, label: str
+) -> None:
     _number_axis(panel, values)
     plots.draw_ceilings(panel, run, label)
     for index, one in enumerate(series):
@@ -81,7 +88,9 @@ def _draw_lines(run: Run, panel: Axes, series: Sequence[Series], values: Sequenc
         )  # fmt: skip
 
 
-def _draw_dots(run: Run, panel: Axes, series: Sequence[Series], values: Sequence[Any], axis: str, label: str) -> None:
+def _draw_dots(
+    run: LoadedRun, panel: Axes, series: Sequence[AxisSeries], values: Sequence[Any], axis: str, label: str
+) -> None:
     panel.set_yticks(range(len(values)), [value_text(value) for value in values])
     panel.set_ylim(len(values) - 0.5, -0.5)
     plots.draw_ceilings(panel, run, label, vertical=True)

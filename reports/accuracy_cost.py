@@ -1,4 +1,4 @@
-"""Accuracy against cost: MACs, peak memory and latency, each with its Pareto front. PNG and SVG."""
+"""Accuracy against cost, a figure for each quantity that declares one, with its Pareto front. PNG and SVG."""
 
 from __future__ import annotations
 
@@ -11,63 +11,56 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from harness import quantities
+from harness.quantities import Quantity, accuracy_axis
 from harness.stats.pareto import clearly_dominated, pareto_front
-from harness.store.load import Run
+from harness.store.load import LoadedRun
 
 from .common import plots, point_labels
-from .common.quantities import BY_KEY
 from .common.row_statistics import RowSummary, headline, summarise
 
 LEAST_SPAN = 0.1  # share of the cost that a linear axis shows to each side at least
 LOG_SPAN = 5  # a larger ratio of costs is drawn on a logarithmic axis
-_COSTS = {
-    "macs_per_view": ("accuracy_macs", "multiply-accumulates of one view"),
-    "train_peak_bytes": ("accuracy_memory", "peak memory of a training step"),
-    "latency_ms": ("accuracy_latency", "latency of one clip"),
-}
-_UNIT_SIZES = {
-    "TMACs": 1e12, "GMACs": 1e9, "MMACs": 1e6, "kMACs": 1e3, "MACs": 1.0, "GiB": 2.0**30, "MiB": 2.0**20,
-    "KiB": 2.0**10, "B": 1.0, "s": 1e3, "ms": 1.0,
-}  # fmt: skip
 
 
-def write(run: Run, folder: Path) -> list[Path]:
+def write(run: LoadedRun, folder: Path) -> list[Path]:
     """Writes one PNG and one SVG for each cost that was measured and returns their paths."""
     return plots.save(figures(run), folder)
 
 
-def figures(run: Run) -> list[plots.FigurePage]:
-    """One figure for each cost that at least one row has; accuracy is that of the headline label."""
+def figures(run: LoadedRun) -> list[plots.FigurePage]:
+    """One figure for each cost that has one by its declaration and at least one row; accuracy of the headline label."""
     label = headline(run)
     if label is None:
         return []
-    rows = summarise(run)
-    with plots.style():
-        pages = [_page(run, rows, label, key) for key in _COSTS]
+    pages = [figure(run, item.key, label) for item in quantities.QUANTITIES if item.figure]
     return [page for page in pages if page is not None]
 
 
-def _page(run: Run, rows: list[RowSummary], label: str, key: str) -> plots.FigurePage | None:
-    name, cost_name = _COSTS[key]
+def figure(run: LoadedRun, key: str, label: str) -> plots.FigurePage | None:
+    """The accuracy of a label against a quantity; None where no row has both. Raises: KeyError for an unknown key."""
+    quantity, rows = quantities.by_key(key), summarise(run)
     drawn = [row for row in rows if label in row.top1 and key in row.costs and row.costs[key].comparable]
     if not drawn:
         return None
-    figure = Figure(figsize=(7.2, 4.6), layout="constrained")
-    axes = figure.add_subplot()
-    factor = _cost_axis(axes, drawn, key, cost_name)
-    title = f"{label} accuracy against {cost_name}"
-    axes.set_title(title, loc="left")
-    axes.set_ylabel(f"{label} top-1, % of test clips")
-    plots.draw_ceilings(axes, run, label)
-    _draw(axes, rows, drawn, label, key, factor)
-    return plots.FigurePage(name, title, _caption(rows, drawn, label, key), figure)
+    with plots.style():
+        page = Figure(figsize=(7.2, 4.6), layout="constrained")
+        axes = page.add_subplot()
+        factor = _cost_axis(axes, drawn, quantity)
+        title = f"{label} accuracy against {quantity.name}"
+        axes.set_title(title, loc="left")
+        axes.set_ylabel(accuracy_axis(label))
+        plots.draw_ceilings(axes, run, label)
+        _draw(axes, rows, drawn, label, quantity, factor)
+    name = quantity.figure or plots.file_name(f"accuracy_{key}")
+    return plots.FigurePage(name, title, _caption(rows, drawn, label, key), page)
 
 
-def _cost_axis(axes: Axes, drawn: Sequence[RowSummary], key: str, cost_name: str) -> float:
-    """Prepares the cost axis and returns the size of its unit."""
-    medians = [row.costs[key].median for row in drawn]
-    unit = BY_KEY[key].text(max(medians)).split(" ")[-1]
-    axes.set_xlabel(f"{cost_name}, {unit}{' (log scale)' if _is_log(medians) else ''}")
+def _cost_axis(axes: Axes, drawn: Sequence[RowSummary], quantity: Quantity) -> float:
+    """Prepare the cost axis and return the size of its unit."""
+    medians = [row.costs[quantity.key].median for row in drawn]
+    text, size = quantity.axis(max(medians))
+    axes.set_xlabel(f"{text}{' (log scale)' if _is_log(medians) else ''}")
     if _is_log(medians):
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -75,47 +68,60 @@ def _cost_axis(axes: Axes, drawn: Sequence[RowSummary], key: str, cost_name: str
         axes.xaxis.set_minor_formatter(NullFormatter())
     elif max(medians) < (1 + LEAST_SPAN) * min(medians):
         # costs that agree to a percent or so belong in one place: a magnified axis would show differences that are none
-        middle = (min(medians) + max(medians)) / 2 / _UNIT_SIZES[unit]
+        middle = (min(medians) + max(medians)) / 2 / size
         axes.set_xlim(middle * (1 - LEAST_SPAN), middle * (1 + LEAST_SPAN))
-    return _UNIT_SIZES[unit]
+    return size
 
 
 def _is_log(costs: Sequence[float]) -> bool:
     return min(costs) > 0 and max(costs) / min(costs) > LOG_SPAN
 
 
-def _draw(axes: Axes, rows: list[RowSummary], drawn: list[RowSummary], label: str, key: str, factor: float) -> None:
-    costs = [row.costs[key].median / factor for row in drawn]
-    estimates = [row.top1[label] for row in drawn]
-    front = pareto_front(costs, [estimate.mean for estimate in estimates])
-    ends = [(row.costs[key].low / factor, row.costs[key].high / factor) for row in drawn]
-    clear = clearly_dominated(
-        [low for low, _ in ends], [e.low for e in estimates], [e.high for e in estimates], [high for _, high in ends]
-    )
-    points, whiskers = [], []
+def _draw(
+    axes: Axes, rows: list[RowSummary], drawn: list[RowSummary], label: str, quantity: Quantity, factor: float
+) -> None:
+    found = [row.costs[quantity.key] for row in drawn]
+    points = [(cost.median / factor, 100 * row.top1[label].mean) for cost, row in zip(found, drawn, strict=True)]
+    whiskers = []
+    front, clear = _front(quantity, drawn, label)
     for index, row in enumerate(drawn):
-        mean, half = plots.percent_points(estimates[index])
-        spread = row.costs[key]
-        whisker = [[costs[index] - ends[index][0]], [ends[index][1] - costs[index]]]
+        half = plots.percent_points(row.top1[label])[1]
+        below, above = points[index][0] - found[index].low / factor, found[index].high / factor - points[index][0]
         look = plots.look(rows.index(row))
         axes.errorbar(
-            costs[index], mean, yerr=half or None, xerr=whisker if spread.high > spread.low else None, **look,
+            *points[index], yerr=half or None, xerr=[[below], [above]] if below + above > 0 else None, **look,
             markersize=7, markeredgewidth=1.4, markerfacecolor=look["color"] if index in front else "white",
             alpha=0.6 if clear[index] else 1, elinewidth=1.2, capsize=2.5, linestyle="none", zorder=3,
         )  # fmt: skip
-        points.append((costs[index], mean))
-        whiskers.append((max(*whisker[0], *whisker[1]), half))
-    _front_line(axes, [points[index] for index in front])
-    _legend(axes, any(index not in front for index in range(len(drawn))), any(clear))
-    names = [
-        row.label + (" (baseline)" if row.is_baseline else "") + ("*" if row.costs[key].marks else "") for row in drawn
-    ]
+        whiskers.append((max(below, above), half))
+    if quantity.direction != "none":
+        _front_line(axes, [points[index] for index in front])
+        _legend(axes, len(front) < len(drawn), any(clear))
     axes.margins(x=0.12, y=0.12)
-    point_labels.place(axes, points, names, whiskers)
+    point_labels.place(axes, points, [_point_name(row, quantity.key) for row in drawn], whiskers)
+
+
+def _front(quantity: Quantity, drawn: Sequence[RowSummary], label: str) -> tuple[list[int], list[bool]]:
+    """Return the rows on the Pareto front, by falling quality of the quantity, and which rows are clearly dominated."""
+    if quantity.direction == "none":
+        return list(range(len(drawn))), [False] * len(drawn)
+    sign = -1 if quantity.direction == "higher" else 1
+    costs = [row.costs[quantity.key] for row in drawn]
+    estimates = [row.top1[label] for row in drawn]
+    ends = [sorted((sign * cost.low, sign * cost.high)) for cost in costs]
+    front = pareto_front([sign * cost.median for cost in costs], [estimate.mean for estimate in estimates])
+    clear = clearly_dominated(
+        [low for low, _ in ends], [e.low for e in estimates], [e.high for e in estimates], [high for _, high in ends]
+    )
+    return front, clear
+
+
+def _point_name(row: RowSummary, key: str) -> str:
+    return f"{row.label}{' (baseline)' if row.is_baseline else ''}{'*' if row.costs[key].marks else ''}"
 
 
 def _front_line(axes: Axes, front: Sequence[tuple[float, float]]) -> None:
-    """Stairs: the best accuracy that each cost can buy, up to the dearest point of the front."""
+    """Stairs: the best accuracy that each cost can buy, up to the most expensive point of the front."""
     axes.step(*zip(*front, strict=True), where="post", color=plots.FAINT, linewidth=2.2, zorder=0.9)
 
 

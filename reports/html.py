@@ -9,9 +9,9 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-import reports
-from harness.store.load import Run
+from harness.store.load import LoadedRun
 
+from . import modules
 from .common.conditions import conditions, warnings
 from .common.plots import FigurePage, svg_text
 from .common.table_data import build
@@ -30,14 +30,14 @@ class Unfinished:
     message: str
 
 
-def write(run: Run, folder: Path) -> list[Path]:
+def write(run: LoadedRun, folder: Path) -> list[Path]:
     """Writes `index.html` and returns its path. Nothing in it is fetched from elsewhere."""
     path = folder / "index.html"
     path.write_text(page(run), encoding="utf-8")
     return [path]
 
 
-def page(run: Run) -> str:
+def page(run: LoadedRun) -> str:
     """The page as HTML; everything that comes from files is escaped."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -65,7 +65,7 @@ def code_spans(text: str) -> Markup:
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
-def unfinished(run: Run) -> list[Unfinished]:
+def unfinished(run: LoadedRun) -> list[Unfinished]:
     """Every unfinished trial of the plan, in the order of rows and seeds, with its whole message."""
     return [
         Unfinished(row.label, seed, trial_id, *missing)
@@ -75,9 +75,9 @@ def unfinished(run: Run) -> list[Unfinished]:
     ]
 
 
-def _figures(run: Run) -> list[FigurePage]:
+def _figures(run: LoadedRun) -> list[FigurePage]:
     """Figures of all reports that draw some, in the order of their file names."""
-    return [page for module in reports.modules() if hasattr(module, "figures") for page in module.figures(run)]
+    return [page for module in modules() if hasattr(module, "figures") for page in module.figures(run)]
 
 
 def _inline(page: FigurePage) -> Markup:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
 
-from harness.store.load import Run
+from harness import quantities
+from harness.store.load import LoadedRun
 
 from .common.conditions import warnings
-from .common.quantities import QUANTITIES
 from .common.row_statistics import RowSummary, labels, summarise
-from .common.table_data import Cell, Grid, build
+from .common.table_data import Cell, TableData, build
 
 _TEX = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -22,18 +23,16 @@ _TEX = str.maketrans({
 _MARKDOWN = str.maketrans({"|": r"\|", "<": "&lt;", ">": "&gt;", "\n": " ", "*": r"\*", "_": r"\_", "`": r"\`"})
 
 
-def write(run: Run, folder: Path) -> list[Path]:
+def write(run: LoadedRun, folder: Path) -> list[Path]:
     """Writes `table.csv`, `table.md` and `table.tex` and returns their paths."""
     grid = build(run)
-    texts = {"table.md": markdown(run, grid), "table.tex": latex(run, grid)}
-    paths = [_write_csv(run, folder / "table.csv")]
+    texts = {"table.csv": csv_text(run), "table.md": markdown(run, grid), "table.tex": latex(run, grid)}
     for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
-        paths.append(folder / name)
-    return paths
+        (folder / name).write_text(text, encoding="utf-8", newline="")
+    return [folder / name for name in texts]
 
 
-def markdown(run: Run, grid: Grid) -> str:
+def markdown(run: LoadedRun, grid: TableData) -> str:
     """The table as GitHub Markdown, with warnings above and marks and notes below."""
     lines = [f"# {run.plan.sweep}", "", _md(run.plan.question), ""]
     lines += [line for text in warnings(run) for line in (f"**Warning.** {_md(text)}", "")]
@@ -56,7 +55,7 @@ def _md_cell(cell: Cell) -> str:
     return f"{_md(cell.text)} [{', '.join(cell.marks)}]" if cell.marks else _md(cell.text)
 
 
-def latex(run: Run, grid: Grid) -> str:
+def latex(run: LoadedRun, grid: TableData) -> str:
     """The table as a LaTeX `table*` (packages: booktabs), with marks and notes below."""
     columns = "l" + "r" * (len(grid.header) - 1)
     lines = [r"% needs \usepackage{booktabs}", r"\begin{table*}", r"\centering\footnotesize"]
@@ -83,16 +82,22 @@ def _tex_cell(cell: Cell) -> str:
     return _tex(cell.text) + marks
 
 
-def _write_csv(run: Run, path: Path) -> Path:
-    rows = [_csv_row(run, row) for row in summarise(run)]
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(rows[0]) if rows else ["row_id"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
+def row_numbers(run: LoadedRun) -> list[dict[str, Any]]:
+    """Return the raw numbers of every row of the table, under the names of `table.csv`; None was not measured."""
+    return [_csv_row(run, row) for row in summarise(run)]
 
 
-def _csv_row(run: Run, row: RowSummary) -> dict[str, Any]:
+def csv_text(run: LoadedRun) -> str:
+    """Return the raw numbers of the table as CSV."""
+    rows = row_numbers(run)
+    stream = io.StringIO(newline="")
+    writer = csv.DictWriter(stream, fieldnames=list(rows[0]) if rows else ["row_id"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def _csv_row(run: LoadedRun, row: RowSummary) -> dict[str, Any]:
     """Raw numbers of a row; accuracies and differences are fractions, an empty field was not measured."""
     line: dict[str, Any] = {"row_id": row.plan.row_id, "label": row.label, "is_baseline": row.is_baseline}
     line |= {f"vary.{axis}": _plain(row.plan.values.get(axis)) for axis in run.plan.axes}
@@ -106,10 +111,10 @@ def _csv_row(run: Run, row: RowSummary) -> dict[str, Any]:
     line |= {f"difference_{end}": getattr(estimate, end, None) for end in ("mean", "low", "high")}
     line |= {"num_pairs": difference.num_pairs if difference else None}
     line |= {"sign_flip_p": difference.p_value if difference else None, "sign_flip_p_holm": row.adjusted_p}
-    for quantity in QUANTITIES:
-        spread = row.costs.get(quantity.key)
-        line |= {f"{quantity.key}_{end}": getattr(spread, end, None) for end in ("median", "low", "high")}
-        line |= {f"{quantity.key}_marks": "; ".join(spread.marks) if spread else ""}
+    for key in (item.key for item in quantities.QUANTITIES if item.column != "never"):
+        cost = row.costs.get(key)
+        line |= {f"{key}_{end}": getattr(cost, end, None) for end in ("median", "low", "high")}
+        line |= {f"{key}_marks": "; ".join(cost.marks) if cost else ""}
     return line | {"marks": "; ".join(row.marks)}
 
 

@@ -9,16 +9,14 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from harness.quantities import VAL_TOP1, accuracy_axis, search_quantity
 from harness.record import TunedRow, TunedTrial, TuningFile
-from harness.store.load import Run
+from harness.store.load import LoadedRun
 
 from .common import plots
 
-ACCURACY = "val_top1"
-AXIS_NAMES = {ACCURACY: "top-1, % of validation clips"}
 
-
-def write(run: Run, folder: Path) -> list[Path]:
+def write(run: LoadedRun, folder: Path) -> list[Path]:
     """Writes `tuning.md`, `tuning.csv` and the figure; nothing for a run without a search."""
     if run.tuning is None:
         return []
@@ -54,7 +52,7 @@ def text(tuning: TuningFile) -> str:
 def _cells(tuning: TuningFile, trial: TunedTrial, names: list[str]) -> list[str]:
     values: list[Any] = [*trial.values] if trial.values else [None] * len(tuning.objectives)
     over = [f"exceeds {name} by {excess:.3g}" for name, excess in trial.excess.items() if excess > 0]
-    seen = [f"last {ACCURACY} {trial.last_val_top1:.4f}"] if trial.state == "pruned" and trial.last_val_top1 else []
+    seen = [f"last {VAL_TOP1} {trial.last_val_top1:.4f}"] if trial.state == "pruned" and trial.last_val_top1 else []
     state = "; ".join([trial.state + (" **chosen**" if trial.chosen else ""), *over, *seen, trial.message]).rstrip("; ")
     return [str(trial.number), *(_short(trial.params.get(name)) for name in names), *map(_short, values), state]
 
@@ -75,7 +73,7 @@ def _line(tuning: TuningFile, row: TunedRow, trial: TunedTrial) -> dict[str, Any
     return line | {f"excess.{name}": value for name, value in trial.excess.items()} | trial.params
 
 
-def figures(run: Run) -> list[plots.FigurePage]:
+def figures(run: LoadedRun) -> list[plots.FigurePage]:
     """One objective: the best so far. Two with accuracy: every configuration, accuracy against the cost."""
     tuning = run.tuning
     if (
@@ -85,7 +83,7 @@ def figures(run: Run) -> list[plots.FigurePage]:
     ):
         return []
     single = len(tuning.objectives) == 1
-    if not single and ACCURACY not in tuning.objectives:
+    if not single and VAL_TOP1 not in tuning.objectives:
         return []
     with plots.style():
         figure = Figure(figsize=(7.2, 4.2), layout="constrained")
@@ -93,7 +91,8 @@ def figures(run: Run) -> list[plots.FigurePage]:
         for index, row in enumerate(tuning.rows):
             (_best_so_far if single else _trade_off)(axes, tuning, row, index)
         axes.legend(loc="best")
-        name = "validation top-1" if tuning.objectives[0] == ACCURACY else tuning.objectives[0]
+        first = tuning.objectives[0]
+        name = "validation top-1" if first == VAL_TOP1 else search_quantity(first).name
         title = f"Search: best {name} so far" if single else "Search: every configuration that was tried"
         axes.set_title(title, loc="left")
     caption = "Validation split, one training seed: for choosing, not for reporting."
@@ -101,23 +100,28 @@ def figures(run: Run) -> list[plots.FigurePage]:
 
 
 def _best_so_far(axes: Axes, tuning: TuningFile, row: TunedRow, index: int) -> None:
-    better = max if tuning.objectives[0] == ACCURACY else min
+    better = max if search_quantity(tuning.objectives[0]).direction == "higher" else min
     values = [_drawn(tuning.objectives[0], trial.values[0]) for trial in row.trials if trial.values]
     best = [better(values[: end + 1]) for end in range(len(values))]
     axes.step(range(1, len(best) + 1), best, where="post", label=row.label, markersize=4, **plots.look(index))
     axes.set_xlabel("configurations trained to the end")
-    axes.set_ylabel(AXIS_NAMES.get(tuning.objectives[0], tuning.objectives[0]))
+    axes.set_ylabel(_axis_name(tuning.objectives[0]))
+
+
+def _axis_name(name: str) -> str:
+    """Name of an objective in words, with its key, which has the unit."""
+    return accuracy_axis(split="val") if name == VAL_TOP1 else f"{search_quantity(name).name}, {name}"
 
 
 def _drawn(name: str, value: float) -> float:
     """An objective in the unit of its axis."""
-    return 100 * value if name == ACCURACY else value
+    return 100 * value if name == VAL_TOP1 else value
 
 
 def _trade_off(axes: Axes, tuning: TuningFile, row: TunedRow, index: int) -> None:
-    which = tuning.objectives.index(ACCURACY)
+    which = tuning.objectives.index(VAL_TOP1)
     told = [(trial.values, trial.chosen) for trial in row.trials if trial.values]
-    known = [(values[1 - which], _drawn(ACCURACY, values[which]), is_chosen) for values, is_chosen in told]
+    known = [(values[1 - which], _drawn(VAL_TOP1, values[which]), is_chosen) for values, is_chosen in told]
     look = plots.look(index)
     axes.plot([x for x, _, _ in known], [y for _, y, _ in known], linestyle="", label=row.label, alpha=0.7, **look)
     rings = [(x, y) for x, y, is_chosen in known if is_chosen]
@@ -125,5 +129,5 @@ def _trade_off(axes: Axes, tuning: TuningFile, row: TunedRow, index: int) -> Non
         [x for x, _ in rings], [y for _, y in rings],
         linestyle="", marker="o", markersize=11, markerfacecolor="none", markeredgecolor=look["color"],
     )  # fmt: skip
-    axes.set_xlabel(tuning.objectives[1 - which])
-    axes.set_ylabel(AXIS_NAMES[ACCURACY])
+    axes.set_xlabel(_axis_name(tuning.objectives[1 - which]))
+    axes.set_ylabel(_axis_name(VAL_TOP1))

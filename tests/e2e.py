@@ -1,4 +1,4 @@
-"""Running the real command line on small sweeps."""
+"""Runs the real command line on small sweeps."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ launch: {checkpoint_every_steps: 4}
 
 
 def environment(root: Path = ROOT) -> dict[str, str]:
-    """The environment of a user's shell, with the checkout (or a copy) importable wherever the command runs."""
+    """Returns the environment of a shell in which the checkout (or a copy) is importable from any folder."""
     return {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
 
 
 def command(*arguments: str | Path) -> list[str]:
-    """A harness command line."""
+    """Returns a harness command line."""
     return [sys.executable, "-m", "harness", *map(str, arguments)]
 
 
 def harness(*arguments: str | Path, cwd: Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-    """Runs a harness command to its end."""
+    """Runs a harness command and waits for its end."""
     return subprocess.run(
         command(*arguments), cwd=cwd, env=environment(), capture_output=True, text=True, timeout=timeout, check=False
     )
 
 
 def processes_with(*words: str | Path) -> list[int]:
-    """Process ids of live processes whose command line holds all of these words."""
+    """Returns the ids of running processes whose command line contains all of these words."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
@@ -67,22 +67,22 @@ def write_sweep(folder: Path, text: str = MINI, name: str = "mini") -> Path:
 
 
 def records(run: Path) -> dict[str, dict[str, Any]]:
-    """All records of a run by trial id."""
+    """Returns all records of a run by trial id."""
     return {path.parent.name: json.loads(path.read_text()) for path in sorted(run.glob("trials/*/record.json"))}
 
 
 def statuses(run: Path) -> dict[str, dict[str, Any]]:
-    """All status files of a run by trial id."""
+    """Returns all status files of a run by trial id."""
     return {path.parent.name: json.loads(path.read_text()) for path in sorted(run.glob("trials/*/status.json"))}
 
 
 def scores(run: Path) -> dict[str, Any]:
-    """What must not change however often a run was disturbed: accuracies and the last loss, by trial id."""
+    """Returns accuracies and the last loss by trial id, which must be equal after any number of interruptions."""
     return {key: (value["scores"], value["training"]["final_loss"]) for key, value in records(run).items()}
 
 
 def accuracy_table(run: Path) -> list[dict[str, str]]:
-    """The columns of `table.csv` that hold no cost: rows, seeds, accuracies and their differences, as printed."""
+    """Returns the columns of `table.csv` other than costs: rows, seeds, accuracies and their differences, as text."""
     kept = re.compile(
         r"row_id|label|is_baseline|vary\..*|num_seeds_.*|.*_top[15]_.*|difference_.*|num_pairs|sign_flip.*"
     )

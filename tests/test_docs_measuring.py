@@ -1,4 +1,4 @@
-"""docs/measuring.md is true: it names every field of a record's costs, and its commands run."""
+"""docs/measuring.md is correct: it lists every field of a record's costs, and its commands run."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 
 from harness import units
 from harness.cli import main
-from harness.cli.common.target import plan_target
 from harness.measure.count.planned import planned_costs
+from harness.python_api.targets import plan_target
 from harness.record import Costs, RecordModel
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,7 +20,7 @@ PAGE = (ROOT / "docs" / "measuring.md").read_text(encoding="utf-8")
 
 
 def parts_in(annotation: object) -> list[type[RecordModel]]:
-    """The parts of a record that a type holds, however deep: None, lists and dicts are looked through."""
+    """Returns the parts of a record that a type contains, also inside unions, lists and dicts."""
     if isinstance(annotation, type) and issubclass(annotation, RecordModel):
         return [annotation]
     return [part for inner in typing.get_args(annotation) for part in parts_in(inner)]
@@ -54,7 +54,7 @@ def test_its_commands_run(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("label", ["mixing", "pooled"])
-def test_the_printed_table_is_what_the_command_gives(label: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_printed_table_is_the_output_of_the_command(label: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     (line,) = re.findall(r"^python -m harness cost (sweeps/schemes.yaml .*--memory)$", PAGE, re.MULTILINE)
     settings = [word for word in shlex.split(line) if "=" in word]

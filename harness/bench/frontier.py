@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field
 
 from harness.bench.bisection import Frontier, largest_that_fits
+from harness.fields import with_field
 from harness.measure.isolated.fresh_process import ask
 from harness.measure.isolated.request import Answer, Mode, Request, answer
 from harness.record import RecordModel
@@ -80,12 +80,9 @@ def _grid(config: Mapping[str, Any], options: FrontierOptions) -> tuple[int, int
 
 def with_value(config: Mapping[str, Any], over: Over, value: int) -> dict[str, Any]:
     """The configuration with one field changed; a batch size is no part of it."""
-    changed = copy.deepcopy(dict(config))
-    if over in ("num_frames", "crop_size"):
-        changed["model"][over] = value
-    elif over == "temporal_window":
-        changed["variant"][over] = value
-    return changed
+    if over == "batch_size":
+        return dict(config)
+    return with_field(config, ("variant" if over == "temporal_window" else "model", over), value)
 
 
 def _request(label: str, config: Mapping[str, Any], options: FrontierOptions, value: int) -> Request:

@@ -12,11 +12,12 @@ from harness.bench.quiet_blocks import ProcessRun, best_reference, num_looks
 from harness.measure.time.noise_probe import WORK
 from harness.store import write_atomically
 
+BEST_KNOWN_FILE = "machine.json"
 NUM_KEPT = 10  # comparisons
 MIN_LOOKS = 100  # at the reference work, to know the machine's best
 
 
-class BestKnown:
+class MachineBest:
     """The best times of the reference work in earlier comparisons, by machine and threads, in a small file.
 
     A comparison that meets nothing but a busy host would otherwise take that for the machine's best.

@@ -11,7 +11,7 @@ import numpy as np
 from harness.measure.isolated.request import Answer
 from harness.measure.time.interleave import Visit
 from harness.record import RecordModel
-from harness.stats.quiet import best_of, is_quiet
+from harness.stats.ratios import best_of, is_quiet
 
 MIN_QUIET_BLOCKS = 3  # a process with fewer does not count as quiet
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from harness.data import open_split
 from harness.errors import Fault, UserError
+from harness.fields import with_field
 from harness.measure.costs import random_batch
 from harness.measure.count.macs import macs_per_view
 from harness.measure.count.planned import planned_costs
@@ -61,7 +62,7 @@ def at_size(config: Mapping[str, Any], axis: str, size: int, variant_dirs: Seque
     block, name = AXES[axis]
     if name not in config[block]:
         raise UserError(f"--over {axis}: variant {config['variant']['name']} has no such field.")
-    changed = {**config, block: {**config[block], name: size}}
+    changed = with_field(config, AXES[axis], size)
     try:
         trial = TrialConfig(**changed)
         variant = make_variant(trial.variant, trial.model, trial.global_tokens, variant_dirs)

@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING
 
 from harness import units
 from harness.cli.common import arguments
-from harness.cli.common.rows import add_rows, read_rows
 from harness.cli.common.target import add_targets
-from harness.errors import UserError
 
 if TYPE_CHECKING:
-    from harness.bench.comparison import BenchResult, BestBatchResult, RowResult
+    from harness.bench.comparison import BenchResult, BestBatchResult
+    from harness.bench.row_result import RowResult
+    from harness.python_api.timing import Comparison
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_targets(parser)
-    add_rows(parser)
     parser.add_argument("--mode", choices=["inference", "train_step"], default="inference")
     parser.add_argument(
         "--batch-size", type=arguments.positive_int, metavar="N", help="clips per call (default: measure.batch_size)"
@@ -36,45 +35,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from harness.bench.comparison import BEST_KNOWN_FILE, BenchOptions, compare, find_best_batch
-    from harness.bench.machine_best import BestKnown
-    from harness.measure.machine.environment import environment
-    from harness.store import write_atomically
+    from harness.python_api.timing import time_variants, write_samples
 
-    twice = [target for target in parsed.targets if parsed.targets.count(target) > 1]
-    if twice:
-        raise UserError(f"bench: {twice[0]} is given twice. `selftest` compares a configuration with itself.")
-    name, configs, baseline = read_rows(parsed)
-    folder = arguments.make_folder(parsed.out)
-    options = BenchOptions(
-        mode=parsed.mode, batch_size=parsed.batch_size, num_processes=parsed.repeats, num_blocks=parsed.blocks,
-        compile=parsed.compile, seed=parsed.seed, patience_s=parsed.patience,
-        variant_dirs=[str(path.resolve()) for path in parsed.variants],
+    comparison = time_variants(
+        parsed.targets, set=parsed.overrides, variants=parsed.variants, rows=parsed.rows, mode=parsed.mode,
+        batch_size=parsed.batch_size, repeats=parsed.repeats, blocks=parsed.blocks, patience_s=parsed.patience,
+        compile=parsed.compile, seed=parsed.seed, folder=parsed.out, log=lambda line: print(line, flush=True),
     )  # fmt: skip
-    found = environment(configs[baseline]["train"]["device"])
-    known = BestKnown(folder / BEST_KNOWN_FILE, found | {"num_threads": configs[baseline]["train"]["num_threads"]})
-    result = compare(configs, baseline, options, lambda line: print(line, flush=True), known.read())
-    result.environment = found
-    _print(result)
-    for label, config in configs.items() if parsed.best_batch else ():
-        result.best_batches.append(find_best_batch(label, config, options))
-        print(_best_batch_line(result.best_batches[-1]), flush=True)
-    file = folder / f"{name}_{parsed.mode}.json"
-    write_atomically(file, result.model_dump_json(indent=1))
-    print(f"samples: {file}")
-    known.learn(result.runs)
+    _print(comparison.result)
+    if parsed.best_batch:
+        _best_batches(comparison)
+        write_samples(comparison)
+    print(f"samples: {comparison.file}")
     if parsed.roofline:
         from harness.cli.common.roofline import roofline
 
-        roofline(name, configs, result, folder)
-    return 0 if all(row.status == "done" for row in result.rows) else 1
+        roofline(comparison.rows.name, comparison.rows.configs, comparison.result, parsed.out)
+    return 0 if comparison.is_done else 1
+
+
+def _best_batches(comparison: Comparison) -> None:
+    from harness.bench.comparison import find_best_batch
+
+    result = comparison.result
+    for label, config in comparison.rows.configs.items():
+        result.best_batches.append(find_best_batch(label, config, result.options))
+        print(_best_batch_line(result.best_batches[-1]), flush=True)
 
 
 def _print(result: BenchResult) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from harness.stats.quiet import QUIET_FACTOR
+    from harness.stats.ratios import QUIET_FACTOR
 
     with_energy = any(row.energy_j_per_clip is not None for row in result.rows)
     columns = ["row", "median", "IQR", "p95", "first call", "second call"]

@@ -1,4 +1,4 @@
-"""`cancel`: end the SLURM jobs of a run, or of a part of it."""
+"""`cancel`: end the jobs of a run, or of a part of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.errors import UserError
 from harness.units import counted
 
 if TYPE_CHECKING:
-    from harness.launch.slurm.cancel import Cancelled
+    from harness.launch.base import Cancelled
     from harness.store import Store
 
 
@@ -29,27 +29,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from harness.launch.parts import parts_of
-    from harness.launch.slurm.cancel import cancel
-    from harness.launch.slurm.reconcile import settle_intents
+    from harness.launch.launchers import cancel
+    from harness.store import parts_of
 
     parts = parts_of(parsed.run)
-    parts[0].plan()  # a folder without a run is told, and gets no lock
+    parts[0].plan()  # refuses a folder without a run, before a lock file is made there
     with ExitStack() as locks:
         for store in parts:
             _lock(store, locks)
-        for line in [line for store in parts for line in settle_intents(store)]:
-            print(line)
-        chosen = _chosen(parts, parsed.only)
         done = [
             cancel(store, [store.trial(trial) for trial in trials], parsed.wait)
-            for store, trials in zip(parts, chosen, strict=True)
+            for store, trials in zip(parts, _chosen(parts, parsed.only), strict=True)
         ]
-    return max([_tell(of_part, what) for of_part, what in zip(done, ("", " of the search"), strict=False)])
+    return max([_print_result(of_part, what) for of_part, what in zip(done, ("", " of the search"), strict=False)])
 
 
 def _lock(store: Store, locks: ExitStack) -> None:
-    """Keeps the lock of a store. Raises: UserError where another command has it."""
+    """Takes the lock of a store until the end of the command. Raises: UserError where another command has it."""
     from harness.store import exclusive_lock
 
     if not locks.enter_context(exclusive_lock(store.lock_file)):
@@ -57,23 +53,23 @@ def _lock(store: Store, locks: ExitStack) -> None:
 
 
 def _chosen(parts: list[Store], conditions: list[str]) -> list[list[str]]:
-    """For each store the trials whose jobs are to end."""
-    from harness.launch.parts import select_parts
+    """Returns, for each store, the trials whose jobs are to end."""
+    from harness.sweep.select import select_parts
 
     found = select_parts(parts, conditions)
-    if not conditions:  # a search that was killed may not have told of its latest trials
+    if not conditions:  # the plan of a search that was killed may lack its latest trials
         found[1:] = [[folder.trial_id for folder in store.trials()] for store in parts[1:]]
     return found
 
 
-def _tell(done: Cancelled, what: str) -> int:
-    print(f"{counted(len(done.trials), 'trial')}{what} cancelled; the sweep command goes on from where they are")
+def _print_result(done: Cancelled, what: str) -> int:
+    print(f"{counted(len(done.trials), 'trial')}{what} cancelled; the sweep command continues from where they are")
     if done.shared:
         print(f"{len(done.shared)} share a job with trials that were not chosen and go on: {', '.join(done.shared)}")
     if done.elsewhere:
-        print(f"{len(done.elsewhere)} are run by a sweep command on a machine, not by SLURM: end that one (Ctrl-C)")
+        print(f"{len(done.elsewhere)} are run by a sweep command on a machine, not by a job: end that one (Ctrl-C)")
     if done.problem:
-        raise UserError(f"scancel failed: {done.problem}. Run the same command again.")
-    if done.still_there:
-        print(f"{done.still_there} jobs are still ending")
+        raise UserError(f"the jobs could not be ended: {done.problem}. Run the same command again.")
+    if done.num_ending:
+        print(f"{done.num_ending} jobs are still ending")
     return 1 if done.shared or done.elsewhere else 0

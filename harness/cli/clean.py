@@ -26,8 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     from harness import units
-    from harness.launch.parts import parts_of
-    from harness.store import Store, exclusive_lock
+    from harness.store import Store, exclusive_lock, parts_of
 
     if not (parsed.checkpoints or parsed.stale):
         raise UserError("clean: say what to remove: --checkpoints, --stale, or both")
@@ -67,7 +66,7 @@ def _spent(store: Store, parsed: argparse.Namespace) -> Iterator[Path]:
 
 
 def _has_job(folder: TrialFolder) -> bool:
-    """Whether a SLURM job may still come for the trial; says so."""
+    """Whether a job may still run the trial; reports it."""
     status = folder.written_status()
     waits = bool(status.job) and status.status in OPEN_STATUSES
     if waits:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.common.target import add_target, is_file
+from harness.cli.common.target import add_target
 from harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,39 +30,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
+    from harness.python_api.targets import is_file
+
     if ":" in parsed.target and not is_file(parsed.target):
         return _module(parsed)
     if parsed.inputs:
         raise UserError(f"--input {parsed.inputs[0]}: {parsed.target} has clips of its own. Only modules take inputs.")
-    from harness.cli.common.cost_rows import cost_rows, flat
+    from harness.python_api.cost_fields import flat
+    from harness.python_api.costs import count
 
-    rows, not_built = cost_rows(
-        parsed.target, parsed.overrides, parsed.variants, backward=parsed.backward, memory=parsed.memory
+    found = count(
+        parsed.target, set=parsed.overrides, variants=parsed.variants, backward=parsed.backward, memory=parsed.memory
     )
     if parsed.format != "text":
-        _emit([(flat(row), row.ledger) for row in rows], parsed)
+        _emit([(flat(row), row.ledger) for row in found], parsed)
         return 0
     from harness.cli.common.cost_table import print_ledger, print_rows
 
     if parsed.by is None:
-        print_rows(rows, not_built)
-    for row in rows if parsed.by else []:
+        print_rows(found.rows, found.not_built)
+    for row in found.rows if parsed.by else ():
         print_ledger(row.label + " (unproven)" * row.unproven, row.costs.macs, row.ledger, parsed.by)
     return 0
 
 
 def _module(parsed: argparse.Namespace) -> int:
-    from harness.measure.count.any_module import module_cost, parse_input
+    from harness.python_api.costs import count_module
 
-    if not parsed.inputs:
-        raise UserError(f"{parsed.target}: a module needs its inputs, e.g. --input 1x3x224x224")
     if parsed.overrides:
         raise UserError(f"--set {parsed.overrides[0]}: a module has no fields to set; make a function that builds it")
     if parsed.memory:
         raise UserError(
             f"--memory: {parsed.target} has no training step to predict. Sweep files and variants have one."
         )
-    cost = module_cost(parsed.target, [parse_input(text) for text in parsed.inputs], backward=parsed.backward)
+    cost = count_module(parsed.target, parsed.inputs, backward=parsed.backward).cost
     if parsed.format != "text":
         _emit([(_module_fields(parsed, cost), cost.ledger)], parsed)
         return 0
@@ -76,7 +77,7 @@ def _module(parsed: argparse.Namespace) -> int:
 
 
 def _module_fields(parsed: argparse.Namespace, cost: ModuleCost) -> dict[str, Any]:
-    from harness.cli.common.cost_rows import macs_fields
+    from harness.python_api.cost_fields import macs_fields
 
     # what is counted is one pass with the inputs as given, whatever their batch
     fields = {key.removesuffix("_per_view"): value for key, value in macs_fields(cost.macs).items()}
@@ -86,7 +87,7 @@ def _module_fields(parsed: argparse.Namespace, cost: ModuleCost) -> dict[str, An
 
 def _emit(rows: Sequence[tuple[Mapping[str, Any], Ledger]], parsed: argparse.Namespace) -> None:
     """Rows as JSON or CSV; with a ledger, JSON nests it, and CSV has one line for each of its lines."""
-    from harness.cli.common.cost_rows import ledger_lines
+    from harness.python_api.cost_fields import ledger_lines
 
     lines = [(fields, ledger_lines(ledger, parsed.by) if parsed.by else None) for fields, ledger in rows]
     if parsed.format == "json":

@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     from harness.data.export import export_moving_shapes
     from harness.data.scenes import TASKS
+    from harness.data.sets.moving_shapes import MovingShapesConfig
     from harness.nn.config import ModelConfig
-    from harness.sweep.schema import MovingShapesConfig
 
     data = MovingShapesConfig(name="moving_shapes", task=parsed.task)
     model = ModelConfig(num_frames=parsed.num_frames, crop_size=parsed.size)

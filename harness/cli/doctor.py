@@ -1,4 +1,4 @@
-"""`doctor`: is everything here that sweeps need?"""
+"""`doctor`: check that everything is here that sweeps need."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from harness.units import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, nargs="?", help="a sweep file whose launch block is to be tried")
+    parser.add_argument("file", type=Path, nargs="?", help="a sweep file whose launch block is tested")
     arguments.add_overrides(parser)
     arguments.add_variants(parser)
     arguments.add_runs(parser)
     parser.add_argument(
         "--wait", type=arguments.parse_duration, default=60.0, metavar="TIME",
-        help="how long a small job may wait in SLURM's queue (default: 60s)",
+        help="how long a small job may wait in a queue (default: 60s)",
     )  # fmt: skip
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from harness.launch.doctor import look_here
-    from harness.launch.slurm.doctor import look_at_cluster
+    from harness.launch import launchers
     from harness.sweep.launch.config import LaunchConfig
 
     launch = LaunchConfig()
@@ -35,9 +34,8 @@ def run(parsed: argparse.Namespace) -> int:
         size = f"{counted(len(plan.rows), 'row')}, {counted(len(plan.trials), 'trial')}"
         print(f"ok       sweep          {plan.name}: {size}")
     num_problems = 0
-    for findings in (look_here(parsed.runs), look_at_cluster(launch, parsed.runs, parsed.wait)):
-        for finding in findings:
-            print(finding, flush=True)
-            num_problems += finding.kind == "problem"
+    for finding in launchers.doctor(launch, parsed.runs, parsed.wait):
+        print(finding, flush=True)
+        num_problems += finding.kind == "problem"
     print("all is well" if not num_problems else f"{num_problems} problems")
     return 1 if num_problems else 0

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cli.common import arguments
-from harness.cli.common.rows import add_rows, read_rows
-from harness.cli.common.target import add_targets
+from harness.cli.common.target import add_targets, rows_of
 from harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_targets(parser)
-    add_rows(parser)
     parser.add_argument(
         "--over", choices=["num_frames", "crop_size", "batch_size", "temporal_window"], required=True, help="what grows"
     )
@@ -44,12 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     from harness.bench.frontier import FrontierOptions, row_frontier
+    from harness.store.folders import make_folder
 
     if parsed.predicted and parsed.memory_mib is None:
         raise UserError("--predicted: only memory can be predicted; give --memory-mib")
-    name, configs, _ = read_rows(parsed)
+    rows = rows_of(parsed)
+    configs = rows.configs
     _check_field(parsed.over, configs)
-    folder = arguments.make_folder(parsed.out)
+    folder = make_folder(parsed.out)
     options = FrontierOptions(
         over=parsed.over, latency_ms=parsed.latency_ms, memory_mib=parsed.memory_mib, mode=parsed.mode,
         predicted=parsed.predicted, batch_size=parsed.batch_size, most=parsed.most, timeout_s=parsed.probe_limit,
@@ -59,7 +59,7 @@ def run(parsed: argparse.Namespace) -> int:
     for label, config in configs.items():
         found.append(row_frontier(label, config, options))
         print(line(found[-1], options), flush=True)
-    _write(f"{name}_{parsed.over}", found, options, folder)
+    _write(f"{rows.name}_{parsed.over}", found, options, folder)
     return 0
 
 

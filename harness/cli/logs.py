@@ -1,4 +1,4 @@
-"""`logs`: what a trial and its SLURM job wrote."""
+"""`logs`: the logs of a trial and of its job."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ POLL_SECONDS = 0.5
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_run(parser)
     parser.add_argument("trial", help="the beginning of a trial id, a row's label, or seed=N; one trial must fit")
-    parser.add_argument("--follow", action="store_true", help="go on until the trial is no longer open")
+    parser.add_argument("--follow", action="store_true", help="continue until the trial has ended")
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from harness.launch.slurm import job_fate
+    from harness.launch import launchers
 
     store, folder = _trial(parsed.run, parsed.trial)
     job = folder.written_status().job
     if job:
-        print(f"job {job}: {job_fate(store, job) or 'not started'}")
+        print(f"job {job}: {launchers.describe(store, job).text or 'not started'}")
     shown: dict[Path, int] = {}
     _show(store, folder, shown)
     while parsed.follow and _is_open(folder):
@@ -40,8 +40,9 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _trial(run: Path, wanted: str) -> tuple[Store, TrialFolder]:
-    """The one trial that fits, of the run or of its search. Raises: UserError where none fits, or several do."""
-    from harness.launch.parts import parts_of, select_parts
+    """Returns the one trial that fits, of the run or of its search. Raises: UserError where none or several fit."""
+    from harness.store import parts_of
+    from harness.sweep.select import select_parts
 
     parts = parts_of(run)
     chosen = zip(parts, select_parts(parts, [wanted]), strict=True)
@@ -62,12 +63,11 @@ def _is_open(folder: TrialFolder) -> bool:
 
 
 def _show(store: Store, folder: TrialFolder, shown: dict[Path, int]) -> None:
-    """Prints what the two logs have beyond what was shown."""
-    from harness.launch.slurm.logs import job_log
+    """Prints what the logs have beyond what was shown."""
+    from harness.launch import launchers
 
     job = folder.written_status().job
-    log = job_log(store, job) if job else None
-    for path in [*([log] if log else []), folder.log_file]:
+    for path in [*(launchers.logs(store, job) if job else []), folder.log_file]:
         try:
             with open(path, "rb") as file:
                 file.seek(shown.get(path, 0))

@@ -1,4 +1,4 @@
-"""`report`: from records to tables, plots and a page."""
+"""`report`: writes the tables, figures and the page of a run from its records."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from harness.reports import write_all
-    from harness.store import Store
+    from harness.python_api.results import report
 
-    Store(parsed.run).plan()  # says so if this is no run
-    for path in write_all(parsed.run, force=True):
+    for path in report(parsed.run):
         print(path)
     return 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.cli.common import arguments
 from harness.errors import UserError
-from harness.record import FINAL_STATUSES
+from harness.record import FINAL_STATUSES, PlanSource
 from harness.units import counted
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from-scratch", action="store_true", help="drop the checkpoints: train again from the first step"
     )
     parser.add_argument("--start", action="store_true", help="start these trials now, and no others")
-    parser.add_argument("--launch", choices=["local", "slurm"], help="with --start: where, as of `sweep`")
+    parser.add_argument("--launch", metavar="NAME", help="with --start: where, as of `sweep`")
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -59,31 +59,32 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _again(store: Store, plan: PlanFile) -> str:
     """The command that goes on with this very folder, as the user must give it from here."""
+    from harness.launch.launchers import launcher_of
+
     if not plan.command:
         return "run the sweep command"
     words = [plan.command]
     if store.path.parent != Path(plan.directory or ".").resolve() / "runs":
         words.append(f"--runs {shlex.quote(str(store.path.parent))}")
-    if any(attempt.get("job") for folder in store.trials() for attempt in folder.attempts()[-1:]):
-        words.append("--launch slurm")
+    jobs = [attempt.get("job") for folder in store.trials() for attempt in folder.attempts()[-1:]]
+    words += [f"--launch {launcher_of(job).name}" for job in [*filter(None, jobs)][:1]]
     where = plan.directory if plan.directory and Path(plan.directory).resolve() != Path.cwd() else ""
     return f"{' '.join(words)}{f'  (in {where})' if where else ''}"
 
 
 def _chosen(store: Store, plan: PlanFile, wanted: tuple[str, ...]) -> list[TrialFolder]:
-    """Trials with these statuses that neither a worker nor, as far as SLURM says, a job has."""
+    """Returns the trials with these statuses that neither a worker nor, as far as its launcher says, a job has."""
+    from harness.launch import launchers
     from harness.launch.overview import standings
-    from harness.launch.slurm.reconcile import ask_queue
 
     found = [item for item in standings(store, plan) if item.status in wanted and not item.folder.is_held()]
-    if not any(item.written.job for item in found):
-        return [item.folder for item in found]
-    queue = ask_queue(store)
-    left = [item for item in found if item.written.job and (queue.problem or item.written.job in queue.live)]
+    owners = launchers.owners(store, [item.folder for item in found if item.written.job])
+    left_ids = owners.taken | owners.unknown
+    left = [item for item in found if item.folder.trial_id in left_ids]
     if left:
-        why = f"may have one ({queue.problem})" if queue.problem else "have one"
-        print(f"{len(left)} trials are left to their SLURM job: they {why}; `cancel` takes them back")
-    left_ids = {item.folder.trial_id for item in left}
+        why = f"may have one ({owners.problem})" if owners.problem else "have one"
+        titles = launchers.titles_of(item.written.job for item in left)
+        print(f"{len(left)} trials are left to their {titles} job: they {why}; `cancel` takes them back")
     return [item.folder for item in found if item.folder.trial_id not in left_ids]
 
 
@@ -98,18 +99,42 @@ def _requeue(store: Store, chosen: list[TrialFolder], from_scratch: bool) -> Non
 
 
 def _start(parsed: argparse.Namespace, store: Store, plan: PlanFile, trial_ids: list[str]) -> int:
-    """Asks the run's question again, for these trials only, from where it was asked."""
-    from harness.cli import sweep
+    """Run these trials only, planned again in the folder where the run was planned."""
+    from harness.python_api.plans import plan_again
+    from harness.python_api.plans import run as run_sweep
 
-    words = shlex.split(plan.command)
-    if "sweep" not in words:
-        raise UserError(f"{store.plan_file}: does not say which command made it. Run the sweep command again.")
+    source = source_of(store, plan)
     if store.path.name != plan.sweep:
         raise UserError(f"{store.path}: holds the run of {plan.sweep}. Give the folder that name again.")
     if plan.directory and os.path.isdir(plan.directory):
         os.chdir(plan.directory)
-    parser = argparse.ArgumentParser(prog="python -m harness sweep")
-    sweep.add_arguments(parser)
-    asked = parser.parse_args([*words[words.index("sweep") + 1 :], "--runs", str(store.path.parent)])
-    asked.launch, asked.retried, asked.from_scratch = parsed.launch, trial_ids, parsed.from_scratch
-    return sweep.run(asked)
+    planned = plan_again(source, parsed.launch)
+    return run_sweep(planned, runs=store.path.parent, trial_ids=trial_ids, from_scratch=parsed.from_scratch).exit_code
+
+
+def source_of(store: Store, plan: PlanFile) -> PlanSource:
+    """What a run was planned from; in older plans only its command says so.
+
+    Raises:
+        UserError: the plan does not say it in either way.
+    """
+    if plan.source is not None and (plan.source.file or plan.source.content):
+        return plan.source
+    words = _words(plan.command)
+    if "sweep" not in words:
+        raise UserError(f"{store.plan_file}: does not say which command made it. Run the sweep command again.")
+    parser = argparse.ArgumentParser(exit_on_error=False, add_help=False)
+    arguments.add_sweep(parser)
+    try:
+        given, _ = parser.parse_known_args(words[words.index("sweep") + 1 :])
+    except (argparse.ArgumentError, SystemExit) as error:
+        message = f"{store.plan_file}: its command `{plan.command}` cannot be read. Run the sweep command again."
+        raise UserError(message) from error
+    return PlanSource(file=str(given.file), overrides=given.overrides, variant_dirs=[*map(str, given.variants)])
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError:  # a quote that does not end
+        return []

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from harness import units
 from harness.cli.common import arguments
-from harness.cli.common.target import add_target, plan_target
+from harness.cli.common.target import add_target
 from harness.errors import UserError
 
 if TYPE_CHECKING:
-    from harness.stats.scaling import Crossing, Series
+    from harness.stats.scaling import CostSeries, Crossing
 
 OVER = ("num_frames", "crop_size", "temporal_window")
 TEXT = {
@@ -73,6 +73,7 @@ def run(parsed: argparse.Namespace) -> int:
 def _rows(parsed: argparse.Namespace) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Label -> configuration of the rows that have the field, and the labels of those that have it not."""
     from harness.bench.scaling import AXES
+    from harness.python_api.targets import plan_target
 
     plan = plan_target(parsed.target, parsed.overrides, parsed.variants)
     configs = {trial.row_id: trial.config for trial in reversed(plan.trials)}
@@ -87,18 +88,18 @@ def _rows(parsed: argparse.Namespace) -> tuple[dict[str, dict[str, Any]], list[s
 
 def _measured(
     label: str, config: Mapping[str, Any], sizes: list[int], parsed: argparse.Namespace
-) -> tuple[Series, list[dict[str, Any]]]:
+) -> tuple[CostSeries, list[dict[str, Any]]]:
     """The row at every size, and its points with their raw samples."""
     from harness.bench.scaling import at_size, measure_point
-    from harness.stats.scaling import Series
+    from harness.stats.scaling import CostSeries
 
     at = {size: at_size(config, parsed.over, size, parsed.variants) for size in sizes}  # all faults before any work
     points = [measure_point(at[size], size, parsed.measure, parsed.variants) for size in sizes]
     columns = (tuple(getattr(point, name) for point in points) for name in ("size", "cost", "mark"))
-    return Series(label, *columns), [asdict(point) for point in points]
+    return CostSeries(label, *columns), [asdict(point) for point in points]
 
 
-def _changes(configs: Mapping[str, Any], series: list[Series], parsed: argparse.Namespace) -> list[Change]:
+def _changes(configs: Mapping[str, Any], series: list[CostSeries], parsed: argparse.Namespace) -> list[Change]:
     """Where two rows change order; exact where both are counted without a mark."""
     from harness.stats.scaling import crossings
 
@@ -132,7 +133,7 @@ def _step(config: Mapping[str, Any], over: str) -> int:
 
 
 def _as_data(
-    parsed: argparse.Namespace, series: Mapping[str, tuple[Series, list[dict[str, Any]]]], changes: list[Change],
+    parsed: argparse.Namespace, series: Mapping[str, tuple[CostSeries, list[dict[str, Any]]]], changes: list[Change],
     left_out: list[str],
 ) -> dict[str, Any]:  # fmt: skip
     from harness.bench.scaling import QUANTITIES
@@ -156,7 +157,7 @@ def _print_csv(result: Mapping[str, Any]) -> None:
             writer.writerow([row["label"], point["size"], point["cost"], point["mark"], *fit])
 
 
-def _print(parsed: argparse.Namespace, series: list[Series], changes: list[Change], left_out: list[str]) -> None:
+def _print(parsed: argparse.Namespace, series: list[CostSeries], changes: list[Change], left_out: list[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -187,11 +188,12 @@ def _sentence(change: Change, over: str) -> str:
     return f"{change.cheaper_after} becomes cheaper than {change.cheaper_before} from {where}"
 
 
-def _draw(parsed: argparse.Namespace, series: list[Series], result: Mapping[str, Any]) -> None:
+def _draw(parsed: argparse.Namespace, series: list[CostSeries], result: Mapping[str, Any]) -> None:
     from harness.reports.common import plots
-    from harness.reports.common.scaling_plot import scaling_page
+    from harness.reports.common.machine_figures import scaling_page
+    from harness.store.folders import make_folder
 
-    folder = arguments.make_folder(parsed.to)
+    folder = make_folder(parsed.to)
     page = scaling_page(series, parsed.over, parsed.measure)
     file = folder / f"{page.name}.json"
     file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

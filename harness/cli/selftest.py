@@ -17,8 +17,9 @@ from harness.cli.common import arguments
 from harness.errors import UserError
 
 if TYPE_CHECKING:
-    from harness.bench.comparison import BenchOptions, RowResult
-    from harness.bench.machine_best import BestKnown
+    from harness.bench.comparison import BenchOptions
+    from harness.bench.machine_best import MachineBest
+    from harness.bench.row_result import RowResult
 
 ALPHA = 0.05
 SPREAD = 0.03  # between the ratios of repeated comparisons
@@ -62,14 +63,13 @@ def _is_on_cpu(configs: dict[str, Any]) -> bool:
     return all(config["train"]["device"] == "cpu" for config in configs.values())
 
 
-def _known(configs: dict[str, Any], folder: Path) -> BestKnown:
+def _known(configs: dict[str, Any], folder: Path) -> MachineBest:
     """Of this machine, in the comparisons of this command only."""
-    from harness.bench.comparison import BEST_KNOWN_FILE
-    from harness.bench.machine_best import BestKnown
+    from harness.bench.machine_best import BEST_KNOWN_FILE, MachineBest
     from harness.measure.machine.environment import environment
 
     train = next(iter(configs.values()))["train"]
-    return BestKnown(folder / BEST_KNOWN_FILE, environment(train["device"]) | {"num_threads": train["num_threads"]})
+    return MachineBest(folder / BEST_KNOWN_FILE, environment(train["device"]) | {"num_threads": train["num_threads"]})
 
 
 def _was_quiet(row: RowResult) -> bool:
@@ -80,7 +80,7 @@ def _was_quiet(row: RowResult) -> bool:
 def _configs(parsed: argparse.Namespace) -> dict[str, Any]:
     if not parsed.pair:
         return {"A": _config(), "A again": _config()}
-    from harness.cli.common.target import plan_targets
+    from harness.python_api.targets import plan_targets
 
     if len(set(parsed.pair)) < 2:
         raise UserError("--pair: give two different variants; without --pair a configuration meets itself.")
@@ -99,11 +99,11 @@ def _options(parsed: argparse.Namespace, number: int) -> BenchOptions:
     )
 
 
-def _compare(configs: dict[str, Any], options: BenchOptions, known: BestKnown) -> RowResult:
+def _compare(configs: dict[str, Any], options: BenchOptions, known: MachineBest) -> RowResult:
     """The second row's result; what the comparison met of the machine is known to the next one, if it was quiet."""
-    from harness.bench.comparison import compare
+    from harness.bench.comparison import compare_rows
 
-    result = compare(configs, next(iter(configs)), options, known_best_ms=known.read())
+    result = compare_rows(configs, next(iter(configs)), options, known_best_ms=known.read())
     if _was_quiet(result.rows[-1]):
         known.learn(result.runs)
     return result.rows[-1]

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from harness.store import Store
 
 NUM_LOG_LINES = 3
-NOT_IN_SLURM = "its job is not in SLURM any more; the sweep command submits it again"
-NUM_JOB_LINES = 6  # srun has the last word in it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,9 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from harness.launch.overview import no_longer_asked, standings, tally
-    from harness.launch.parts import parts_of
-    from harness.launch.stranded import without_job
+    from harness.launch.overview import no_longer_planned, standings, tally, without_job
+    from harness.store import parts_of
 
     store, *searched = parts_of(parsed.run)
     plan = store.plan()
@@ -38,13 +35,13 @@ def run(parsed: argparse.Namespace) -> int:
             print(json.dumps(_as_json(standing)))
         return 0
     for part, found in parts:
-        chosen_from = part is not store and plan.rows  # how its trials ended, the report of the search says
+        chosen_from = part is not store and plan.rows  # the report of the search shows how its trials ended
         shown = [item for item in found if item.status != "done" and (item.is_open or not chosen_from)]
         gone = {item.folder.trial_id for item in without_job(part, shown) or []}
         for standing in found if parsed.all else shown:
             _show(part, standing, is_gone=standing.folder.trial_id in gone)
         print(f"{plan.sweep}{', its search' * (part is not store)}: {tally(found) or 'no trials yet'}")
-    stale = no_longer_asked(store, plan)
+    stale = no_longer_planned(store, plan)
     if stale:
         print(f"no longer asked for by the sweep: {counted(len(stale), 'trial')} (`clean --stale` removes them)")
     return 0
@@ -56,21 +53,20 @@ def _show(store: Store, standing: Standing, *, is_gone: bool) -> None:
     print(standing.text())
     lines = standing.folder.log_tail(NUM_LOG_LINES) if standing.status in TROUBLED else []
     if standing.status in ("queued", "lost", "preempted") and standing.written.job:
-        lines += _words_of_job(store, standing.written.job) or [NOT_IN_SLURM] * is_gone
+        lines += _job_lines(store, standing.written.job, is_gone=is_gone)
     for line in lines:
         print(f"          | {line}")
 
 
-def _words_of_job(store: Store, job: str) -> list[str]:
-    """What a SLURM job that ended left of itself: its trial waits for something that will not come."""
-    from harness.launch.slurm import is_confirmed, job_fate, job_log_tail
+def _job_lines(store: Store, job: str, *, is_gone: bool) -> list[str]:
+    """Why the job of a trial will not start the trial, as far as that is known."""
+    from harness.launch import launchers
 
-    if not is_confirmed(store, job):
-        return ["sbatch was not seen to take its job; the sweep command finds out once squeue answers, or: cancel"]
-    fate = job_fate(store, job)
-    if not fate.startswith("ended"):
-        return []
-    return [f"its job {fate}; the sweep command submits it again", *job_log_tail(store, job, NUM_JOB_LINES)]
+    state = launchers.describe(store, job)
+    if state.warning:
+        return [state.warning, *state.log_tail]
+    title = launchers.titles_of([job])
+    return [f"its job is not in {title} any more; the sweep command submits it again"] if is_gone else []
 
 
 def _as_json(standing: Standing) -> dict[str, object]:

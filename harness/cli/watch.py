@@ -1,4 +1,4 @@
-"""`watch`: a live view of a run, from its files; works beside any launcher and from another machine."""
+"""`watch`: a live view of a run, from its files; works with any launcher and on any machine that sees the folder."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ NUM_ROWS = 20
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_run(parser)
     parser.add_argument(
-        "--interval", type=arguments.parse_duration, default=2.0, metavar="TIME", help="between looks (default: 2s)"
+        "--interval", type=arguments.parse_duration, default=2.0, metavar="TIME", help="between updates (default: 2s)"
     )
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from harness.launch.overview import standings
-    from harness.launch.parts import parts_of
-    from harness.launch.stranded import StrandedDetector
+    from harness.launch.overview import StrandedDetector, standings
+    from harness.store import parts_of
     from harness.store.files import is_locked
 
-    attention, stranded = StrandedDetector(), False
+    detector, stranded = StrandedDetector(), False
     show = _Screen() if sys.stdout.isatty() else _Lines()
     with show:
         while not stranded:
@@ -38,33 +37,35 @@ def run(parsed: argparse.Namespace) -> int:
             launching = any(is_locked(part.lock_file) for part in parts)  # before the plans, which a launcher writes
             found, *searched = [list(standings(part, part.plan())) for part in parts]
             show.update(found, searched[0] if searched else [])
-            stranded = attention.is_stranded([*zip(parts, (found, *searched), strict=True)])
+            stranded = detector.is_stranded([*zip(parts, (found, *searched), strict=True)])
             is_open = any(standing.is_open for of_part in (found, *searched) for standing in of_part)
             if not is_open and not (searched and launching):
                 break
             time.sleep(0.0 if stranded else parsed.interval)
-    if stranded and not _is_through(found):
-        _tell_stranded([*found, *(item for of_part in searched for item in of_part)])
+    if stranded and not _is_done(found):
+        _print_stranded([*found, *(item for of_part in searched for item in of_part)])
     if not stranded and not found:
-        print("the search is not through, and nobody is at work on it; the sweep command goes on with it.")
+        print("the search is unfinished, and no command is at work on it; the sweep command continues it.")
     return 0 if found and all(standing.status == "done" for standing in found) else 1
 
 
-def _is_through(found: list[Standing]) -> bool:
-    """Whether the run itself has nothing open; its search may have trials that nobody needs any more."""
+def _is_done(found: list[Standing]) -> bool:
+    """Returns whether the run itself has nothing open; its search may have open trials that are no longer needed."""
     return bool(found) and not any(standing.is_open for standing in found)
 
 
-def _tell_stranded(every: list[Standing]) -> None:
+def _print_stranded(every: list[Standing]) -> None:
+    from harness.launch.launchers import titles_of
+
     waiting = [standing for standing in every if standing.is_open]
-    jobs = sum(bool(standing.written.job) for standing in waiting)
-    said = f"; {jobs} of them had a job that SLURM does not have any more" if jobs else ""
-    print(f"{len(waiting)} open trials wait for nothing: no launcher, worker or job has them{said}.")
-    print("The sweep command goes on with them.")
+    jobs = [standing.written.job for standing in waiting if standing.written.job]
+    gone = f"; {len(jobs)} of them had a job that {titles_of(jobs)} does not have any more" if jobs else ""
+    print(f"{len(waiting)} open trials are stranded: no launcher, worker or job has them{gone}.")
+    print("The sweep command continues with them.")
 
 
 def _text(found: list[Standing], searched: list[Standing]) -> str:
-    """The tally of the run; before it that of its search, where there is one."""
+    """Returns the tally of the run, after that of its search where there is one."""
     from harness.launch.overview import tally
 
     search = [f"search: {tally(searched)}"] if searched else []
@@ -72,7 +73,7 @@ def _text(found: list[Standing], searched: list[Standing]) -> str:
 
 
 class _Lines:
-    """For pipes and logs: the tally, whenever it changes."""
+    """Prints the tally whenever it changes; for pipes and logs."""
 
     last = ""
 
@@ -88,7 +89,7 @@ class _Lines:
 
 
 class _Screen:
-    """For terminals: the tally, and the trials that are not finished."""
+    """Shows the tally and the unfinished trials; for terminals."""
 
     def __init__(self) -> None:
         from rich.live import Live
@@ -106,7 +107,7 @@ class _Screen:
 
 
 def _table(found: list[Standing], searched: list[Standing]) -> Table:
-    """What runs first, then what is in trouble, then what waits; as many as fit."""
+    """Returns a table of the unfinished trials: running ones first, then failed ones, then waiting ones."""
     from rich.table import Table
     from rich.text import Text
 
@@ -120,7 +121,7 @@ def _table(found: list[Standing], searched: list[Standing]) -> Table:
     for item in unfinished[:NUM_ROWS]:
         row = f"{item.label}, seed {item.seed}"
         cells = (item.folder.trial_id, row, item.status, item.message or item.progress())
-        table.add_row(*map(Text, cells))  # labels and messages may have brackets, which rich reads as markup
+        table.add_row(*map(Text, cells))  # as Text: rich would read brackets in labels and messages as markup
     if len(unfinished) > NUM_ROWS:
         table.add_row("...", f"and {len(unfinished) - NUM_ROWS} more", "", "")
     return table

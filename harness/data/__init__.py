@@ -1,65 +1,75 @@
-"""Data sets: embedded clips, lists of video files and noise, all as numbered uint8 clips with labels.
+"""Data sets: generated clips, lists of video files and noise, all as numbered uint8 clips with labels.
 
-Importing this package does not import torch; `open_split` does.
+Importing this package does not import torch; opening a split does.
 """
 
 from __future__ import annotations
 
-from harness.data import lists
-from harness.data.scenes import TASKS, Ceilings
+from collections.abc import Mapping
+from typing import Any
+
+from harness.data.data_set import Ceilings, DataSet, DataSetConfig
+from harness.data.sets import data_sets
 from harness.data.source import SPLITS, Batch, ClipSource, Split
+from harness.errors import Fault, UserError
 from harness.nn.config import ModelConfig
-from harness.sweep.schema import MovingShapesConfig, RandomConfig, VideoListConfig
 
-__all__ = ["SPLITS", "Batch", "ClipSource", "Split", "ceilings", "data_identity", "open_split"]
+__all__ = [
+    "SPLITS",
+    "Batch",
+    "ClipSource",
+    "DataSet",
+    "DataSetConfig",
+    "Split",
+    "ceilings",
+    "data_identity",
+    "data_set",
+    "open_split",
+    "scored_labels",
+]
 
-# Of the generated clips; the settings that select among them are part of the configuration. Any change of a byte
-# of a clip needs a new version.
-MOVING_SHAPES_IDENTITY = "moving_shapes/v1"
-RANDOM_IDENTITY = "random/v1"
 
-Data = MovingShapesConfig | VideoListConfig | RandomConfig
+def data_set(data: DataSetConfig | Mapping[str, Any]) -> DataSet:
+    """Returns the data set of a configuration, or of the fields of one."""
+    if isinstance(data, DataSetConfig):
+        return data_sets()[data.name](data)
+    found = data_sets()[data["name"]]
+    return found(found.Config.model_validate(dict(data)))
 
 
-def open_split(data_config: Data, model_config: ModelConfig, split: Split, seed: int) -> ClipSource:
+def open_split(data: DataSetConfig, model: ModelConfig, split: Split, seed: int) -> ClipSource:
     """Opens one split; `seed` is the trial's and decides random sampling and augmentation, nothing else.
 
     Raises:
         UserError: the data cannot be used, or do not fit the clip geometry of the model.
     """
-    if isinstance(data_config, MovingShapesConfig):
-        from harness.data.moving_shapes import MovingShapes
-
-        return MovingShapes(data_config, model_config, split)
-    if isinstance(data_config, RandomConfig):
-        from harness.data.random_clips import RandomClips
-
-        return RandomClips(data_config, model_config, split)
-    from harness.data.video_list import VideoList
-
-    return VideoList(data_config, model_config, split, seed)
+    opened = data_set(data)
+    faults = [Fault("", problem.fields[0], problem.message) for problem in opened.problems(model)]
+    if faults:
+        raise UserError(faults)
+    return opened.open(model, split, seed)
 
 
-def data_identity(data_config: Data) -> str:
-    """What the data are, for the identity of a trial: a version, or a hash of the lists and of the sizes of all files.
+def data_identity(data: DataSetConfig) -> str:
+    """Returns what the data are, for the identity of a trial: a version, or a hash of lists and file sizes.
 
     Raises:
         UserError: a list cannot be used, or files are missing.
     """
-    if isinstance(data_config, RandomConfig):
-        return RANDOM_IDENTITY
-    return MOVING_SHAPES_IDENTITY if isinstance(data_config, MovingShapesConfig) else lists.identity(data_config)
+    return data_set(data).identity()
 
 
-def ceilings(data_config: Data) -> Ceilings:
-    """Kind of model -> label -> best accuracy (fraction) it can reach on the test split, as far as that is known.
+def scored_labels(data: DataSetConfig | Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns the labels whose accuracy a record of this data has: verb and noun are scored as a pair (action) too."""
+    names = data_set(data).label_names
+    pair = ("action",) if {"verb", "noun"} <= set(names) else ()
+    return tuple(sorted((*pair, *names)))
+
+
+def ceilings(data: DataSetConfig) -> Ceilings:
+    """Returns kind of model -> label -> best accuracy (fraction) on the test split, as far as it is known.
 
     Raises:
         UserError: a list cannot be used.
     """
-    if isinstance(data_config, MovingShapesConfig):
-        return TASKS[data_config.task].ceilings(data_config.num_test)
-    if isinstance(data_config, RandomConfig):
-        return {"chance": {"label": 1 / data_config.num_classes}}
-    num_classes = data_config.num_classes or lists.read_lists(data_config).num_classes
-    return {"chance": {lists.LABEL: 1 / num_classes}}
+    return data_set(data).ceilings()

@@ -1,7 +1,7 @@
-"""Writes moving_shapes as video files with lists, to try the road through files without a download.
+"""Writes moving_shapes as video files with lists, to exercise the video-file path without a download.
 
 Files are H.264 coded as RGB and without loss (libx264rgb, qp 0), because the usual 4:2:0 coding halves the colour
-resolution of frames of 16 pixels and any loss would end the exact time reversal of val and test. FFmpeg decodes such
+resolution of frames of 16 pixels and any loss would break the exact time reversal of val and test. FFmpeg decodes such
 files to the same bytes; many players do not show them. At scale 1 the files hold exactly the embedded clips.
 """
 
@@ -10,17 +10,18 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.moving_shapes import MovingShapes
+from harness.data import open_split
 from harness.data.scenes import TASKS, Task
+from harness.data.sets.moving_shapes import MovingShapesClips, MovingShapesConfig
 from harness.data.source import SPLITS, Split
 from harness.errors import UserError
 from harness.nn.config import ModelConfig
-from harness.sweep.schema import MovingShapesConfig
 
 FPS = 30
 ACTION = "action"
@@ -30,7 +31,7 @@ MAX_SCALE = 64
 
 @dataclass(frozen=True)
 class ExportSummary:
-    """What was written: the folder, videos per split, the size of all video files in bytes, and the class names."""
+    """Summary of an export: the folder, videos per split, the size of all video files in bytes, and the class names."""
 
     folder: str
     num_videos: dict[str, int]
@@ -62,7 +63,7 @@ def export_moving_shapes(
     counts: dict[Split, int] = {"train": num_train, "val": num_val, "test": num_test}
     _check(counts, task, scale)
     data = data.model_copy(update={f"num_{split}": count for split, count in counts.items()})
-    sources = {split: MovingShapes(data, model, split) for split in SPLITS}
+    sources = {split: cast(MovingShapesClips, open_split(data, model, split, seed=0)) for split in SPLITS}
     target = _claimed(Path(folder), data, model, label, scale)
     total_bytes = sum(_write_split(sources[split], target, split, label, scale) for split in SPLITS)
     (target / "classes.json").write_text(json.dumps(classes, indent=1) + "\n", encoding="utf-8")
@@ -90,7 +91,7 @@ def _check(counts: dict[Split, int], task: Task, scale: int) -> None:
 
 
 def _claimed(folder: Path, data: MovingShapesConfig, model: ModelConfig, label: str, scale: int) -> Path:
-    """Makes the folder ours: the marker is written first, so that an export that was cut off can be repeated."""
+    """Claims the folder: the marker is written first, so that an interrupted export can be repeated."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file; name a folder that is new, empty, or an earlier export")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MARKER).is_file():
@@ -106,8 +107,8 @@ def _claimed(folder: Path, data: MovingShapesConfig, model: ModelConfig, label: 
     return folder
 
 
-def _write_split(source: MovingShapes, folder: Path, split: Split, label: str, scale: int) -> int:
-    """Writes the videos of a split, then its list, which so never names a missing file; returns bytes of video."""
+def _write_split(source: MovingShapesClips, folder: Path, split: Split, label: str, scale: int) -> int:
+    """Writes the videos of a split, then its list, which never names a missing file; returns the bytes of video."""
     (folder / split).mkdir(exist_ok=True)
     lines, total = [], 0
     for index in range(len(source)):
@@ -120,7 +121,7 @@ def _write_split(source: MovingShapes, folder: Path, split: Split, label: str, s
     return total
 
 
-def _class_of(labels: dict[str, int], source: MovingShapes, label: str) -> int:
+def _class_of(labels: dict[str, int], source: MovingShapesClips, label: str) -> int:
     return labels["verb"] * source.labels["noun"] + labels["noun"] if label == ACTION else labels[label]
 
 

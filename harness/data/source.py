@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-if TYPE_CHECKING:  # planning asks for identities and ceilings and must not pay for torch
+if TYPE_CHECKING:  # planning imports this file and must not pay for torch
     import numpy as np
     import torch
 
@@ -24,6 +24,14 @@ class Batch(NamedTuple):
     clips: torch.Tensor
     labels: dict[str, torch.Tensor]
 
+    @classmethod
+    def of(cls, clips: np.ndarray | torch.Tensor, labels: Mapping[str, Sequence[int]]) -> Batch:
+        """Makes a batch of uint8 clips (array or tensor) and of one class number per clip and label."""
+        import torch
+
+        tensors = {name: torch.tensor(values, dtype=torch.int64) for name, values in labels.items()}
+        return cls(torch.as_tensor(clips), tensors)
+
 
 class ClipSource(ABC):
     """One split of a data set.
@@ -38,12 +46,12 @@ class ClipSource(ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """The number of clips (of videos) in this split."""
+        """Returns the number of clips (of videos) in this split."""
 
     @abstractmethod
     def train_batch(self, indices: Sequence[int] | np.ndarray, draw: int) -> Batch:
-        """Clips (B, T, C, H, W) for training; `draw`, the epoch, selects the random sampling and augmentation."""
+        """Returns clips (B, T, C, H, W) for training; `draw`, the epoch, selects random sampling and augmentation."""
 
     @abstractmethod
     def views(self, indices: Sequence[int] | np.ndarray) -> Batch:
-        """All views (B, V, T, C, H, W) for evaluation, without randomness; view = clip * num_crops + crop."""
+        """Returns all views (B, V, T, C, H, W) for evaluation, without randomness; view = clip * num_crops + crop."""

@@ -1,4 +1,4 @@
-"""What `doctor` finds on this machine."""
+"""Checks of this machine for `doctor`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from typing import Literal
 from harness import units
 from harness.store import exclusive_lock
 
-PACKAGES = {"torch": "torch", "numpy": "numpy", "pydantic": "pydantic", "PyYAML": "yaml", "submitit": "submitit"}
+PACKAGES = {"torch": "torch", "numpy": "numpy", "pydantic": "pydantic", "PyYAML": "yaml"}
 LITTLE_SPACE = 10 * 2**30  # bytes
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: `todo` says what to do about a problem."""
+    """One line of `doctor`: `todo` says what to do about a problem."""
 
     kind: Literal["ok", "note", "problem"]
     name: str
@@ -33,8 +33,8 @@ class Finding:
         return f"{self.kind:8s} {self.name:14s} {self.text}" + (f". {self.todo}" if self.todo else "")
 
 
-def look_here(runs: Path) -> Iterator[Finding]:
-    """Python, packages, cores and GPUs, the folder of runs."""
+def check_machine(runs: Path) -> Iterator[Finding]:
+    """Checks Python, packages, cores, GPUs and the folder of runs."""
     yield Finding("ok", "python", f"{sys.version.split()[0]}, {sys.executable}")
     yield _packages()
     yield Finding("ok", "cores", f"{len(os.sched_getaffinity(0))} that this process may use")
@@ -65,7 +65,7 @@ def _gpus() -> Finding:
 
 
 def _folder(runs: Path) -> Finding:
-    """Whether the folder of runs can be written, locked, and is not full."""
+    """Checks that the folder of runs can be written and locked, and is not full."""
     probe = runs / f".doctor.{uuid.uuid4().hex}.tmp"
     try:
         runs.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def _folder(runs: Path) -> Finding:
         if probe.exists():
             probe.unlink()
     if not locks:
-        todo = "mount it with locks (NFS: without nolock); heartbeats alone tell lost trials from live ones here"
+        todo = "mount it with locks (NFS: without nolock); until then, only heartbeats show which trials are lost"
         return Finding("problem", "folder", f"{runs}: file locks do not work", todo)
     if free < LITTLE_SPACE:
         return Finding("problem", "folder", f"{runs}: {units.num_bytes(free)} free", "make room: checkpoints need it")

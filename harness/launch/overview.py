@@ -1,19 +1,22 @@
-"""Where the trials of a run stand, from files alone: what `status` and `watch` show."""
+"""Where the trials of a run stand: what `status` and `watch` show, and whether anything still works on them."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness import units
 from harness.errors import UserError
+from harness.launch import launchers
 from harness.launch.tasks import State, state_of
 from harness.record import OPEN_STATUSES, PlanFile
 from harness.store import Store, TrialFolder, TrialStatus
+from harness.store.files import is_locked
 
 TROUBLED = ("failed", "killed", "lost", "oom", "nan", "timeout", "invalid")
+ASK_SECONDS = 10.0  # between two questions to a launcher while a user watches
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,11 @@ class Standing:
 
     @property
     def is_open(self) -> bool:
-        """Whether it may still come to an end by itself or by running the sweep again."""
+        """Returns whether the trial may still end by itself, or by running the sweep again."""
         return self.status in OPEN_STATUSES
 
     def progress(self) -> str:
-        """Step, machine and age of the last word of a running trial; "" for any other."""
+        """Returns step, machine and age of the last status of a running trial; "" for any other."""
         if self.status != "running":
             return ""
         steps = f"step {self.written.step}/{self.written.num_steps}, " if self.written.num_steps else ""
@@ -41,7 +44,7 @@ class Standing:
         return f"{self.written.stage}, {steps}on {self.written.node or self.written.host}, {age} ago"
 
     def text(self) -> str:
-        """One line for people."""
+        """Returns one line for `status`."""
         more = self.message or self.progress()
         starts = f" (start {self.written.num_starts})" if self.is_open and self.written.num_starts > 2 else ""
         return (
@@ -50,25 +53,79 @@ class Standing:
 
 
 def standings(store: Store, plan: PlanFile) -> Iterator[Standing]:
-    """Every trial of the plan, by row and seed."""
+    """Yields every trial of the plan, by row and seed."""
     for row in plan.rows:
         for seed, trial_id in row.trials.items():
             folder = store.trial(trial_id)
             try:
                 state = state_of(folder)
-            except UserError as error:  # a damaged record is this trial's trouble, not that of all the others
+            except UserError as error:  # a damaged record concerns this trial alone
                 state = State("invalid", str(error))
             written = TrialStatus() if state.status == "done" else folder.written_status()
             yield Standing(folder, row.label, seed, state.status, state.message, written)
 
 
 def tally(found: Iterable[Standing]) -> str:
-    """How many trials stand where, most frequent first: '12 done, 3 running'."""
+    """Returns the number of trials by status, most frequent first: '12 done, 3 running'."""
     counts = Counter(standing.status for standing in found)
     return ", ".join(f"{number} {status}" for status, number in counts.most_common())
 
 
-def no_longer_asked(store: Store, plan: PlanFile) -> list[str]:
-    """Trials that have a folder and are not in the plan."""
-    asked = {trial_id for row in plan.rows for trial_id in row.trials.values()}
-    return [folder.trial_id for folder in store.trials() if folder.trial_id not in asked]
+def no_longer_planned(store: Store, plan: PlanFile) -> list[str]:
+    """Returns the trials that have a folder and are not in the plan."""
+    planned = {trial_id for row in plan.rows for trial_id in row.trials.values()}
+    return [folder.trial_id for folder in store.trials() if folder.trial_id not in planned]
+
+
+def without_job(store: Store, found: Iterable[Standing]) -> list[Standing] | None:
+    """Returns the trials that wait for a job that its launcher no longer has; None where that is unknown.
+
+    It is unknown where the launcher does not answer, and while a sweep command is at work, which may be submitting.
+    """
+    waiting = [item for item in found if item.is_open and item.status != "running" and item.written.job]
+    if not waiting:
+        return []
+    if is_locked(store.lock_file):
+        return None
+    try:
+        owners = launchers.owners(store, [item.folder for item in waiting])
+    except UserError:  # a damaged submission file: the sweep command reports it
+        return None
+    if owners.problem:
+        return None
+    return [item for item in waiting if item.folder.trial_id not in owners.taken and _is_unchanged(item)]
+
+
+def _is_unchanged(item: Standing) -> bool:
+    """Returns whether a trial still waits: its job may have started, and ended, since the standing was read."""
+    return state_of(item.folder).status == item.status and item.folder.written_status().job == item.written.job
+
+
+class StrandedDetector:
+    """Detects that nothing works on the open trials of some stores; needs two checks in a row that say so."""
+
+    def __init__(self) -> None:
+        self._times = 0
+        self._next_check = 0.0
+
+    def is_stranded(self, parts: Sequence[tuple[Store, Sequence[Standing]]]) -> bool:
+        """Returns whether no open trial has a launcher, a worker or a job. Asks every `ASK_SECONDS` at most."""
+        if time.monotonic() < self._next_check:
+            return False
+        stranded = all(_nothing_runs(store, found) for store, found in parts) and all(
+            _nothing_waits(store, found) for store, found in parts
+        )
+        self._times = self._times + 1 if stranded else 0
+        self._next_check = time.monotonic() + (0.0 if stranded else ASK_SECONDS)
+        return self._times > 1
+
+
+def _nothing_runs(store: Store, found: Sequence[Standing]) -> bool:
+    return not is_locked(store.lock_file) and all(item.status != "running" for item in found)
+
+
+def _nothing_waits(store: Store, found: Sequence[Standing]) -> bool:
+    """Returns whether the launchers say that no trial has a job."""
+    gone = without_job(store, found)
+    waiting = [item for item in found if item.is_open and item.written.job]
+    return gone is not None and len(gone) == len(waiting)

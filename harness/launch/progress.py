@@ -1,4 +1,4 @@
-"""Shows what the pool does: a live table on a terminal, plain lines elsewhere."""
+"""Progress displays of the local pool: a live table on a terminal, plain lines elsewhere, one line for a search."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from rich.table import Table
 from rich.text import Text
 
 from harness import units
-from harness.launch.local import Running
 from harness.launch.tasks import Task
+from harness.launch.workers import Running
 from harness.store import TrialStatus
 
 LINE_EVERY_SECONDS = 30.0
 
 
 def name_of(task: Task) -> str:
-    """Row and seed of a task, as people know it."""
+    """Returns the row and the seed of a task, for messages."""
     return f"{task.trial.label}, seed {task.trial.seed}"
 
 
 class Clock:
-    """Estimates the time left from the tasks that ended."""
+    """Estimates the time left from the tasks that have ended."""
 
     def __init__(self, tasks: Sequence[Task]):
         self.num_stages = {"train": 0, "measure": 0}
@@ -40,11 +40,11 @@ class Clock:
         self.begun[task.trial.trial_id, task.stage] = time.monotonic()
 
     def ended(self, task: Task) -> None:
-        now = time.monotonic()  # a worker that could not be started took no time
+        now = time.monotonic()  # a worker that could not start took no time
         self.spent[task.stage].append(now - self.begun.get((task.trial.trial_id, task.stage), now))
 
     def seconds_left(self, num_side_by_side: int) -> float | None:
-        """Seconds until all stages are through; None before the first trial ended."""
+        """Returns the seconds until all stages are done; None before the first trial has ended."""
         training, measuring = self.spent["train"], self.spent["measure"]
         if not training and not measuring:
             return None
@@ -57,7 +57,7 @@ class Clock:
 
 
 class PlainLines:
-    """One line when a trial ends, and one every half minute, for logs and pipes."""
+    """Prints one line when a trial ends, and one every half minute; for logs and pipes."""
 
     def __init__(self, tasks: Sequence[Task]):
         self.clock = Clock(tasks)
@@ -87,7 +87,7 @@ class PlainLines:
     def tick(self, running: Sequence[Running], waiting: Sequence[Task]) -> None:
         if time.monotonic() - self.last_line > LINE_EVERY_SECONDS:
             left = self.clock.seconds_left(len(running))
-            now = ", ".join(_where(item) for item in running)
+            now = ", ".join(_position(item) for item in running)
             self._line(f"running   {now}; about {units.duration(left)} left" if left else f"running   {now}")
 
     def _line(self, text: str) -> None:
@@ -95,14 +95,34 @@ class PlainLines:
         print(text, flush=True)
 
 
-def _where(item: Running) -> str:
-    status = item.task.folder.written_status()
-    step = f" step {status.step}/{status.num_steps}" if item.task.stage == "train" else " timing"
-    return f"{name_of(item.task)}{step}"
+def _position(item: Running) -> str:
+    return f"{name_of(item.task)}{_step(item.task)}"
+
+
+def _step(task: Task) -> str:
+    status = task.folder.written_status()
+    return f" step {status.step}/{status.num_steps}" if task.stage == "train" else " timing"
+
+
+class SearchLines:
+    """Prints every half minute what a search runs; its controller prints the results."""
+
+    def __init__(self) -> None:
+        self.last_line = time.monotonic()
+
+    def started(self, task: Task) -> None: ...
+
+    def ended(self, task: Task, status: TrialStatus) -> None: ...
+
+    def tick(self, running: Sequence[Running], waiting: Sequence[Task]) -> None:
+        if time.monotonic() - self.last_line > LINE_EVERY_SECONDS:
+            self.last_line = time.monotonic()
+            shown = [f"{item.task.trial.label}{_step(item.task)}" for item in running]
+            print(f"running   {', '.join(shown)}", flush=True)
 
 
 class LiveTable:
-    """A live display for terminals: a bar for the sweep, a row for each running trial."""
+    """Shows a bar for the sweep and a row for each running trial; for terminals."""
 
     def __init__(self, tasks: Sequence[Task], console: Console | None = None):
         self.clock = Clock(tasks)
@@ -139,12 +159,12 @@ class LiveTable:
             step = f"{status.step}/{status.num_steps}" if item.task.stage == "train" else ""
             loss = "" if status.loss is None else f"{status.loss:.3f}"
             cells = (name_of(item.task), item.task.stage, step, loss, units.duration(time.monotonic() - item.started))
-            table.add_row(*map(Text, cells))  # a label may have brackets, which rich reads as markup
+            table.add_row(*map(Text, cells))  # as Text: rich would read brackets in a label as markup
         left = self.clock.seconds_left(len(running))
         self.bar.update(self.bar_id, left="" if left is None else f"about {units.duration(left)} left")
         self.live.update(Group(self.bar, table))
 
 
 def watch(tasks: Sequence[Task]) -> LiveTable | PlainLines:
-    """The display that fits where the output goes."""
+    """Returns the display that suits standard output."""
     return LiveTable(tasks) if sys.stdout.isatty() else PlainLines(tasks)

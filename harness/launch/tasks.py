@@ -1,4 +1,4 @@
-"""What a run still has to do, read from its files."""
+"""The tasks that a run still has, read from its files."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ class Task:
     num_threads: int
     device: str
     num_processes: int = 1
-    options: Mapping[str, Any] = field(default_factory=dict)  # told to the worker; cannot change what a number means
+    options: Mapping[str, Any] = field(default_factory=dict)  # passed to the worker; cannot change what a number means
 
 
 @dataclass(frozen=True)
 class Todo:
     """The trials of a plan by what is to be done with them; `failed` ended badly before and need `retry`.
 
-    `stale` are those of `done` whose record was made by other code than ours, `unsettled` those whose status does not
-    say so: their worker was killed after it had written the record.
+    `stale` are those of `done` whose record other code made, `unmarked` those whose status file is not `done` yet:
+    their worker was killed after it had written the record.
     """
 
     tasks: list[Task] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
-    unsettled: list[str] = field(default_factory=list)
+    unmarked: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
     def summary(self) -> str:
-        """One line: how many trials are new, half-way, cached and failed before."""
+        """Returns one line: how many trials are open, done and failed."""
         stages = Counter(task.stage for task in self.tasks)
         parts = [f"{stages['train']} to train", f"{stages['measure']} to measure", f"{len(self.done)} done before"]
         if self.stale:
@@ -57,27 +57,27 @@ class Todo:
 
 @dataclass(frozen=True)
 class State:
-    """Where a trial stands by its files, and which code made its record, if there is one.
+    """Status of a trial by its files, and the identity of the code that made its record, if there is one.
 
-    `is_settled`: `status.json` says all of this by itself.
+    `is_marked`: `status.json` alone says the same.
     """
 
     status: str
     message: str = ""
     code: str | None = None
-    is_settled: bool = False
+    is_marked: bool = False
 
 
 def state_of(folder: TrialFolder) -> State:
-    """Where a trial stands: the record is the truth, `status.json` a hint.
+    """Returns the status of a trial: the record is authoritative, `status.json` advisory.
 
-    A status that speaks of the very record that is there saves reading it: a run may have thousands.
+    A status that carries the stamp of the present record saves reading it: a run may have thousands.
 
     Raises: UserError for a damaged record.
     """
     status = folder.status()
     if status.status == "done" and status.record_stamp and status.record_stamp == folder.record_stamp():
-        return State("done", code=status.code, is_settled=True)
+        return State("done", code=status.code, is_marked=True)
     record = folder.record()
     code = None if record is None else record.code
     if record is not None and (record.costs.timings is not None or not _is_timed(folder, record)):
@@ -85,14 +85,14 @@ def state_of(folder: TrialFolder) -> State:
     if record is not None and status.status in ("done", "pending", "queued"):
         return State("queued", "trained; to be measured", code)
     if status.status == "queued" and status.job:
-        return State("queued", f"job {status.job}", code, is_settled=True)
-    if status.status in ("done", "pending", "queued"):  # a status without the record it speaks of, or half-way
+        return State("queued", f"job {status.job}", code, is_marked=True)
+    if status.status in ("done", "pending", "queued"):  # done without its record, or only trained
         return State("pending", code=code)
-    return State(status.status, status.message, code, is_settled=True)
+    return State(status.status, status.message, code, is_marked=True)
 
 
 def _is_timed(folder: TrialFolder, record: Record) -> bool:
-    """Whether a trial is to be measured after training: all but those of a search that has no use for it."""
+    """Returns whether a trial is measured after training: all but those of a search that needs no timings."""
     if "test" in record.scores:
         return True
     return bool(folder.config()["launch"].get("timed", True))
@@ -104,7 +104,7 @@ def find_todo(
     only: Sequence[PlannedTrial] | None = None,
     code_of: Callable[[PlannedTrial], str] | None = None,
 ) -> Todo:
-    """Sorts the trials of a plan (or a selection of them) by what their files say.
+    """Sorts the trials of a plan (or a selection of them) by the status of their files.
 
     `code_of` gives the identity of the code that a trial would run with now; without it nothing is stale.
     """
@@ -114,8 +114,8 @@ def find_todo(
         state = state_of(folder)
         if state.status == "done":
             todo.done.append(trial.trial_id)
-            if not state.is_settled:
-                todo.unsettled.append(trial.trial_id)
+            if not state.is_marked:
+                todo.unmarked.append(trial.trial_id)
             if code_of is not None and state.code != code_of(trial):
                 todo.stale.append(trial.trial_id)
         elif state.status in FINAL_STATUSES:
@@ -126,7 +126,7 @@ def find_todo(
 
 
 def task_of(trial: PlannedTrial, folder: TrialFolder) -> Task:
-    """The stage of an open trial that its files ask for."""
+    """Returns the next stage of an open trial."""
     train = trial.config["train"]
     stage = "train" if not folder.record_file.exists() else "measure"
     num_processes = train["num_processes"] if stage == "train" else 1  # measuring is for rank 0 alone
@@ -134,13 +134,13 @@ def task_of(trial: PlannedTrial, folder: TrialFolder) -> Task:
 
 
 def code_of_trials(variant_dirs: Sequence[Path]) -> Callable[[PlannedTrial], str]:
-    """Gives the identity of the code that a trial runs with, from where this program and the variants lie now."""
+    """Returns a function that gives the identity of the code with which a trial would run now."""
     file_of = cache(lambda name: variant_file(name, variant_dirs))
     return lambda trial: code_identity(file_of(trial.config["variant"]["name"]))
 
 
 def repeat(store: Store, trial_ids: Iterable[str]) -> None:
-    """Takes the records of trials aside, so that they are pending again."""
+    """Renames the records of trials, so that the trials are pending again."""
     for trial_id in trial_ids:
         folder = store.trial(trial_id)
         if not folder.is_held():
@@ -148,8 +148,8 @@ def repeat(store: Store, trial_ids: Iterable[str]) -> None:
             folder.requeue(from_scratch=True)
 
 
-def settle(store: Store, trial_ids: Iterable[str]) -> None:
-    """Lets the status of finished trials say so, and removes what their killed workers left half written."""
+def mark_done(store: Store, trial_ids: Iterable[str]) -> None:
+    """Writes the status of finished trials whose workers were killed, and removes their half-written files."""
     for trial_id in trial_ids:
         folder = store.trial(trial_id)
         record = folder.record()
@@ -158,7 +158,7 @@ def settle(store: Store, trial_ids: Iterable[str]) -> None:
         status = folder.written_status()
         status.status, status.message, status.code = "done", "", record.code or ""
         status.record_stamp = folder.record_stamp()
-        with suppress(OSError):  # full or read-only: the record is the truth, the next command tidies up
+        with suppress(OSError):  # full or read-only: the record counts, and the next command tries again
             for stale in folder.stale_files():
                 stale.unlink(missing_ok=True)
             folder.write_status(status)

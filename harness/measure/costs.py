@@ -15,7 +15,7 @@ from harness.measure.memory.tensors import CPU_METHOD, CUDA_METHOD, peak_bytes, 
 from harness.measure.time.energy import joules_per_clip
 from harness.measure.time.latency import time_call
 from harness.measure.time.noise_probe import WORK, Reference
-from harness.record import Memory, Timings
+from harness.record import MeasuredMemory, Timings
 from harness.sweep.schema import TrialConfig
 from harness.train.loop import training_step
 from harness.train.optimizer import build_optimizer
@@ -49,7 +49,7 @@ def train_step_call(model: nn.Module, trial: TrialConfig, batch: Batch) -> Calla
     return lambda: training_step(model, optimizer, batch, trial.train)
 
 
-def measure_memory(model: nn.Module, trial: TrialConfig, labels: Mapping[str, int]) -> Memory:
+def measure_memory(model: nn.Module, trial: TrialConfig, labels: Mapping[str, int]) -> MeasuredMemory:
     """Peak bytes of inference and of a training step (after one that allocates gradients and optimizer state)."""
     device, batch_size = trial.train.device, trial.measure.batch_size
     batch = random_batch(trial, labels, batch_size, device)
@@ -58,7 +58,7 @@ def measure_memory(model: nn.Module, trial: TrialConfig, labels: Mapping[str, in
     optimizer = build_optimizer(model, trial.train)
     training_step(model, optimizer, batch, trial.train)
     step = peak_bytes(lambda: training_step(model, optimizer, batch, trial.train), model, optimizer, device)
-    return Memory(
+    return MeasuredMemory(
         batch_size=batch_size,
         method=CUDA_METHOD if device == "cuda" else CPU_METHOD,
         inference_peak_bytes=inference,

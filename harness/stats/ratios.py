@@ -1,4 +1,4 @@
-"""Ratio of two interleaved timings, with an interval over independent processes."""
+"""Ratio of two interleaved timings over independent processes, and whether the machine was quiet meanwhile."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import numpy as np
 
 from harness.stats.intervals import mean_interval
 
+#: how much longer than at the machine's best a fixed piece of work may take; for `bench` and for reports
+QUIET_FACTOR = 1.10
 #: row -> samples of one block of one process
-Block = Mapping[str, Sequence[float]]
+TimedBlock = Mapping[str, Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,13 @@ class Ratio:
         return self.low is not None and self.high is not None and not self.low <= 1 <= self.high
 
 
-def process_log_ratio(blocks: Sequence[Block], row: str, baseline: str) -> float:
+def process_log_ratio(blocks: Sequence[TimedBlock], row: str, baseline: str) -> float:
     """Logarithm of the ratio in one process: the median over its blocks of the ratio of medians within the block."""
     ratios = [math.log(float(np.median(block[row])) / float(np.median(block[baseline]))) for block in blocks]
     return float(np.median(ratios))
 
 
-def ratio_of(processes: Sequence[Sequence[Block]], row: str, baseline: str, confidence: float = 0.95) -> Ratio:
+def ratio_of(processes: Sequence[Sequence[TimedBlock]], row: str, baseline: str, confidence: float = 0.95) -> Ratio:
     """Geometric mean over processes, with the t interval of its logarithm.
 
     The process is the unit of replication: samples within one share where its memory lies and what ran beside it, so
@@ -46,3 +48,14 @@ def ratio_of(processes: Sequence[Sequence[Block]], row: str, baseline: str, conf
     low = None if found.low is None else math.exp(found.low)
     high = None if found.high is None else math.exp(found.high)
     return Ratio(math.exp(found.mean), low, high, len(logs))
+
+
+def best_of(times_ms: Sequence[float], known_ms: float | None = None) -> float | None:
+    """The time at the machine's best: the 5th percentile of these, or what is known from before if that is less."""
+    found = [float(np.percentile(times_ms, 5))] if times_ms else []
+    return min([*found, *([] if known_ms is None else [known_ms])], default=None)
+
+
+def is_quiet(reference_ms: float, best_ms: float) -> bool:
+    """Whether the machine was as good as at its best."""
+    return reference_ms <= QUIET_FACTOR * best_ms

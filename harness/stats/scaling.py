@@ -38,7 +38,7 @@ class Crossing:
 
 
 @dataclass(frozen=True)
-class Series:
+class CostSeries:
     """Costs of one configuration at increasing sizes; `marks` say what stands against a number, '' if nothing."""
 
     label: str

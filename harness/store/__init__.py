@@ -6,10 +6,10 @@ and never a part. The worker of a trial holds the trial's lease for as long as i
 
 from harness.store.files import exclusive_lock, side_by_side, write_atomically, written_aside
 from harness.store.lease import Lease
-from harness.store.run import Store
+from harness.store.run import TUNING, Store, parts_of
 from harness.store.trial import TrialFolder, TrialStatus
 
 __all__ = [
-    "Lease", "Store", "TrialFolder", "TrialStatus", "exclusive_lock", "side_by_side", "write_atomically",
-    "written_aside",
+    "TUNING", "Lease", "Store", "TrialFolder", "TrialStatus", "exclusive_lock", "parts_of", "side_by_side",
+    "write_atomically", "written_aside",
 ]  # fmt: skip

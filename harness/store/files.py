@@ -13,7 +13,7 @@ from typing import TypeVar
 
 NUM_WRITERS = 16
 GLANCE_SECONDS = 0.1  # more than any look at a lock takes
-Item = TypeVar("Item")
+Written = TypeVar("Written")
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         aside.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def side_by_side(write: Callable[[Item], object], items: Iterable[Item]) -> None:
+def side_by_side(write: Callable[[Written], object], items: Iterable[Written]) -> None:
     """Calls `write` for every item, several at once: a thousand files wait for the disk together, not in turn.
 
     Raises: the first exception; what was begun is finished then.

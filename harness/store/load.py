@@ -1,4 +1,7 @@
-"""Reads a run folder: plan, finished records, statuses."""
+"""The only reader of plans, records and studies: one rule for versions, one kind of message for damaged files.
+
+A file of an older schema version is readable, one of a newer version is refused. `load` reads a whole run.
+"""
 
 from __future__ import annotations
 
@@ -11,26 +14,35 @@ from pydantic import BaseModel, ValidationError
 
 from harness.errors import Fault, UserError
 from harness.record import SCHEMA_VERSION, PlanFile, Record, TuningFile
-from harness.store import TrialFolder
 
+PLAN_FILE = "plan.json"
+RECORD_FILE = "record.json"
+STUDIES_FILE = "tuning/studies.json"
+_REWRITE = "Run the sweep command again: it writes the file"
+_REPEAT = "Delete the file and run the sweep again: only this trial is repeated"
 Model = TypeVar("Model", bound=BaseModel)
-TUNING_FILE = "tuning/studies.json"
-_REPEAT = "Delete the trial's folder and run the sweep again: only this trial is repeated"
+
+
+class NewerVersionError(UserError):
+    """A file that a newer version of this program wrote: sound, but not readable here."""
 
 
 @dataclass(frozen=True)
-class Run:
-    """All that reports know of a run. A trial has a result if it is in `records`."""
+class LoadedRun:
+    """Plan, finished records and statuses of a run. A trial has a result if it is in `records`."""
 
     plan: PlanFile
     records: dict[str, Record]
     statuses: dict[str, tuple[str, str]]
     """trial_id -> (status, message), for every trial of the plan."""
     tuning: TuningFile | None = None
-    """What was tried before the rows of the plan were chosen; None where nothing was searched."""
+    """Every proposal of the search that chose the rows; None for a run without a search."""
 
     def missing(self, trial_id: str) -> tuple[str, str] | None:
-        """(status, message) of a trial that is not finished; a trained one whose costs were not measured is not."""
+        """Return (status, message) of an unfinished trial, None for a finished one.
+
+        A trained trial whose costs were not measured is unfinished.
+        """
         status, message = self.statuses.get(trial_id, ("pending", ""))
         record = self.records.get(trial_id)
         if record is None:
@@ -40,73 +52,117 @@ class Run:
         return None
 
 
-def load(run: Path) -> Run:
-    """Reads `plan.json` and, for each trial of the plan, its `record.json` and `status.json` where they exist.
+def load(run: Path) -> LoadedRun:
+    """Read `plan.json` and, for each trial of the plan, its `record.json` and `status.json` where they exist.
 
-    A trial without a readable status file is pending: statuses are hints, the records are the truth. Trial folders
-    that the plan does not name (rows since removed from the sweep file) are no part of the question and are not read.
+    A trial without a readable status file is pending: statuses are hints, records are authoritative. Trial folders
+    that the plan does not name (rows that were removed from the sweep file) are not read.
 
     Raises:
-        UserError: files that are missing, broken or of a newer schema; all of them at once.
+        UserError: files that are missing, damaged or of a newer version; all of them at once.
     """
-    plan = _read_model(run / "plan.json", PlanFile, "Run the sweep again: it writes the plan anew")
-    if isinstance(plan, list):
-        raise UserError(plan)
+    plan = read_plan(run)
+    statuses = read_statuses(run, plan)  # before the records: a trial that ends meanwhile has one then
     faults: list[Fault] = []
     records: dict[str, Record] = {}
-    statuses: dict[str, tuple[str, str]] = {}
-    for trial_id in dict.fromkeys(trial_id for row in plan.rows for trial_id in row.trials.values()):
-        folder = run / "trials" / trial_id
-        status = TrialFolder(folder).status()
-        statuses[trial_id] = (status.status, status.message)
-        if (folder / "record.json").exists():
-            record = _read_record(folder / "record.json", trial_id, faults)
-            records.update({trial_id: record} if record else {})
-    tuning = _read_tuning(run, faults) if plan.tuned else None
+    tuning = None
+    for trial_id in planned_trials(plan):
+        try:
+            record = read_record(run / "trials" / trial_id)
+        except UserError as error:
+            faults += error.faults
+            continue
+        records |= {trial_id: record} if record else {}
+    try:
+        tuning = read_studies(run) if plan.tuned else None
+    except UserError as error:
+        faults += error.faults
     if faults:
         raise UserError(faults)
-    return Run(plan, records, statuses, tuning)
+    return LoadedRun(plan, records, statuses, tuning)
 
 
-def _read_tuning(run: Path, faults: list[Fault]) -> TuningFile | None:
-    found = _read_model(run / TUNING_FILE, TuningFile, "Run the sweep again: it writes the file anew")
-    if isinstance(found, list):
-        faults.extend(found)
+def planned_trials(plan: PlanFile) -> list[str]:
+    """Return the ids of all trials of a plan, each once, in the order of rows and seeds."""
+    return list(dict.fromkeys(trial_id for row in plan.rows for trial_id in row.trials.values()))
+
+
+def read_statuses(run: Path, plan: PlanFile) -> dict[str, tuple[str, str]]:
+    """Return (status, message) of every trial of the plan: a running trial without a worker is lost."""
+    from harness.store.trial import TrialFolder  # it reads its record through this file
+
+    found = {trial_id: TrialFolder(run / "trials" / trial_id).status() for trial_id in planned_trials(plan)}
+    return {trial_id: (status.status, status.message) for trial_id, status in found.items()}
+
+
+def read_plan(run: Path) -> PlanFile:
+    """Read the plan of a run. Raises: UserError where there is none, or one that cannot be used."""
+    path = run / PLAN_FILE
+    try:
+        return _read_model(path, PlanFile, _REWRITE)
+    except FileNotFoundError:
+        raise UserError(
+            f"{run}: no run is there (no {PLAN_FILE}). Give the folder of a run, e.g. runs/window_size; "
+            "`python -m harness sweep SWEEP.yaml` starts one."
+        ) from None
+    except NotADirectoryError:
+        raise UserError(f"{run}: is a file. Give the folder of a run, e.g. runs/{run.stem}.") from None
+
+
+def read_record(trial: Path) -> Record | None:
+    """Read the record in a trial's folder; None if there is none.
+
+    Raises:
+        UserError: damaged, of a newer version, or the record of another trial.
+    """
+    path = trial / RECORD_FILE
+    try:
+        record = _read_model(path, Record, _REPEAT)
+    except FileNotFoundError:
         return None
-    return found
+    if record.trial_id != trial.name:
+        message = f"{record.trial_id} lies in the folder of trial {trial.name}. {_REPEAT}."
+        raise UserError([Fault(str(path), "trial_id", message)])
+    return record
 
 
-def _read_record(path: Path, trial_id: str, faults: list[Fault]) -> Record | None:
-    found = _read_model(path, Record, _REPEAT)
-    if isinstance(found, list):
-        faults.extend(found)
-        return None
-    if found.trial_id != trial_id:
-        faults.append(Fault(str(path), "trial_id", f"{found.trial_id} lies in the folder of {trial_id}. {_REPEAT}"))
-    return found
+def read_studies(run: Path) -> TuningFile:
+    """Read the search of a run. Raises: UserError where it is missing or cannot be used."""
+    try:
+        return _read_model(run / STUDIES_FILE, TuningFile, _REWRITE)
+    except FileNotFoundError:
+        raise UserError(f"{run / STUDIES_FILE}: missing. {_REWRITE}.") from None
 
 
-def _read_model(path: Path, model: type[Model], way_out: str) -> Model | list[Fault]:
+def _read_model(path: Path, model: type[Model], way_out: str) -> Model:
+    """Read a JSON file of one schema. Raises: UserError; FileNotFoundError and NotADirectoryError for the caller."""
     content = _read_object(path, way_out)
-    if isinstance(content, Fault):
-        return [content]
     version = content.get("schema_version")
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        message = f"{version} was found; this program reads up to {SCHEMA_VERSION}. Report with the newer program"
-        return [Fault(str(path), "schema_version", message)]
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise UserError(f"{path}: damaged (schema_version is {version!r}, not a number from 1 on). {way_out}.")
+    if version > SCHEMA_VERSION:
+        raise NewerVersionError(
+            f"{path}: schema version {version}; this version of the harness reads up to {SCHEMA_VERSION}. "
+            "Update the harness to the version that wrote the file."
+        )
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        return [
-            Fault(str(path), ".".join(map(str, fault["loc"])), f"{fault['msg']}. {way_out}") for fault in error.errors()
-        ]
+        raise UserError(
+            Fault(str(path), ".".join(map(str, item["loc"])), f"damaged ({item['msg']}). {way_out}.")
+            for item in error.errors()
+        ) from error
 
 
-def _read_object(path: Path, way_out: str) -> dict[str, Any] | Fault:
+def _read_object(path: Path, way_out: str) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return Fault(str(path), "", "no such file. A run is started with: python -m harness sweep SWEEP.yaml")
-    except ValueError as error:
-        return Fault(str(path), "", f"not readable as JSON ({error}). {way_out}")
-    return content if isinstance(content, dict) else Fault(str(path), "", f"holds no JSON object. {way_out}")
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: damaged ({str(error).splitlines()[0]}). {way_out}.") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: damaged (not a JSON object). {way_out}.")
+    return content

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from harness.errors import UserError
 from harness.record import PlanFile
 from harness.store.files import write_atomically
+from harness.store.load import PLAN_FILE, read_plan
 from harness.store.trial import TrialFolder
+
+TUNING = "tuning"  # the folder of a search in its run
 
 
 class Store:
@@ -17,7 +17,7 @@ class Store:
 
     def __init__(self, path: Path):
         self.path = path
-        self.plan_file = path / "plan.json"
+        self.plan_file = path / PLAN_FILE
         self.trials_folder = path / "trials"
         self.lock_file = path / ".lock"
 
@@ -41,14 +41,11 @@ class Store:
             write_atomically(self.plan_file, text)
 
     def plan(self) -> PlanFile:
-        """The plan of the run. Raises: UserError where there is none, or a damaged one."""
-        try:
-            return PlanFile.model_validate_json(self.plan_file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise UserError(
-                f"{self.path}: no run is there (no plan.json). Give the folder of a run, e.g. runs/window_size."
-            ) from None
-        except NotADirectoryError:
-            raise UserError(f"{self.path}: is a file. Give the folder of a run, e.g. runs/{self.path.stem}.") from None
-        except (ValidationError, UnicodeDecodeError) as error:
-            raise UserError(f"{self.plan_file}: damaged. Run the sweep command again: it writes the file.") from error
+        """Read the plan of the run. Raises: UserError where there is none, or one that cannot be used."""
+        return read_plan(self.path)
+
+
+def parts_of(run: Path) -> list[Store]:
+    """Returns the store of a run and, if the run has a search, the store of that."""
+    searched = Store(run / TUNING)
+    return [Store(run), *([searched] if searched.plan_file.exists() else [])]

@@ -11,12 +11,12 @@ from types import NoneType
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
 from harness.errors import UserError
-from harness.record import SCHEMA_VERSION, STATUSES, Record
+from harness.record import STATUSES, Record
 from harness.store.files import is_locked, write_atomically
 from harness.store.lease import Lease, last_beat
+from harness.store.load import RECORD_FILE, read_record
 
 # libyaml where PyYAML was built with it: ten times faster, and a sweep may have thousands of trials
 SafeDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -36,7 +36,7 @@ class TrialStatus:
     num_starts: int = 0
     pid: int | None = None
     host: str = ""
-    node: str = ""  # SLURM's name of the machine
+    node: str = ""  # the launcher's name of the machine
     job: str = ""  # TOKEN/INDEX of the submission that has the trial
     code: str = ""  # identity of the code that made the record
     record_stamp: str = ""  # size and time of the record that this status speaks of
@@ -66,7 +66,7 @@ class TrialFolder:
         self.trial_id = path.name
         self.config_file = path / "config.yaml"
         self.status_file = path / "status.json"
-        self.record_file = path / "record.json"
+        self.record_file = path / RECORD_FILE
         self.log_file = path / "log.txt"
         self.checkpoint_file = path / "checkpoint.safetensors"
         self.attempts_file = path / "attempts.jsonl"
@@ -127,28 +127,8 @@ class TrialFolder:
         return beat is not None and beat.is_elsewhere and beat.is_fresh
 
     def record(self) -> Record | None:
-        """The record, or None if there is none. Raises: UserError for one that is damaged or newer than this code."""
-        try:
-            text = self.record_file.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise UserError(f"{self.record_file}: cannot be read ({error.strerror}).") from error
-        except UnicodeDecodeError as error:
-            raise self._damaged(error) from error
-        try:
-            version = json.loads(text).get("schema_version")
-            if version != SCHEMA_VERSION:
-                raise UserError(f"{self.record_file}: schema version {version}, this code reads {SCHEMA_VERSION}.")
-            return Record.model_validate_json(text)
-        except (ValidationError, ValueError, AttributeError, RecursionError) as error:
-            raise self._damaged(error) from error
-
-    def _damaged(self, error: Exception) -> UserError:
-        return UserError(
-            f"{self.record_file}: damaged ({str(error).splitlines()[0]}). "
-            f"Delete the file and run the sweep again: only this trial is repeated."
-        )
+        """Read the record; None if there is none. Raises: UserError for a damaged one or one of a newer version."""
+        return read_record(self.path)
 
     def write_record(self, record: Record) -> None:
         """Replaces `record.json`."""

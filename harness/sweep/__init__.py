@@ -1,1 +1,1 @@
-"""From a sweep file to trials: YAML with line marks, typed configuration, axes, plan."""
+"""Turns a sweep file into trials: YAML with line marks, typed configuration, axes, plan."""

@@ -1,4 +1,4 @@
-"""One block of a sweep (data, model, a variant, ...) -> typed configuration, its faults told with their places."""
+"""Checks one block of a sweep (data, model, variant, ...) and converts it to typed configuration."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ PLAIN_MODELS: dict[str, type[BaseModel]] = {
 }
 
 
-class Variant(Protocol):
-    """What planning asks of a variant."""
+class LoadedVariant(Protocol):
+    """The part of a variant class that planning uses."""
 
     Config: ClassVar[Any]
     default_readout: ClassVar[str]
@@ -38,17 +38,17 @@ class Variant(Protocol):
 
     @property
     def class_token_out(self) -> str:
-        """clip, frame or none."""
+        """The class token that the variant returns: clip, frame or none."""
 
     def validate(self) -> Iterable[tuple[str, str]]:
-        """(field, message) for everything that cannot be combined."""
+        """Yields (field, message) for every combination that the variant does not support."""
 
 
-LoadVariant = Callable[[str], type[Variant]]
+VariantLoader = Callable[[str], type[LoadedVariant]]
 
 
 def named_models(union: Any) -> dict[str, type[BaseModel]]:
-    """The models of a block that is chosen by `name`: name -> model."""
+    """Returns name -> model for a block that is selected by its field `name`."""
     members = get_args(get_args(union)[0])
     return {get_args(member.model_fields["name"].annotation)[0]: member for member in members}
 
@@ -60,36 +60,36 @@ NAMED_MODELS: Mapping[str, dict[str, type[BaseModel]]] = {
 
 
 @dataclass(frozen=True)
-class Checked:
-    """A block that is sound: where it was written and what it says. `variant` is its class, for a variant block.
+class CheckedBlock:
+    """A block without faults: its place in the file and its typed configuration.
 
-    `config` is None for an optional block that is left out.
+    `variant` is the class, for a variant block. `config` is None for an optional block that is left out.
     """
 
     node: Node
     config: Any
-    variant: type[Variant] | None = None
+    variant: type[LoadedVariant] | None = None
 
 
 class BlockChecker:
-    """Checks blocks one at a time; what is wrong goes to the fault list and the block is None."""
+    """Checks blocks one at a time. Problems are added to the fault list, and the block is then None."""
 
-    def __init__(self, load_variant: LoadVariant, faults: FaultList):
+    def __init__(self, load_variant: VariantLoader, faults: FaultList):
         self.load_variant, self.faults = load_variant, faults
-        self._loaded: dict[str, type[Variant]] = {}
+        self._loaded: dict[str, type[LoadedVariant]] = {}
 
     def check(
         self, block: str, node: Node | None, root: Node, default_name: str | None = None, partial: bool = False
-    ) -> Checked | None:
-        """One block of a sweep.
+    ) -> CheckedBlock | None:
+        """Checks one block of a sweep.
 
-        `default_name` is taken where a named block has no name ("": it has one, but nobody knows which); `partial`
-        leaves missing fields out of the faults, for a block that rows complete.
+        `default_name` replaces the missing name of a named block ("": the name is unknown, and this is no fault).
+        `partial` allows missing fields, for a block that rows complete.
         """
         if node is None or node.value is None:
             node = Node({}, root.mark) if node is None else node.holding({})
             if block in OPTIONAL_BLOCKS:
-                return Checked(node, None)
+                return CheckedBlock(node, None)
         node = as_mapping(node) if block not in PLAIN_MODELS else node
         if not node.is_mapping:
             expected = "a mapping" if block in PLAIN_MODELS else "a name or a mapping with a name"
@@ -130,7 +130,7 @@ class BlockChecker:
         name, _, via = nearest(node, ("name",))
         self.faults.add(name.mark, f"{via}{block}.name", message)
 
-    def _variant(self, node: Node, name: str, partial: bool) -> Checked | None:
+    def _variant(self, node: Node, name: str, partial: bool) -> CheckedBlock | None:
         try:
             variant = self._loaded.get(name) or self.load_variant(name)
             self._loaded[name] = variant
@@ -140,11 +140,11 @@ class BlockChecker:
             return None
         fields = {key: child.plain() for key, child in node.children.items() if key != "name"}
         checked = self._typed("variant", node, variant.Config, name, fields, partial)
-        return Checked(node, checked.config, variant) if checked else None
+        return CheckedBlock(node, checked.config, variant) if checked else None
 
     def _typed(
         self, block: str, node: Node, model: type[BaseModel], owner: str, fields: dict[str, Any], partial: bool
-    ) -> Checked | None:
+    ) -> CheckedBlock | None:
         try:
             config = model.model_validate(fields)
         except ValidationError as error:
@@ -156,4 +156,4 @@ class BlockChecker:
         before = len(self.faults)
         for fault in literal_faults(config, node, (block,)):
             self.faults.add(*fault)
-        return Checked(node, config) if len(self.faults) == before else None
+        return CheckedBlock(node, config) if len(self.faults) == before else None

@@ -1,7 +1,7 @@
-"""What several fields say only together: tiles, heads, optimizer fields, what a readout needs of a variant.
+"""Checks combinations of fields: patch tiling, heads, optimizer options, readout and variant.
 
-Every check is a pure function of checked configuration that yields problems; it names the fields that take part, and
-whoever knows the file decides which of them to point at.
+Every check is a pure function that takes checked configuration and yields problems. A problem names the fields
+involved; the resolver chooses the field to report.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar, NamedTuple, Protocol
 
+from harness.data import DataSetConfig, data_set
 from harness.nn.config import SIZES, ModelConfig, default_init_std
 from harness.sweep.schema import (
     ClassTokenReadout,
@@ -16,31 +17,27 @@ from harness.sweep.schema import (
     GruReadout,
     MeanFramesReadout,
     MeanTokensReadout,
-    MovingShapesConfig,
-    RandomConfig,
     TemporalAttentionReadout,
     TrainConfig,
-    VideoListConfig,
 )
 
-Readout = (
+AnyReadoutConfig = (
     ClassTokenReadout | MeanFramesReadout | MeanTokensReadout | TemporalAttentionReadout | ConcatMlpReadout | GruReadout
 )
-Data = MovingShapesConfig | VideoListConfig | RandomConfig
 
-# divisors are listed up to here; a larger one is never the way out
+# messages list divisors up to this number
 MAX_LISTED = 512
 
 
 class Problem(NamedTuple):
-    """Fields (dotted) that do not go together, the most likely culprit first, and why."""
+    """Dotted fields that cannot be combined, the most likely cause first, and the reason."""
 
     fields: tuple[str, ...]
     message: str
 
 
 def resolve_size(model: ModelConfig) -> ModelConfig:
-    """The same trunk with embed_dim, depth and num_heads filled in from `size`, and the final norm's eps."""
+    """Returns the model with embed_dim, depth and num_heads filled in from `size`, and the derived defaults."""
     embed_dim, depth, num_heads = SIZES[model.size]
     filled = {
         "embed_dim": model.embed_dim or embed_dim,
@@ -53,12 +50,12 @@ def resolve_size(model: ModelConfig) -> ModelConfig:
 
 
 def divisors(number: int) -> str:
-    """The divisors of a number up to 512 as text: 16 -> '1, 2, 4, 8, 16'."""
+    """Returns the divisors of a number up to 512 as text: 16 -> '1, 2, 4, 8, 16'."""
     return ", ".join(str(d) for d in range(1, min(number, MAX_LISTED) + 1) if number % d == 0)
 
 
 def model_problems(model: ModelConfig) -> Iterator[Problem]:
-    """Problems of a trunk whose size is resolved."""
+    """Yields the problems of a model whose size is resolved."""
     dim, heads = model.embed_dim or 1, model.num_heads or 1
     if model.crop_size % model.patch_size:
         what = f"patches of {model.patch_size} pixels do not tile a crop of {model.crop_size}"
@@ -84,19 +81,19 @@ def _position_problems(model: ModelConfig, dim: int) -> Iterator[Problem]:
         given = ", ".join(f"{name} {getattr(model, name)}" for name in wrong)
         yield Problem(
             ("model.joint_position", *(f"model.{name}" for name in wrong)),
-            f"joint positions replace the separate ones, but there is {given}; "
+            f"joint positions replace the separate ones, but the file sets {given}; "
             f"write {', '.join(f'{name}: none' for name in wrong)}",
         )
     sincos = [name for name in (*separate, "joint_position") if getattr(model, name) == "sincos"]
     if sincos and dim % 4:
         yield Problem(
             (f"model.{sincos[0]}", "model.embed_dim"),
-            f"sincos needs an embed_dim that is a multiple of 4, not {dim}; or learned positions",
+            f"sincos needs an embed_dim that is a multiple of 4, not {dim}; change it, or use learned positions",
         )
 
 
 def train_problems(train: TrainConfig) -> Iterator[Problem]:
-    """Settings that the chosen optimizer would ignore or refuse, and shares of a batch that are not equal."""
+    """Yields settings that the optimizer would ignore or reject, and batches that processes cannot share equally."""
     if train.batch_size % train.num_processes:
         yield Problem(
             ("train.num_processes", "train.batch_size"),
@@ -109,57 +106,46 @@ def train_problems(train: TrainConfig) -> Iterator[Problem]:
         if train.optimizer != owner and getattr(train, field) != default:
             yield Problem(
                 (f"train.{field}", "train.optimizer"),
-                f"{train.optimizer} has no {field}, so it would have no effect; remove it, or optimizer: {owner}",
+                f"{train.optimizer} has no {field}, so it would have no effect; remove it, or write optimizer: {owner}",
             )
     if train.optimizer == "sgd" and train.nesterov and train.momentum == 0:
         yield Problem(
-            ("train.momentum", "train.nesterov"), "nesterov needs a momentum above 0; or write nesterov: false"
+            ("train.momentum", "train.nesterov"), "nesterov needs a momentum above 0; set one, or write nesterov: false"
         )
 
 
-def data_problems(data: Data, model: ModelConfig) -> Iterator[Problem]:
-    """Settings of the clips that do not fit each other or the crop."""
-    if not isinstance(data, VideoListConfig):
-        return
-    if data.scale_size is not None and data.scale_size < model.crop_size:
-        yield Problem(
-            ("data.scale_size", "model.crop_size"),
-            f"a short side of {data.scale_size} pixels holds no crop of {model.crop_size}; at least {model.crop_size}",
-        )
-    if data.scale_jitter is not None and data.scale_jitter[0] > data.scale_jitter[1]:
-        low, high = data.scale_jitter
-        yield Problem(("data.scale_jitter",), f"low {low} is above high {high}; write [low, high]")
-    if data.sampling == "uniform" and data.sampling_rate != 1:
-        yield Problem(
-            ("data.sampling_rate", "data.sampling"),
-            "uniform sampling has no rate, so it would have no effect; remove it, or sampling: dense",
-        )
+def data_problems(data: DataSetConfig, model: ModelConfig) -> Iterator[Problem]:
+    """Yields settings of clips that contradict each other or do not fit the crop."""
+    for problem in data_set(data).problems(model):
+        yield Problem(*problem)
 
 
-class Readable(Protocol):
-    """What a readout has to know of a variant."""
+class ReadableVariant(Protocol):
+    """The part of a variant that decides which readouts fit."""
 
     cannot_read: ClassVar[Mapping[str, str]]
 
     @property
     def class_token_out(self) -> str:
-        """clip, frame or none."""
+        """The class token that the variant returns: clip, frame or none."""
 
 
-def readout_problems(readout: Readout, model: ModelConfig, name: str, variant: Readable) -> Iterator[Problem]:
-    """What the readout needs and the variant (called `name`) or the trunk does not give."""
+def readout_problems(
+    readout: AnyReadoutConfig, model: ModelConfig, name: str, variant: ReadableVariant
+) -> Iterator[Problem]:
+    """Yields what the readout needs but the variant (called `name`) or the trunk does not provide."""
     class_token = variant.class_token_out
     if readout.name in variant.cannot_read:
         yield Problem(
             ("readout.name", "variant.name"),
-            f"{readout.name} does not suit {name}: {variant.cannot_read[readout.name]}",
+            f"{name} does not support the readout {readout.name}: {variant.cannot_read[readout.name]}",
         )
     if isinstance(readout, ClassTokenReadout) and class_token != "clip":
         has = "one class token per frame" if class_token == "frame" else "no class token"
         yield Problem(
             ("readout.name", "variant.name"),
             f"class_token reads the clip's class token, but {name} gives {has}; "
-            "one of mean_frames, mean_tokens, temporal_attention, concat_mlp, gru",
+            "use one of mean_frames, mean_tokens, temporal_attention, concat_mlp, gru",
         )
     dim = model.embed_dim or 1
     if isinstance(readout, TemporalAttentionReadout) and dim % (readout.num_heads or model.num_heads or 1):
@@ -170,7 +156,7 @@ def readout_problems(readout: Readout, model: ModelConfig, name: str, variant: R
 
 
 def variant_problems(found: Iterable[tuple[str, str]], blocks: Iterable[str]) -> Iterator[Problem]:
-    """What a variant's `validate()` says, its fields made dotted: 'ends' -> 'variant.ends'."""
+    """Converts the results of a variant's `validate()` to problems: the field 'ends' becomes 'variant.ends'."""
     known = set(blocks)
     for field, message in found:
         in_block = field.split(".")[0] in known and "." in field

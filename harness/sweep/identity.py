@@ -1,21 +1,23 @@
-"""What makes two trials the same: a hash of everything that can change a result, and of nothing else.
+"""Hashes the identity of a trial: everything that can change its result, and nothing else.
 
-Costs are results, so how they are measured (block `measure`) is part of it, and may be an axis like any other field.
+Costs are results. The block `measure` is therefore part of the identity and may be an axis like any other field.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
-# the preset is only a name for sizes that are resolved; paths say where data lies, its identity says what it is
-NOT_IDENTITY = {"model": {"size"}, "data": {"train_list", "val_list", "test_list", "root"}, "weights": {"file"}}
+from harness.data.sets import data_sets
+
+# the preset is only a name for sizes that are resolved; a path says where weights lie, their hash what they are
+NOT_IDENTITY: dict[str, Set[str]] = {"model": {"size"}, "weights": {"file"}}
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys, no spaces and shortest floats; -0.0 is 0.0."""
+    """Returns JSON with sorted keys, no spaces and the shortest floats; -0.0 is written as 0.0."""
     return json.dumps(_positive_zero(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -28,23 +30,23 @@ def _positive_zero(value: Any) -> Any:
 
 
 def block_text(name: str, fields: Mapping[str, Any]) -> str:
-    """Canonical JSON of one block of a configuration, less what is no part of its identity."""
-    left_out = NOT_IDENTITY.get(name, set())
+    """Returns canonical JSON of one block without the fields that are not part of its identity."""
+    left_out = data_sets()[fields["name"]].location_fields if name == "data" else NOT_IDENTITY.get(name, set())
     return canonical_json({key: value for key, value in fields.items() if key not in left_out})
 
 
 def config_text(block_texts: Mapping[str, str]) -> str:
-    """Canonical JSON of a configuration from that of its blocks."""
+    """Joins the canonical JSON of blocks into that of the whole configuration."""
     return "{" + ",".join(f'"{name}":{block_texts[name]}' for name in sorted(block_texts)) + "}"
 
 
 def row_id(config: str, data_identity: str) -> str:
-    """12 hex digits for a configuration without its seed."""
+    """Returns 12 hex digits that identify a configuration without its seed."""
     return _short_hash(f'{{"config":{config},"data":{json.dumps(data_identity)}}}')
 
 
 def trial_id(config: str, data_identity: str, seed: int) -> str:
-    """12 hex digits for a configuration with its seed."""
+    """Returns 12 hex digits that identify a configuration with its seed."""
     return _short_hash(f'{{"config":{config},"data":{json.dumps(data_identity)},"seed":{seed}}}')
 
 

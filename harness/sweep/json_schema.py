@@ -1,4 +1,4 @@
-"""JSON Schema of a sweep file, for editors: completion, descriptions, red underlines while typing."""
+"""Generates the JSON Schema of a sweep file, for completion and validation in editors."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def sweep_schema(variant_configs: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
-    """The schema of a sweep file, draft 2020-12; `variant_configs` maps names of variants to their Config.
+    """Returns the schema of a sweep file (draft 2020-12); `variant_configs` maps names of variants to their Config.
 
-    It says what a block may hold, not what is missing (a base may have it) nor which blocks go together: that is
-    checked when the sweep is planned.
+    The schema describes the allowed fields. It does not require any, since a base may provide them, and does not check
+    combinations of blocks: planning does.
     """
     named = [model for models in NAMED_MODELS.values() for model in models.values()]
     every: list[type[BaseModel]] = [
@@ -63,7 +63,7 @@ def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _nothing_required(definition: dict[str, Any]) -> dict[str, Any]:
-    """The same without required fields; a name stays required, it tells the choices of a block apart."""
+    """Returns a definition without required fields, except `name`, which distinguishes the choices of a block."""
     kept = {key: value for key, value in definition.items() if key != "required"}
     return {**kept, "required": ["name"]} if "name" in definition.get("required", []) else kept
 
@@ -74,7 +74,7 @@ def _with_name(config: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _named_block(choices: Mapping[str, str]) -> dict[str, Any]:
-    """A block chosen by name: the name alone, the fields with the name, or fields for the name of the base."""
-    alone = {"enum": list(choices), "description": "a name alone: defaults for its fields"}
-    unnamed = {"type": "object", "not": {"required": ["name"]}, "description": "fields for the name that the base has"}
+    """Returns the schema of a named block: a name, a name with fields, or fields for the name that the base gives."""
+    alone = {"enum": list(choices), "description": "the name alone; all fields take their defaults"}
+    unnamed = {"type": "object", "not": {"required": ["name"]}, "description": "fields only; the base gives the name"}
     return {"oneOf": [alone, *(_ref(key) for key in choices.values()), unnamed, {"type": "null"}]}

@@ -1,26 +1,32 @@
-"""A sweep file -> the trials that answer its question, all of them checked before anything runs."""
+"""Plans a sweep: expands its file into trials and checks all of them before anything runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness.record import PlanFile, PlannedRow
+from harness.data.data_set import DataSetConfig
+from harness.fields import path_of
+from harness.record import PlanFile, PlannedRow, PlanSource
 from harness.sweep import identity
-from harness.sweep.blocks import LoadVariant
-from harness.sweep.cross_checks import Data
-from harness.sweep.expand import Axis, Point, axes_of, check_overrides, expand
+from harness.sweep.blocks import VariantLoader
+from harness.sweep.expand import Axis, VaryPoint, axes_of, check_overrides, expand
 from harness.sweep.launch.config import LaunchConfig
+from harness.sweep.launch.launcher_names import LOCAL, check_launcher
 from harness.sweep.launch.resources import check_resources
-from harness.sweep.reading.document import SweepHead, read_document, read_head, sweep_name
+from harness.sweep.reading.document import SweepHead, check_name, read_document, read_head, sweep_name
 from harness.sweep.reading.faults import FaultList
-from harness.sweep.reading.node import Node
+from harness.sweep.reading.node import Mark, Node
 from harness.sweep.resolve import Resolver, Row
-from harness.sweep.rows import auto_labels, find_baseline, telling_axes, values_of
+from harness.sweep.rows import auto_labels, distinguishing_axes, find_baseline, values_of
 from harness.sweep.tune.check import check_tune
 from harness.sweep.tune.space import Tuning
+from harness.units import counted
+
+DICT_NAME = "notebook"  # of a sweep that is given as a dict without a name
 
 
 @dataclass(frozen=True)
@@ -35,11 +41,11 @@ class PlannedTrial:
     data_identity: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """A sweep, expanded. `axes` are the varied fields as dotted paths; trials are ordered by row, then seed.
 
-    With `tuning`, the rows are where the search of each begins; what is to be run is known when it is through.
+    With `tuning`, each row is the starting point of a search; the final trials are known when all searches have ended.
     """
 
     name: str
@@ -50,85 +56,110 @@ class Plan:
     launch: LaunchConfig
     baseline_row: str | None
     tuning: Tuning | None = None
+    source: PlanSource = field(default_factory=PlanSource)
 
-    def to_file(self, command: str = "", stale: Sequence[str] = ()) -> PlanFile:
-        """The plan as a run's `plan.json` holds it; `command` is what made it, `stale` what older code found."""
+    def __repr__(self) -> str:
+        size = f"{counted(len(self.rows), 'row')}, {counted(len(self.trials), 'trial')}"
+        labels = [row.label + (" (baseline)" if row.row_id == self.baseline_row else "") for row in self.rows]
+        return "\n  ".join([f"{self.name}: {size}{', a search' if self.tuning else ''}", *labels])
+
+    def to_file(self, stale: Sequence[str] = ()) -> PlanFile:
+        """The plan as a run's `plan.json` holds it; `stale` are the trials whose record older code made."""
         return PlanFile(
             sweep=self.name, question=self.question, axes=self.axes, baseline_row=self.baseline_row, rows=self.rows,
-            command=command, directory=str(Path.cwd()), tuned=self.tuning is not None, stale=list(stale),
+            command=self.source.command(), source=self.source.without_launch(),
+            directory=str(Path.cwd()), tuned=self.tuning is not None, stale=list(stale),
         )  # fmt: skip
 
 
 def auto_device() -> str:
-    """`cuda` where there is one, else `cpu`."""
+    """Returns `cuda` if a CUDA device is available, else `cpu`."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def registered_variant(variant_dirs: Sequence[Path]) -> LoadVariant:
-    """Finds variants through the registry."""
+def registry_loader(variant_dirs: Sequence[Path]) -> VariantLoader:
+    """Returns a function that loads a variant by name from the registry."""
     from harness import registry
 
     return lambda name: registry.load_variant(name, variant_dirs)
 
 
 def plan_sweep(
-    path: Path,
+    source: Path | Mapping[str, Any],
     overrides: Sequence[str] = (),
     *,
-    data_identity: Callable[[Data], str],
+    name: str | None = None,
+    data_identity: Callable[[DataSetConfig], str],
     variant_dirs: Sequence[Path] = (),
     device: Callable[[], str] = auto_device,
-    load_variant: LoadVariant | None = None,
+    load_variant: VariantLoader | None = None,
 ) -> Plan:
-    """Expands a sweep file and checks every trial of it.
+    """Expands a sweep file, or the dict that it would hold, and checks every trial of it.
 
-    `overrides` are `--set` arguments (path=value), applied to the file before it is expanded. `data_identity` names
-    the content of a data block, `device` resolves `auto`, `load_variant` takes the place of the registry.
+    `overrides` are `--set` arguments (path=value), applied to the file before it is expanded. `name` is that of a dict;
+    a file has its own. `data_identity` names the content of a data block, `device` resolves `auto`, `load_variant`
+    takes the place of the registry.
 
     Raises:
-        UserError: the file, a base, an override or any resulting trial is at fault; holds all faults.
+        UserError: the file, a base, an override or a resulting trial has faults; the error lists all of them.
     """
-    name, faults = sweep_name(path), FaultList()
-    root, overridden = read_document(path, overrides, faults)
+    own_name, faults = _name(source, name), FaultList()
+    root, overridden = read_document(source, overrides, faults)
     if root is None:
         raise faults.error()
     head = read_head(root, faults)
     points = expand(root, len(head.seed_list), faults)
     check_overrides(root, overridden, points, faults)
-    resolver = Resolver(root, load_variant or registered_variant(variant_dirs), data_identity, device, faults)
+    resolver = Resolver(root, load_variant or registry_loader(variant_dirs), data_identity, device, faults)
     resolver.check_base()
     launch = resolver.checker.check("launch", root.child("launch"), root)
-    if launch is not None and launch.config.where == "slurm":  # here is not where the trials will run
+    if launch is not None:
+        check_launcher(launch.config, launch.node, faults)
+    if launch is not None and launch.config.where != LOCAL:  # this machine's devices do not matter
         resolver.device = lambda: "cuda" if launch.config.gpus else "cpu"
     resolved = [(point, row) for point in points if (row := resolver.row(point))]
     tuning = check_tune(root, head, overridden, resolved, resolver)
     if launch is None or len(faults):
         raise faults.error()
-    configs = [{**row.blocks, "seed": seed} for _, row in resolved for seed in _telling_seeds(head, launch.config)]
+    configs = [
+        {**row.blocks, "seed": seed} for _, row in resolved for seed in _seeds_for_resources(head, launch.config)
+    ]
     check_resources(launch.config, launch.node, configs, faults)
     faults.raise_if_any()
-    plan = _assemble(name, head, resolved, axes_of(points), launch.config, resolver)
-    return replace(plan, tuning=tuning)
+    plan = _assemble(own_name, head, resolved, axes_of(points), launch.config, resolver)
+    made_from = PlanSource(overrides=list(overrides), variant_dirs=[str(folder) for folder in variant_dirs])
+    if isinstance(source, Path):
+        made_from.file = str(source)
+    else:
+        made_from.content, made_from.name = copy.deepcopy(dict(source)), name
+    return replace(plan, tuning=tuning, source=made_from)
 
 
-def _telling_seeds(head: SweepHead, launch: LaunchConfig) -> list[int]:
-    """Seeds that resources may depend on: one stands for all where no override asks for a seed."""
+def _name(source: Path | Mapping[str, Any], name: str | None) -> str:
+    """The name of a sweep: its file's, or that of a dict. Raises: UserError where it cannot name a sweep."""
+    if isinstance(source, Path):
+        return sweep_name(source)
+    return check_name(name or DICT_NAME, Mark("name", 1, 1, "name"), "Give another name")
+
+
+def _seeds_for_resources(head: SweepHead, launch: LaunchConfig) -> list[int]:
+    """Returns the seeds that resources may depend on; the first one stands for all if no override selects by seed."""
     return head.seed_list if any("seed" in override.where for override in launch.overrides) else head.seed_list[:1]
 
 
 def _assemble(
     name: str,
     head: SweepHead,
-    resolved: Sequence[tuple[Point, Row]],
+    resolved: Sequence[tuple[VaryPoint, Row]],
     varied: Sequence[Axis],
     launch: LaunchConfig,
     resolver: Resolver,
 ) -> Plan:
     rows = {row.row_id: row for _, row in reversed(resolved)}
     rows = {row.row_id: rows[row.row_id] for _, row in resolved}
-    axes = telling_axes(list(rows.values()), varied)
+    axes = distinguishing_axes(list(rows.values()), varied)
     values = {row_id: values_of(row, axes) for row_id, row in rows.items()}
     labels = _labels(resolved, values, resolver.faults)
     baseline = _baseline(resolver, rows, labels)
@@ -142,9 +173,9 @@ def _assemble(
 
 
 def _labels(
-    resolved: Sequence[tuple[Point, Row]], values: dict[str, dict[str, Any]], faults: FaultList
+    resolved: Sequence[tuple[VaryPoint, Row]], values: dict[str, dict[str, Any]], faults: FaultList
 ) -> dict[str, str]:
-    """Label of each row: the first that the file gives it, or what tells it from the other rows."""
+    """Returns the label of each row: the first one in the file, else the fields that distinguish the row."""
     given: dict[str, Node] = {}
     for point, row in resolved:
         if point.label is not None:
@@ -157,7 +188,7 @@ def _labels(
         owner = owners.setdefault(labels[row_id], row_id)
         if owner != row_id and row_id in given:
             node = given[row_id]
-            faults.add(node.mark, "vary.label", f"{node.value!r} is the label of another row too; choose another")
+            faults.add(node.mark, "vary.label", f"{node.value!r} is also the label of another row; choose another")
     return labels
 
 
@@ -165,13 +196,13 @@ def _baseline(resolver: Resolver, rows: dict[str, Row], labels: dict[str, str]) 
     node = resolver.root.child("baseline")
     base = None
     if node is not None and node.is_mapping:
-        settings = {tuple(key.split(".")): child for key, child in node.children.items() if key != "label"}
+        settings = {path_of(key): child for key, child in node.children.items() if key != "label"}
         # only a guess at which row is meant: its faults are none of the file's
         trial = Resolver(
             resolver.root, resolver.checker.load_variant, resolver.data_identity, resolver.device, FaultList()
         )
         known = all(path[0] in trial.root.children for path in settings)
-        base = trial.row(Point(settings)) if known else None
+        base = trial.row(VaryPoint(settings)) if known else None
     return find_baseline(node, rows, labels, base, resolver.faults)
 
 

@@ -1,6 +1,6 @@
-"""Points -> configurations with every default filled in, checked field by field and then together.
+"""Resolves points into configurations with every default filled in; checks fields one by one, then together.
 
-Thousands of rows share a few blocks, so each distinct block and each distinct pair that has to fit is checked once.
+Thousands of rows share a few blocks, so each distinct block and each distinct combination is checked only once.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
+from harness.data import data_set
+from harness.data.data_set import DataSetConfig
 from harness.errors import UserError
 from harness.nn.geometry import TrunkGeometry
 from harness.sweep import cross_checks, identity, weights_source
-from harness.sweep.blocks import BlockChecker, Checked, LoadVariant
-from harness.sweep.cross_checks import Data, Problem
-from harness.sweep.expand import Axis, Point
+from harness.sweep.blocks import BlockChecker, CheckedBlock, VariantLoader
+from harness.sweep.cross_checks import Problem
+from harness.sweep.expand import Axis, VaryPoint
 from harness.sweep.reading.document import BLOCKS, assign
 from harness.sweep.reading.faults import FaultList
 from harness.sweep.reading.node import Node, nearest
@@ -22,7 +24,7 @@ from harness.sweep.reading.node import Node, nearest
 CONFIG_BLOCKS = tuple(block for block in BLOCKS if block != "launch")
 
 BlockKey = tuple[tuple[Axis, int], ...]
-Checks = dict[str, Checked]
+Checks = dict[str, CheckedBlock]
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,13 @@ class Row:
 
 
 class Resolver:
-    """Resolves the points of one sweep; what is wrong goes to the fault list and the row is None."""
+    """Resolves the points of one sweep. Problems are added to the fault list, and the row is then None."""
 
     def __init__(
         self,
         root: Node,
-        load_variant: LoadVariant,
-        data_identity: Callable[[Data], str],
+        load_variant: VariantLoader,
+        data_identity: Callable[[DataSetConfig], str],
         device: Callable[[], str],
         faults: FaultList,
     ):
@@ -57,15 +59,15 @@ class Resolver:
         return self._memo[key]
 
     def check_base(self) -> None:
-        """Checks the blocks as the file has them, for the case that no row uses one unchanged."""
+        """Checks the blocks as written in the file, because it may be that no row uses a block unchanged."""
         for block in BLOCKS:
             node = self.root.child(block)
             nameless = block == "readout" and node is not None and node.is_mapping and not node.child("name")
             if node is not None and node.value is not None and not nameless:
                 self.checker.check(block, node, self.root, partial=True)
 
-    def row(self, point: Point) -> Row | None:
-        """The configuration of a point, or None where it has a fault."""
+    def row(self, point: VaryPoint) -> Row | None:
+        """Returns the configuration of a point, or None if it has a fault."""
         keys: dict[str, BlockKey] = dict.fromkeys(CONFIG_BLOCKS, ())
         for path, node in point.settings.items():
             keys[path[0]] = (*keys[path[0]], (path, id(node)))
@@ -75,7 +77,7 @@ class Resolver:
         texts: dict[str, str] = {}
         blocks: dict[str, dict[str, Any] | None] = {}
         for name in CONFIG_BLOCKS:
-            # data and readout take a default from the model
+            # data and readout take a default from the model, so their result depends on it
             shared = id(checked["model"]) if name in ("data", "readout") else 0
             blocks[name], text = self._once(("final", name, id(checked[name]), shared), self._final, name, checked)
             texts |= {} if text is None else {name: text}
@@ -83,9 +85,9 @@ class Resolver:
         text = identity.config_text(texts)
         return None if found is None else Row(identity.row_id(text, found), blocks, text, found)
 
-    def _checked(self, point: Point, keys: dict[str, BlockKey]) -> Checks | None:
-        checked: dict[str, Checked | None] = {}
-        # the variant comes before the readout, whose default it names
+    def _checked(self, point: VaryPoint, keys: dict[str, BlockKey]) -> Checks | None:
+        checked: dict[str, CheckedBlock | None] = {}
+        # the variant names the default readout, so it is checked first
         for name in sorted(CONFIG_BLOCKS, key=lambda block: block == "readout"):
             default = None
             if name == "readout":
@@ -95,7 +97,7 @@ class Resolver:
             checked[name] = self._once(key, self._block, name, point, default)
         return None if None in checked.values() else cast(Checks, checked)
 
-    def _block(self, name: str, point: Point, default: str | None) -> Checked | None:
+    def _block(self, name: str, point: VaryPoint, default: str | None) -> CheckedBlock | None:
         base = self.root.child(name)
         root = self.root.holding({name: base} if base is not None else {})
         for path, leaf in point.settings.items():
@@ -104,7 +106,7 @@ class Resolver:
         return self.checker.check(name, root.child(name), root, default)
 
     def _fits(self, checked: Checks) -> bool:
-        """Whether the blocks go together."""
+        """Returns True if the blocks are compatible; adds a fault for each problem."""
         sound = True
         for names, problems in self._pairs(checked):
             key = ("fits", *names, *(id(checked[name]) for name in names))
@@ -138,7 +140,7 @@ class Resolver:
         return str(checked["variant"].node.children["name"].value)
 
     def _report(self, problems: Callable[[], Iterable[Problem]], checked: Checks) -> bool:
-        """Notes problems at the field that the file wrote, an axis before the base; True if there are none."""
+        """Adds each problem at a field that the file sets, an axis before the base; returns True without problems."""
         sound = True
         for problem in problems():
             sound = False
@@ -159,11 +161,11 @@ class Resolver:
         value = node.plain()
         return node.mark, f"{via}{field}" + ("" if isinstance(value, dict | list) else f"={value}"), problem.message
 
-    def _find_weights(self, weights: Checked) -> str | None:
-        """Content hash of the file of weights, "" where there are none, None where it cannot be used."""
+    def _find_weights(self, weights: CheckedBlock) -> str | None:
+        """Returns the content hash of the weights file; "" without weights, None if the file cannot be used."""
         return cast(str | None, self._once(("weights", id(weights)), self._weights, weights))
 
-    def _weights(self, weights: Checked) -> str | None:
+    def _weights(self, weights: CheckedBlock) -> str | None:
         if weights.config is None:
             return ""
         try:
@@ -174,25 +176,27 @@ class Resolver:
             return None
 
     def _final(self, name: str, checked: Checks) -> tuple[dict[str, Any] | None, str | None]:
-        """A block with every default filled in, and its identity; both None for an optional block that is left out."""
+        """Returns a block with every default filled in, and its identity; both None for an optional block left out."""
         config = checked[name].config
         if config is None:
             return None, None
         model = cross_checks.resolve_size(checked["model"].config)
-        fields: dict[str, Any] = (model if name == "model" else config).model_dump(mode="json")
+        if name == "model":
+            config = model
+        elif name == "data":
+            config = data_set(config).resolved(model)
+        fields: dict[str, Any] = config.model_dump(mode="json")
         if name == "variant":
             fields = {"name": self._name(checked), **fields}
         if name == "readout" and fields.get("num_heads", 0) is None:
             fields["num_heads"] = model.num_heads
-        if name == "data" and fields.get("scale_size", 0) is None:
-            fields["scale_size"] = model.crop_size
         if name == "weights":
             fields["sha256"] = self._find_weights(checked[name])
         if name == "train" and fields["device"] == "auto":
             fields["device"] = self._once("device", self.device)
         return fields, identity.block_text(name, fields)
 
-    def _identity(self, data: Checked) -> str | None:
+    def _identity(self, data: CheckedBlock) -> str | None:
         try:
             return self.data_identity(data.config)
         except UserError as error:

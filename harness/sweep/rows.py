@@ -1,4 +1,4 @@
-"""What a table says of rows: the varied fields, their values, a label for each row, the row to compare with."""
+"""Describes rows for tables: the varied fields, their values, a label for each row, the baseline row."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.errors import did_you_mean
+from harness.fields import ABSENT, get_field, has_value
 from harness.sweep.expand import Axis
 from harness.sweep.identity import canonical_json
 from harness.sweep.reading.document import NAMED_BLOCKS, OPTIONAL_BLOCKS
@@ -14,19 +15,16 @@ from harness.sweep.reading.node import Node
 from harness.sweep.resolve import Row
 
 Blocks = Mapping[str, Mapping[str, Any] | None]
-ABSENT = object()
 
 
 def value_at(blocks: Blocks, path: Axis) -> Any:
-    """The resolved value of a varied path; a whole block is shown by its name or file, a field it lacks is None."""
-    value: Any = blocks
-    for part in path if len(path) > 1 else (*path, "file" if path[0] in OPTIONAL_BLOCKS else "name"):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
+    """Returns the value at a varied path: the name or file of a whole block, None for a missing field."""
+    whole = "file" if path[0] in OPTIONAL_BLOCKS else "name"
+    return get_field(blocks, path if len(path) > 1 else (*path, whole), None)
 
 
-def telling_axes(rows: Sequence[Row], axes: Sequence[Axis]) -> list[Axis]:
-    """The varied paths, and after them fields that alone tell rows apart (one variant twice, with other fields)."""
+def distinguishing_axes(rows: Sequence[Row], axes: Sequence[Axis]) -> list[Axis]:
+    """Returns the varied paths, followed by other fields that distinguish rows with equal values at those paths."""
     found = list(axes)
     for group in _groups(rows, found):
         for block in group[0].blocks:
@@ -46,15 +44,15 @@ def _groups(rows: Sequence[Row], axes: Sequence[Axis]) -> list[list[Row]]:
 
 
 def values_of(row: Row, axes: Sequence[Axis]) -> dict[str, Any]:
-    """Every varied path (dotted) -> its value in this row."""
+    """Returns varied path (dotted) -> value in this row."""
     return {".".join(path): value_at(row.blocks, path) for path in axes}
 
 
 def auto_labels(values: Sequence[Mapping[str, Any]], labelled: Sequence[bool]) -> list[str]:
-    """One label per row out of the varied fields in which rows differ: 'joint, temporal_window = 1'.
+    """Returns a label for each row, made of the varied fields that differ: 'joint, temporal_window = 1'.
 
-    A field that a row's variant does not have is left out of its label. Rows that the file labels (`labelled`) make
-    the others no longer, unless there is nothing else to tell those apart.
+    A label leaves out fields that the row's variant does not have. Rows that the file labels (`labelled`) are ignored
+    when differing fields are collected, unless the other rows differ in nothing.
     """
     unlabelled = [row for row, has_label in zip(values, labelled, strict=True) if not has_label]
     names = _differing(unlabelled) or _differing(values)
@@ -70,12 +68,12 @@ def _differing(values: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _is_name(name: str) -> bool:
-    """Whether a varied path is the name of a block: its value speaks for itself."""
+    """Returns True if a varied path is the name of a block; its value then needs no field name in a label."""
     return name.removesuffix(".name") in NAMED_BLOCKS
 
 
 def _short(name: str, names: Sequence[str]) -> str:
-    """The last part of a dotted name where no other varied field ends in it."""
+    """Returns the last part of a dotted name, or the whole name if another varied field has the same last part."""
     if _is_name(name):
         return ""
     last = name.split(".")[-1]
@@ -92,18 +90,18 @@ def _part(short: str, value: Any) -> str:
 def find_baseline(
     node: Node | None, rows: Mapping[str, Row], labels: Mapping[str, str], base: Row | None, faults: FaultList
 ) -> str | None:
-    """The row_id of the row that has the baseline's values; None, and a fault, where it is not one row.
+    """Returns the row_id of the row with the baseline's values; None, with a fault added, if no single row has them.
 
-    Where several rows have them, it is the one that equals the base in everything else: `base` is the base
-    configuration with the baseline's values set, if that is sound.
+    If several rows match, the baseline is the row that equals `base`: the base configuration with the baseline's
+    values set (None if that configuration has faults).
     """
     if node is None or not node.is_mapping:
         return None
     matching = list(rows)
     for key, wanted in node.children.items():
-        values = {name: labels[name] if key == "label" else lookup(rows[name].blocks, key) for name in rows}
+        values = {name: labels[name] if key == "label" else get_field(rows[name].blocks, key) for name in rows}
         present = {name: value for name, value in values.items() if value is not ABSENT}
-        left = [name for name in matching if name in present and same_value(present[name], wanted.plain())]
+        left = [name for name in matching if name in present and has_value(present[name], wanted.plain())]
         if not left:
             faults.add(wanted.mark if present else wanted.head, f"baseline.{key}", _no_row(key, wanted, present, rows))
             return None
@@ -118,14 +116,6 @@ def find_baseline(
     return matching[0]
 
 
-def matches(blocks: Blocks, wanted: Mapping[str, Any]) -> bool:
-    """Whether a row has all the values; a list means any of its values, a named block may be given by its name."""
-    return all(
-        any(same_value(lookup(blocks, key), value) for value in (given if isinstance(given, list) else [given]))
-        for key, given in wanted.items()
-    )
-
-
 def _no_row(key: str, wanted: Node, present: Mapping[str, Any], rows: Mapping[str, Row]) -> str:
     if not present:
         filled = [item for row in rows.values() for item in row.blocks.items()]
@@ -133,31 +123,8 @@ def _no_row(key: str, wanted: Node, present: Mapping[str, Any], rows: Mapping[st
         return f"no row has such a field.{did_you_mean(key, sorted(fields | {'label'}))}"
     seen = list(dict.fromkeys(_shown(value) for value in present.values()))
     more = ", ..." if len(seen) > 10 else ""
-    return f"no row has {describe(wanted.plain())} here and the values above it; rows have {', '.join(seen[:10])}{more}"
+    return f"no row has {describe(wanted.plain())} here and the values above; rows have {', '.join(seen[:10])}{more}"
 
 
 def _shown(value: Any) -> str:
     return str(value["name"]) if isinstance(value, Mapping) and "name" in value else canonical_json(value)
-
-
-def lookup(blocks: Blocks, key: str) -> Any:
-    """The value of a dotted field, or ABSENT."""
-    value: Any = blocks
-    path = tuple(key.split("."))
-    for part in path:
-        if not isinstance(value, Mapping) or part not in value:
-            return ABSENT
-        value = value[part]
-    return value
-
-
-def same_value(value: Any, wanted: Any) -> bool:
-    """Whether a resolved value is the wanted one; a named block may be given by its name or by some of its fields."""
-    if isinstance(value, Mapping):
-        fields = {"name": wanted} if isinstance(wanted, str) else wanted
-        return isinstance(fields, dict) and all(
-            same_value(value.get(key, ABSENT), item) for key, item in fields.items()
-        )
-    if isinstance(value, bool) or isinstance(wanted, bool):
-        return value is wanted
-    return bool(value == wanted)

@@ -2,75 +2,31 @@
 
 The models are strict (no coercion of text to numbers), closed (an unknown key is a fault) and frozen. What one
 field can say about itself is checked here; what needs several fields together is in `harness.sweep.cross_checks`.
-A variant's own fields are declared by its `Config` (see `harness.api.VariantConfig`).
+A variant's own fields are declared by its `Config` (see `harness.api.VariantConfig`), a data set's by its own
+(see `harness.data.data_set.DataSetConfig`).
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.nn.config import GlobalTokensConfig, ModelConfig, StrictConfig
+from harness.data.data_set import DataSetConfig
+from harness.data.sets import config_union
+from harness.locations import WEIGHT_LAYOUTS
+from harness.nn.config import GlobalTokensConfig, ModelConfig, Positive, StrictConfig
 
-Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-ScaleRange = Annotated[list[Annotated[float, Field(ge=1.0, le=4.0)]], Field(min_length=2, max_length=2)]
 
 
-class MovingShapesConfig(StrictConfig):
-    """Embedded clips, generated from (seed, index): no files, no download."""
-
-    name: Literal["moving_shapes"]
-    task: Literal["motion", "order", "cyclic", "delay", "static"] = Field(
-        "motion", description="what has to be read from the clip; docs/data.md says what each task needs"
-    )
-    num_train: Positive = Field(32768, description="training clips")
-    num_val: Annotated[int, Field(ge=2, multiple_of=2)] = Field(512, description="validation clips (even)")
-    num_test: Annotated[int, Field(ge=2, multiple_of=2)] = Field(
-        2000, description="test clips (even: the split is closed under time reversal)"
-    )
-    noise: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
-        0.15, description="standard deviation of the pixel noise, in units of the pixel range 0..1"
-    )
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="which data set is generated; trials share it")
-
-
-class VideoListConfig(StrictConfig):
-    """Video files named by Kinetics-style lists: one `path label` a line, paths relative to `root`."""
-
-    name: Literal["video_list"]
-    train_list: str = Field(description="list of training videos")
-    val_list: str = Field(description="list of validation videos")
-    test_list: str = Field(description="list of test videos")
-    root: str | None = Field(None, description="folder the paths start from; default: the folder of the list")
-    num_classes: Positive | None = Field(None, description="default: largest label of the lists + 1")
-    sampling: Literal["dense", "uniform"] = Field(
-        "dense", description="dense: num_frames at sampling_rate; uniform: one frame of each equal segment"
-    )
-    sampling_rate: Positive = Field(1, description="frames between two sampled frames (dense)")
-    scale_size: Positive | None = Field(None, description="short side in pixels before the crop; default: crop_size")
-    scale_jitter: ScaleRange | None = Field(
-        None, description="training: short side drawn from scale_size times [low, high]"
-    )
-    flip: bool = Field(False, description="training: mirror half of the clips left-right (not where sides matter)")
-    num_clips: Positive = Field(1, description="test: clips of each video along time")
-    num_crops: Literal[1, 3] = Field(1, description="test: 1 = centre; 3 = left, centre, right (or top, .., bottom)")
-
-
-class RandomConfig(StrictConfig):
-    """Uniform noise with random labels, of any size: for costs and smoke runs. There is nothing to learn."""
-
-    name: Literal["random"]
-    num_classes: Positive = Field(400, description="classes of the one label")
-    num_views: Positive = Field(1, description="test: clips times crops of each video")
-    num_train: Positive = Field(256, description="training clips")
-    num_val: Positive = Field(64, description="validation clips")
-    num_test: Positive = Field(64, description="test videos")
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="which noise is drawn; trials share it")
-
-
-DataConfig = Annotated[MovingShapesConfig | VideoListConfig | RandomConfig, Field(discriminator="name")]
+# data sets and layouts of checkpoints are found by file; a type checker cannot know them
+if TYPE_CHECKING:
+    DataConfig = DataSetConfig
+    LayoutName = str
+else:
+    DataConfig = config_union()
+    LayoutName = Literal[("auto", *sorted(path.stem for path in WEIGHT_LAYOUTS.glob("[!_]*.py")))]
 
 
 class ClassTokenReadout(StrictConfig):
@@ -80,7 +36,7 @@ class ClassTokenReadout(StrictConfig):
 
 
 class MeanFramesReadout(StrictConfig):
-    """Average one feature per frame: its class token, or the mean of its patches where it has none."""
+    """Average one feature per frame: its class token, or the mean of its patches without one."""
 
     name: Literal["mean_frames"]
     norm: Literal["before", "after"] = Field(
@@ -96,30 +52,30 @@ class MeanTokensReadout(StrictConfig):
 
 
 class TemporalAttentionReadout(StrictConfig):
-    """TA: a learned token attends to one feature per frame through standard layers and is classified.
+    """Temporal attention (TA): a learned token attends to one feature per frame; its output is classified.
 
     Source: X-ViT (arXiv 2106.05968) section 3.3 and its released code.
     """
 
     name: Literal["temporal_attention"]
     num_layers: Annotated[int, Field(ge=1, le=24)] = 1
-    num_heads: Positive | None = Field(None, description="default: the model's")
+    num_heads: Positive | None = Field(None, description="default: num_heads of the model")
     positions: bool = Field(False, description="learned temporal positions on the frame features")
     head: Literal["plain", "released"] = Field(
         "plain", description="plain: norm, linear. released: norm, linear, GELU, dropout, linear (X-ViT code)"
     )
-    qkv_bias: bool = Field(False, description="the released code has none")
+    qkv_bias: bool = Field(False, description="bias of q, k and v; the released code has none")
     norm_eps: Annotated[float, Field(gt=0, le=0.1)] = 1e-5
 
 
 class ConcatMlpReadout(StrictConfig):
-    """Late fusion by position: the features of all frames in one row, a linear layer (T D -> D) and GELU."""
+    """Late fusion by position: concatenate the features of all frames; a linear layer (T D -> D) and GELU."""
 
     name: Literal["concat_mlp"]
 
 
 class GruReadout(StrictConfig):
-    """Late fusion in order: a gated recurrent unit (D -> D) reads one feature per frame; its last state."""
+    """Late fusion in order: the last state of a gated recurrent unit (D -> D) over one feature per frame."""
 
     name: Literal["gru"]
 
@@ -141,7 +97,7 @@ class TrainConfig(StrictConfig):
     num_steps: Annotated[int, Field(ge=0, le=100_000_000)] = Field(600, description="optimizer steps")
     batch_size: Positive = Field(64, description="clips per optimizer step")
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: Annotated[float, Field(gt=0, le=100)] = Field(2e-3, description="peak, after warm-up")
+    learning_rate: Annotated[float, Field(gt=0, le=100)] = Field(2e-3, description="peak learning rate, after warm-up")
     weight_decay: Annotated[float, Field(ge=0, le=10)] = Field(
         0.05, description="not applied to norms, biases, tokens and positions"
     )
@@ -151,68 +107,66 @@ class TrainConfig(StrictConfig):
         [0.9, 0.999], description="adamw only"
     )
     schedule: Literal["cosine", "constant"] = "cosine"
-    warmup_fraction: Fraction = Field(0.1, description="share of the steps with linearly rising rate")
-    clip_norm: Annotated[float, Field(gt=0)] | None = Field(1.0, description="largest gradient norm; null = off")
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast, weights stay fp32")
-    activation_checkpointing: bool = Field(
-        False, description="keep only the inputs of each block and compute the rest again in the backward pass"
+    warmup_fraction: Fraction = Field(0.1, description="fraction of the steps with a linear warm-up of the rate")
+    clip_norm: Annotated[float, Field(gt=0)] | None = Field(
+        1.0, description="upper bound of the gradient norm; null: no clipping"
     )
-    device: Literal["cpu", "cuda", "auto"] = Field("auto", description="auto: cuda where there is one")
-    num_threads: Positive = Field(1, description="CPU threads of the trial; part of its identity (bits)")
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast with fp32 weights")
+    activation_checkpointing: bool = Field(
+        False, description="store only the inputs of each block and recompute its activations in the backward pass"
+    )
+    device: Literal["cpu", "cuda", "auto"] = Field("auto", description="auto: cuda if available, else cpu")
+    num_threads: Positive = Field(
+        1, description="CPU threads of each process; they change the bits of a result, so they are part of the trial id"
+    )
     num_processes: Positive = Field(
         1,
-        description="processes that share each batch, with num_threads each and a GPU each on cuda; docs/processes.md",
+        description="processes that share each batch, each with num_threads threads (cuda: one GPU); docs/processes.md",
     )
 
     @property
     def batch_size_per_process(self) -> int:
-        """Clips of a step that one process sees."""
+        """Clips of each step that one process trains on."""
         return self.batch_size // self.num_processes
 
 
 class MeasureConfig(StrictConfig):
-    """How latency, throughput and memory of the trained configuration are measured."""
+    """Measurement of latency, throughput and memory of the trained configuration."""
 
     batch_size: Positive = Field(16, description="clips per batch of throughput, training step and memory")
-    min_samples: Annotated[int, Field(ge=3, le=100_000)] = Field(30, description="timed iterations, at least")
-    max_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(1.0, description="limit of each timing, in seconds")
+    min_samples: Annotated[int, Field(ge=3, le=100_000)] = Field(30, description="minimum number of timed iterations")
+    max_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        1.0, description="time limit of each timing, in seconds"
+    )
 
 
 class WeightsConfig(StrictConfig):
-    """Weights that a trial starts from; docs/weights.md. Null for the whole block: none."""
+    """Pretrained weights that a trial starts from; docs/weights.md. Null for the whole block: none."""
 
     file: Annotated[str, Field(min_length=1)] = Field(
         description=".safetensors, .pt, .pth, .pyth, .bin or .npz file, or hf://org/name[@revision][/file]"
     )
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
-        None, description="content of the file; filled in at planning, and what counts for a trial's identity"
+        None, description="SHA-256 of the file; filled in at planning, and part of the trial id (the path is not)"
     )
-    layout: Literal[
-        "auto",
-        "timm_vit",
-        "vit_npz",
-        "xvit",
-        "timesformer",
-        "motionformer",
-        "hf_timesformer",
-        "hf_vivit",
-        "hf_videomae",
-    ] = Field("auto", description="auto: by the file's keys")
+    layout: LayoutName = Field("auto", description="layout of the checkpoint; auto: detected from the keys of the file")
     spatial_interpolation: Literal[
         "auto", "bicubic", "bicubic_antialias", "bilinear_corners", "nearest", "nearest_flat"
-    ] = Field("auto", description="of positions, for another crop; auto: as the layout's source does it")
+    ] = Field("auto", description="interpolation of positions for another crop; auto: as in the source of the layout")
     temporal_interpolation: Literal["auto", "nearest", "linear", "tile"] = Field(
-        "auto", description="of positions, for another number of frames; auto: as the layout's source does it"
+        "auto",
+        description="interpolation of positions for another number of frames; auto: as in the source of the layout",
     )
     tubelet_inflation: Literal["central_frame", "average"] = Field(
-        "central_frame", description="where the patch kernel of an image goes in a tubelet"
+        "central_frame", description="how the patch kernel of an image model fills a tubelet"
     )
     position_frames: Positive | None = Field(
-        None, description="token frames of a file's joint positions; needed where their number differs from the model's"
+        None,
+        description="token frames of joint positions in the file; required if their number differs from the model's",
     )
     classifier: Literal["drop", "keep"] = Field(
-        "drop", description="keep: the file's classifier too, for the same classes"
+        "drop", description="keep: also load the classifier of the file; requires the same classes"
     )
 
 
@@ -231,10 +185,10 @@ class TrialConfig(StrictConfig):
 
 
 class VaryBlock(BaseModel):
-    """One way of varying the base: exactly one of grid, zip, list."""
+    """One block of `vary`: exactly one of grid, zip, list."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     grid: dict[str, list[Any]] | None = Field(None, description="all combinations of the listed values")
-    zip: dict[str, list[Any]] | None = Field(None, description="values taken in step; lists of equal length")
-    points: list[dict[str, Any]] | None = Field(None, alias="list", description="explicit points; `label` names a row")
+    zip: dict[str, list[Any]] | None = Field(None, description="lists of equal length, combined element by element")
+    points: list[dict[str, Any]] | None = Field(None, alias="list", description="explicit rows; `label` names a row")

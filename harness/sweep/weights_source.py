@@ -1,4 +1,4 @@
-"""Where a file of weights lies and what it contains, without reading it as weights (no torch here)."""
+"""Locates and hashes a weights file without loading it (no torch)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ HUB_FILE = "model.safetensors"
 
 
 def locate(file: str) -> Path:
-    """The local path of `weights.file`: a path from the working directory, or a file of the Hugging Face hub.
+    """Returns the local path of `weights.file`: relative to the working directory, or downloaded from the hub.
 
-    The hub is written hf://org/name[@revision][/file], by default its model.safetensors; the hub's client fetches
-    it once and caches it.
+    A file of the Hugging Face hub is written hf://org/name[@revision][/file]; the default file is model.safetensors.
+    The hub's client downloads it once and caches it.
 
     Raises:
-        UserError: no such file, or the hub's client is not installed or does not deliver.
+        UserError: the file does not exist, the hub's client is not installed, or the download fails.
     """
     path = _fetch(file) if file.startswith(HUB) else Path(file)
     if not path.is_file():
@@ -43,12 +43,12 @@ def _fetch(file: str) -> Path:
         ) from None
     try:
         return Path(hf_hub_download(f"{org}/{name}", inside or HUB_FILE, revision=revision or None))
-    except Exception as error:  # network, access, a wrong name: the client has dozens of classes for them
-        raise UserError(f"{file}: the hub did not deliver it ({type(error).__name__}: {error})") from error
+    except Exception as error:  # the client raises dozens of classes for network errors, missing access and wrong names
+        raise UserError(f"{file}: the download from the hub failed ({type(error).__name__}: {error})") from error
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file's content as 64 hex digits; read once per process while path, time and size stay."""
+    """Returns the SHA-256 of a file as 64 hex digits; cached per process by path, modification time and size."""
     try:
         stat = path.stat()
         return _sha256(str(path.resolve()), stat.st_mtime_ns, stat.st_size)
@@ -63,9 +63,13 @@ def _sha256(path: str, mtime_ns: int, size: int) -> str:
 
 
 def verified(file: str, expected: str | None) -> tuple[Path, str]:
-    """(path, content hash) of `weights.file`. Raises: UserError where it is not the expected content."""
+    """Returns (path, content hash) of `weights.file`.
+
+    Raises:
+        UserError: the file cannot be read, or its hash is not the expected one.
+    """
     path = locate(file)
     found = sha256(path)
     if expected is not None and found != expected:
-        raise UserError(f"{file}: its SHA-256 is {found}, not {expected}; it has changed; plan the sweep again")
+        raise UserError(f"{file}: its SHA-256 is {found}, not {expected}, so it has changed. Plan the sweep again")
     return path, found

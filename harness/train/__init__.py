@@ -1,1 +1,1 @@
-"""Training of one trial: loop, optimizer and schedule, checkpoints, evaluation over views."""
+"""Trains one trial: loop, optimizer and schedule, checkpoints, evaluation over views."""

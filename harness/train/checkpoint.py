@@ -1,4 +1,4 @@
-"""Checkpoints: everything that the next step depends on, in one safetensors file, written aside and renamed."""
+"""Saves and loads checkpoints: the complete training state in one safetensors file, written atomically."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from harness.store import written_aside
-from harness.train.distributed import ALONE, Group
+from harness.train.distributed import SINGLE_PROCESS, Group
 
 
 @dataclass
 class Progress:
-    """How far training is, and what has been seen on the way."""
+    """Progress of a training run: steps taken, loss curve, training time in seconds, resumes."""
 
     step: int = 0
     loss_curve: list[tuple[int, float]] = field(default_factory=list)
     duration_s: float = 0.0
     num_resumes: int = 0
     codes: list[str] = field(default_factory=list)
-    """identities of the code that trained so far (see `harness.code_identity`): several if it was changed between"""
+    """identities of the code that trained so far (`harness.code_identity`); several if the code changed in between"""
 
 
 def save(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, group: Group = ALONE
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, group: Group = SINGLE_PROCESS
 ) -> None:
-    """Writes model, optimizer, random states of all ranks and progress; called by all ranks, rank 0 writes."""
+    """Saves model, optimizer, random states of all ranks and progress. All ranks must call it; rank 0 writes."""
     states = group.gather(_random_state())
     if group.rank:
         return
@@ -48,10 +48,12 @@ def save(
         save_file(tensors, str(aside), metadata=metadata)
 
 
-def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, group: Group = ALONE) -> Progress | None:
-    """Restores what `save` wrote and returns the progress; None, with nothing changed, for no or a damaged file.
+def load(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, group: Group = SINGLE_PROCESS
+) -> Progress | None:
+    """Restores a checkpoint and returns its progress; returns None, and changes nothing, without a valid file.
 
-    Rank 0 reads, so that all ranks go on from the same file.
+    All ranks must call it. Rank 0 reads the file for all, so that they resume from the same state.
     """
     content = group.from_first(lambda: _read(path))
     if content is None:
@@ -65,24 +67,24 @@ def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, group: 
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-    """(progress, tensors) of a file; None for no or a damaged one."""
+    """Returns (progress, tensors) of a file; None, with a printed warning if it is corrupt, without a valid file."""
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata()
             progress = json.loads(metadata["progress"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         if metadata["crc32"] != str(_checksum(tensors)):
-            raise ValueError("its checksum does not fit")
+            raise ValueError("the checksum does not match")
         return progress, tensors
     except FileNotFoundError:
         return None
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        print(f"{path.name} is damaged ({error}): training starts from the beginning", flush=True)
+        print(f"{path.name} is damaged ({error}): training restarts from step 0", flush=True)
         return None
 
 
 def _checksum(tensors: Mapping[str, Tensor]) -> int:
-    """CRC-32 of all values by name: the format itself does not notice a flipped bit."""
+    """Returns the CRC-32 of all tensors, sorted by name; safetensors itself does not detect a flipped bit."""
     found = 0
     for name in sorted(tensors):
         values: Any = tensors[name].reshape(-1).view(torch.uint8).numpy()
@@ -91,12 +93,12 @@ def _checksum(tensors: Mapping[str, Tensor]) -> int:
 
 
 def _random_name(kind: str, rank: int) -> str:
-    """Rank 0's states have the names that those of a single process have."""
+    """Returns the name of a random state; rank 0 uses the same names as a single process."""
     return f"random.{kind}.{rank}" if rank else f"random.{kind}"
 
 
 def _random_state() -> dict[str, Tensor]:
-    """Of this process, by kind of device."""
+    """Returns the random states of this process by device type."""
     state = {"cpu": torch.get_rng_state()}
     return state | {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else state
 
@@ -108,7 +110,7 @@ def _set_random_state(tensors: Mapping[str, Tensor], rank: int) -> None:
 
 
 def _optimizer_state(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> dict[str, object]:
-    """The optimizer's own state dict with the stored tensors put in."""
+    """Returns the state dict of the optimizer with the stored tensors."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):

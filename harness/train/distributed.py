@@ -1,7 +1,7 @@
-"""Several processes train one trial: each takes its share of every batch, and their gradients are averaged.
+"""Trains one trial with several processes: each takes its share of every batch, and gradients are averaged.
 
-Rank 0 leads: it alone reads and writes checkpoints. What the ranks must agree on goes through a `Group`; the group of
-a single process, `ALONE`, does nothing, so that the training loop is the same for one and for many.
+Rank 0 alone reads and writes checkpoints. Ranks communicate through a `Group`. The methods of `SINGLE_PROCESS`, the
+group of one process, are no-ops, so that one training loop serves one process and many.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-PATIENCE = timedelta(minutes=10)  # of a rank that waits for another one: a slow disk is no failure, silence is
-MEETING = timedelta(minutes=5)  # until all ranks have found each other
+COLLECTIVE_TIMEOUT = timedelta(minutes=10)  # for one wait on another rank; a slow disk stays below it
+RENDEZVOUS_TIMEOUT = timedelta(minutes=5)  # until all ranks have joined
 
 T = TypeVar("T")
 
 
 class RankFailed(Exception):
-    """Another rank of the trial ended: with its status (`harness.record.STATUSES`) and message."""
+    """Another rank of the trial failed; carries its status (`harness.record.STATUSES`) and message."""
 
     def __init__(self, status: str, message: str):
         super().__init__(message)
@@ -35,44 +35,44 @@ class RankFailed(Exception):
 
 @dataclass(frozen=True)
 class Group:
-    """The processes of one trial, seen from one of them. Every method but `share` must be called by all ranks."""
+    """The processes of one trial, seen from one of them. All ranks must call every method but `share` and `seed`."""
 
     rank: int = 0
     size: int = 1
 
     def share(self, batch_size: int) -> slice:
-        """This rank's clips of a batch; shares are equal, so the mean of the ranks' means is the batch's mean."""
+        """Returns the slice of a batch for this rank; equal shares make the mean over ranks the mean of the batch."""
         each = batch_size // self.size
         return slice(self.rank * each, (self.rank + 1) * each)
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """The model for forward passes; going backward, it averages the gradients over the ranks.
+        """Wraps the model so that its backward pass averages the gradients over the ranks.
 
-        Unused parameters are looked for in every step: those of a token that the readout does not read keep no
-        gradient, as with one process, and no variant need declare them. It also keeps the buckets of gradients as they
-        were laid out at the start, so that a resumed trial adds up in the same order.
+        Every step searches for unused parameters: those of a token that the readout does not read get no gradient, as
+        with one process, and no variant has to declare them. The search also keeps the gradient buckets in their
+        initial layout, so that a resumed trial adds gradients in the same order.
         """
         if self.size == 1:
             return model
         return nn.parallel.DistributedDataParallel(_WithUnused(model), find_unused_parameters=True)
 
     def mean(self, values: Tensor) -> Tensor:
-        """Mean over the ranks, on all of them the same bits."""
+        """Returns the mean over the ranks, bit-identical on all of them."""
         if self.size > 1:
             dist.all_reduce(values)
             values = values / self.size
         return values
 
     def any(self, flag: bool) -> bool:
-        """Whether any rank says so."""
+        """Returns True on all ranks if the flag is set on any."""
         if self.size == 1:
             return flag
-        said = torch.tensor(int(flag))
-        dist.all_reduce(said, dist.ReduceOp.MAX)
-        return bool(said)
+        flags = torch.tensor(int(flag))
+        dist.all_reduce(flags, dist.ReduceOp.MAX)
+        return bool(flags)
 
     def gather(self, item: T) -> list[T]:
-        """The items of all ranks, by rank, on rank 0; nothing elsewhere."""
+        """Returns the items of all ranks, ordered by rank, on rank 0; an empty list on other ranks."""
         if self.size == 1:
             return [item]
         items: list[Any] | None = [None] * self.size if self.rank == 0 else None
@@ -80,7 +80,10 @@ class Group:
         return items or []
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """What rank 0 makes, on all ranks. A shared folder may show the others an older file for a while."""
+        """Calls `make` on rank 0 and returns its result on all ranks.
+
+        Reading a file goes through rank 0, because a shared folder may show other nodes an older version for a while.
+        """
         if self.size == 1:
             return make()
         items: list[Any] = [make() if self.rank == 0 else None]
@@ -88,16 +91,16 @@ class Group:
         return items[0]
 
     def seed(self, seed: int) -> None:
-        """Gives each rank but the first, which goes on as a single process would, random numbers of its own."""
+        """Seeds the random numbers of each rank differently; rank 0 keeps those of a single process."""
         if self.rank:
             torch.manual_seed(int(np.random.SeedSequence((seed, self.rank)).generate_state(1, np.uint64)[0] >> 1))
 
 
-ALONE = Group()
+SINGLE_PROCESS = Group()
 
 
 class _WithUnused(nn.Module):
-    """A model with one parameter more, never used: without any, torch advises in every log not to look for them."""
+    """Adds an unused parameter to a model; without one, torch warns in every log that the search is unnecessary."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
@@ -110,30 +113,30 @@ class _WithUnused(nn.Module):
 
 
 def open_store(file: Path, size: int) -> dist.Store:
-    """Where ranks meet: a file that all of them reach, of a name that no earlier attempt used."""
+    """Opens the rendezvous store: a new file on a file system that all ranks share."""
     store = dist.FileStore(str(file), size)
-    store.set_timeout(MEETING)
+    store.set_timeout(RENDEZVOUS_TIMEOUT)
     return store
 
 
 @contextmanager
 def joined(store: dist.Store, rank: int, size: int, device: str) -> Iterator[Group]:
-    """Meets the other ranks. GPU tensors go through NCCL, all else through gloo.
+    """Joins the process group. GPU tensors use NCCL, everything else uses gloo.
 
-    The group is not closed after an exception: closing waits for ranks that may be gone, and the process is to end.
+    After an exception the group stays open, because closing it would wait for ranks that may have died.
 
     Raises:
-        RuntimeError: they did not come, or left (torch's own errors).
+        RuntimeError: another rank did not join or has left (an error of torch).
     """
     if device == "cuda":
         torch.cuda.set_device(_gpu_index(rank))
     backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=COLLECTIVE_TIMEOUT)
     yield Group(rank, size)
     dist.destroy_process_group()
 
 
 def _gpu_index(rank: int) -> int:
-    """This rank's GPU among those that the process may see: all of its node's, or the one that SLURM chose for it."""
-    on_this_node = os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", str(rank)))
+    """Returns the GPU index of this rank among the visible GPUs: all of its node, or those assigned by the launcher."""
+    on_this_node = os.environ.get("LOCAL_RANK", str(rank))
     return int(on_this_node) % torch.cuda.device_count()

@@ -1,4 +1,4 @@
-"""Accuracy on a fixed split: correct and total for each label, over the views of each clip."""
+"""Evaluates accuracy on a fixed split: correct and total for each label, averaged over the views of a clip."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ TOP_K = 5
 
 @torch.inference_mode()
 def evaluate(model: nn.Module, source: ClipSource, config: TrainConfig) -> dict[str, Score]:
-    """Scores of every label. The class probabilities of a clip's views are averaged (softmax, then mean).
+    """Returns the scores of every label. Class probabilities are averaged over the views (softmax, then mean).
 
-    No forward pass is larger than a training step's: at most a process's share of `config.batch_size` views, where the
-    views of one clip may fall into several passes. A data set with the labels verb and noun also gets `action`, the
-    pair, as in EPIC-Kitchens.
+    A forward pass holds at most as many views as a training step of one process holds clips; the views of one clip may
+    be split over several passes. Data with the labels verb and noun also gets `action`, the pair, as in EPIC-Kitchens.
 
     Raises:
-        NonFiniteLoss: a probability is NaN or infinite; ranks would take that for an answer.
+        NonFiniteLoss: a probability is NaN or infinite; ranking would still produce a score.
     """
     model.eval()
     hits: dict[str, list[Tensor]] = {}
@@ -40,11 +39,11 @@ def evaluate(model: nn.Module, source: ClipSource, config: TrainConfig) -> dict[
             ranks["action"] = _action_ranks(probabilities, batch.labels)
         for label, rank in ranks.items():
             hits.setdefault(label, []).append(rank)
-    return {label: _score(torch.cat(ranks), _num_answers(source.labels, label)) for label, ranks in hits.items()}
+    return {label: _score(torch.cat(ranks), _num_classes(source.labels, label)) for label, ranks in hits.items()}
 
 
 def _probabilities(model: nn.Module, clips: Tensor, config: TrainConfig) -> dict[str, Tensor]:
-    """Mean softmax over the views: clips (N, V, T, C, H, W) -> (N, classes) for each label."""
+    """Returns the mean softmax over the views for each label: clips (N, V, T, C, H, W) -> (N, classes)."""
     device = next(model.parameters()).device
     of_views: dict[str, list[Tensor]] = {}
     for views in clips.flatten(0, 1).split(config.batch_size_per_process):
@@ -62,28 +61,28 @@ def _check_finite(probabilities: Mapping[str, Tensor], where: str) -> None:
 
 
 def _ranks(scores: Tensor, labels: Tensor) -> Tensor:
-    """How many classes are at least as probable as the right one, itself left out; ties count against the model."""
-    right = scores.gather(1, labels[:, None])
-    return (scores >= right).sum(1) - 1
+    """Returns how many other classes are at least as probable as the correct one; ties count against the model."""
+    correct = scores.gather(1, labels[:, None])
+    return (scores >= correct).sum(1) - 1
 
 
 def _action_ranks(probabilities: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
-    """Rank of the right (verb, noun) among all pairs, by the product of the two probabilities.
+    """Returns the rank of the correct (verb, noun) among all pairs, by the product of the two probabilities.
 
-    Rank 0 is "both right": the product is largest where both factors are. In float64 the products of two float32
-    numbers are exact, so that rounding makes no ties.
+    Rank 0 means that both are correct: the product is largest if both factors are. Products of two float32 numbers are
+    exact in float64, so rounding causes no ties.
     """
     verb, noun = probabilities["verb"].double(), probabilities["noun"].double()
     pairs = (verb[:, :, None] * noun[:, None, :]).flatten(1)
     return _ranks(pairs, labels["verb"] * noun.shape[1] + labels["noun"])
 
 
-def _num_answers(labels: Mapping[str, int], label: str) -> int:
-    """Classes of a label; of `action`, pairs."""
+def _num_classes(labels: Mapping[str, int], label: str) -> int:
+    """Returns the number of classes of a label; for `action`, the number of pairs."""
     return labels["verb"] * labels["noun"] if label == "action" and "action" not in labels else labels[label]
 
 
 def _score(ranks: Tensor, num_classes: int) -> Score:
-    """Correct among the first one and five; no top-5 for fewer than six classes."""
+    """Counts correct clips in the top 1 and top 5; no top 5 for fewer than six classes."""
     top5 = int((ranks < TOP_K).sum()) if num_classes > TOP_K else None
     return Score(top1_correct=int((ranks == 0).sum()), top5_correct=top5, total=len(ranks))

@@ -1,4 +1,4 @@
-"""The training loop: the same bits for the same configuration, seed, threads and processes, interrupted or not."""
+"""Training loop: bit-identical for equal configuration, seed, threads and processes, also after a resume."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from harness.data import Batch, ClipSource
 from harness.sweep.schema import TrainConfig
 from harness.train import checkpoint
 from harness.train.checkpoint import Progress
-from harness.train.distributed import ALONE, Group
+from harness.train.distributed import SINGLE_PROCESS, Group
 from harness.train.optimizer import build_optimizer, learning_rate
 
-LOG_EVERY = 10  # steps between looks at the loss: a look waits for the device
+LOG_EVERY = 10  # steps between checks of the loss; a check waits for the device
 
 
 class Interrupted(Exception):
-    """Asked to stop: the state is saved, the trial goes on from there."""
+    """Training stopped on request; a checkpoint is saved, and the trial can resume from it."""
 
 
 class NonFiniteLoss(Exception):
@@ -31,11 +31,11 @@ class NonFiniteLoss(Exception):
 
 
 def batches(
-    source: ClipSource, config: TrainConfig, seed: int, first_step: int, group: Group = ALONE
+    source: ClipSource, config: TrainConfig, seed: int, first_step: int, group: Group = SINGLE_PROCESS
 ) -> Iterator[Batch]:
-    """Training batches from a step on, or this rank's share of them.
+    """Yields the training batches from `first_step` on, or this rank's share of each.
 
-    Each epoch is a permutation of its own, drawn from (seed, epoch); ranks take their shares of the same batches.
+    Each epoch is a permutation drawn from (seed, epoch); ranks take their shares of the same batches.
     """
     size = len(source)
     for step in range(first_step, config.num_steps):
@@ -60,7 +60,7 @@ def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
 
 
 def loss_of(logits: Mapping[str, Tensor], labels: Mapping[str, Tensor], smoothing: float = 0.0) -> Tensor:
-    """Sum over the labels of the mean cross-entropy, in float32 at least."""
+    """Returns the mean cross-entropy summed over the labels, computed in at least float32."""
     terms = [
         F.cross_entropy(
             scores.to(torch.promote_types(scores.dtype, torch.float32)), labels[name], label_smoothing=smoothing
@@ -71,7 +71,7 @@ def loss_of(logits: Mapping[str, Tensor], labels: Mapping[str, Tensor], smoothin
 
 
 def training_step(model: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, config: TrainConfig) -> Tensor:
-    """Forward, backward, clipping, update; returns the loss without waiting for the device."""
+    """Runs forward, backward, clipping and update; returns the loss without waiting for the device."""
     device = next(model.parameters()).device
     labels = {name: label.to(device) for name, label in batch.labels.items()}
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"):
@@ -85,8 +85,8 @@ def training_step(model: nn.Module, optimizer: torch.optim.Optimizer, batch: Bat
 
 
 @dataclass(frozen=True)
-class Saving:
-    """Where checkpoints go, how many steps lie between two, and which code trains (see `harness.code_identity`)."""
+class CheckpointPolicy:
+    """The checkpoint file, the steps between two checkpoints, and the identity of the training code."""
 
     file: Path
     every: int
@@ -94,11 +94,11 @@ class Saving:
 
 
 @dataclass(frozen=True)
-class Watching:
-    """What a loop tells and asks while it runs.
+class TrainingHooks:
+    """Callbacks of the training loop.
 
-    `report` is called after every `report_every` steps but the last, and may look at the model; its time is not
-    counted as training. Only one rank of a group has it; the others wait for its next step.
+    `report` runs after every `report_every` steps except the last one and may evaluate the model; its time does not
+    count as training time. Only one rank of a group has it; the others wait in their next step.
     """
 
     on_progress: Callable[[Progress], None]
@@ -112,28 +112,28 @@ def train(
     source: ClipSource,
     config: TrainConfig,
     seed: int,
-    saving: Saving,
-    watching: Watching,
-    group: Group = ALONE,
+    policy: CheckpointPolicy,
+    hooks: TrainingHooks,
+    group: Group = SINGLE_PROCESS,
 ) -> Progress:
-    """Trains to the last step, from the checkpoint if there is one. All ranks of a group call it alike.
+    """Trains to the last step, starting from the checkpoint if there is one. All ranks of a group must call it.
 
     Raises:
-        NonFiniteLoss: naming the step; on all ranks.
-        Interrupted: `should_stop` said so on any rank; a checkpoint is written first.
+        NonFiniteLoss: the loss is NaN or infinite; raised on all ranks, with the step.
+        Interrupted: `should_stop` returned True on some rank; a checkpoint is saved first.
     """
     optimizer = build_optimizer(model, config)
-    progress = checkpoint.load(saving.file, model, optimizer, group) or Progress()
-    if saving.code not in progress.codes:
-        progress.codes.append(saving.code)
+    progress = checkpoint.load(policy.file, model, optimizer, group) or Progress()
+    if policy.code not in progress.codes:
+        progress.codes.append(policy.code)
     forward = group.wrap(model).train()
     pending: list[Tensor] = []
     start = time.perf_counter() - progress.duration_s
 
-    def look() -> None:
+    def check() -> None:
         progress.duration_s = time.perf_counter() - start
         if pending:
-            _look(pending, progress, group)
+            _check_losses(pending, progress, group)
 
     for batch in batches(source, config, seed, progress.step, group):
         for parameters in optimizer.param_groups:
@@ -142,31 +142,31 @@ def train(
         progress.step += 1
         last = progress.step == config.num_steps
         if progress.step % LOG_EVERY == 0 or last:
-            look()
-            watching.on_progress(progress)
+            check()
+            hooks.on_progress(progress)
         if not last:
-            start += _report(watching, forward, progress.step)
-        stop = group.any(watching.should_stop())
-        if progress.step % saving.every == 0 or last or stop:
-            look()  # a checkpoint between two looks would lose the losses since the last one
-            checkpoint.save(saving.file, model, optimizer, progress, group)
+            start += _report(hooks, forward, progress.step)
+        stop = group.any(hooks.should_stop())
+        if progress.step % policy.every == 0 or last or stop:
+            check()  # a checkpoint between two checks would lose the pending losses
+            checkpoint.save(policy.file, model, optimizer, progress, group)
         if stop and not last:
             raise Interrupted
     return progress
 
 
-def _report(watching: Watching, model: nn.Module, step: int) -> float:
-    """Lets the one who asked look at the model if it is time to; returns the seconds that took."""
-    if watching.report is None or step % watching.report_every:
+def _report(hooks: TrainingHooks, model: nn.Module, step: int) -> float:
+    """Runs the periodic report if it is due; returns its duration in seconds."""
+    if hooks.report is None or step % hooks.report_every:
         return 0.0
     begin = time.perf_counter()
-    watching.report(step)
+    hooks.report(step)
     model.train()
     return time.perf_counter() - begin
 
 
-def _look(pending: list[Tensor], progress: Progress, group: Group) -> None:
-    """Checks the losses since the last look and puts the latest on the curve."""
+def _check_losses(pending: list[Tensor], progress: Progress, group: Group) -> None:
+    """Checks the losses since the last call and appends the latest to the curve."""
     losses = group.mean(torch.stack(pending)).tolist()
     first = progress.step - len(losses)
     for index, loss in enumerate(losses):

@@ -1,4 +1,4 @@
-"""Optimizer and learning-rate schedule."""
+"""Builds the optimizer and computes the learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _DECAYED = (nn.Linear, *_CONVOLUTIONS, PatchEmbedding)
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW or SGD; weight decay on the weights of linear maps, convolutions and patches, and on nothing else.
+    """Builds AdamW or SGD. Weight decay applies to weights of linear layers, convolutions and patch embeddings only.
 
-    The kind of module decides, not a name or the number of dimensions: a variant is free to call its tokens,
-    positions and bias tables what it likes, and they are matrices too.
+    The type of the module decides, not the name or the number of dimensions: tokens, positions and bias tables of a
+    variant may have any name, and they are matrices too.
     """
     weights = {id(module.weight) for module in model.modules() if isinstance(module, _DECAYED)}
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -33,7 +33,7 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimi
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Rate of a step counted from 0: linear warm-up to the peak, then a half cosine to zero, or constant."""
+    """Returns the rate of a step (from 0): linear warm-up to the peak, then a half cosine to 0, or constant."""
     warmup = round(config.warmup_fraction * config.num_steps)
     if step < warmup:
         return config.learning_rate * (step + 1) / warmup

@@ -1,7 +1,7 @@
-"""The search for the best configuration of each row: one controller, ask and tell, on the validation split only.
+"""Searches the best configuration of each row on the validation split, with one controller.
 
-Trials of a search are trials like all others, in a store of their own (`<run>/tuning/`), run by the same launchers and
-workers. The controller may be killed at any instant: the journal says what was asked, the trials' files what came out.
+Trials of a search are ordinary trials in a separate store (`<run>/tuning/`), run by the same launchers and workers. The
+controller may be killed at any time: the journal stores its proposals, and the files of trials store their results.
 """
 
 from __future__ import annotations
@@ -9,29 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness.launch.feed import FedPool, Source
-from harness.launch.parts import TUNING
-from harness.store import Store
+from harness.launch.source import Source
+from harness.store import TUNING, Store
 from harness.sweep.plan import Plan
 from harness.tune.controller import Controller
 
-Run = Callable[[Source], bool]
+SearchRunner = Callable[[Source], bool]
 
 
-def local_run(plan: Plan, num_workers: int | None = None, time_budget_s: float | None = None) -> Run:
-    """Runs a search on this machine; the returned call says whether it came to its end."""
-    from harness.tune.lines import Lines
+def tune(plan: Plan, run_folder: Path, variant_dirs: Sequence[Path], run: SearchRunner) -> Plan | None:
+    """Searches every row of a plan and returns the plan of the chosen configurations; None if stopped early.
 
-    return lambda source: FedPool(plan.launch, Lines(), num_workers).feed(source, time_budget_s)
-
-
-def tune(plan: Plan, run_folder: Path, variant_dirs: Sequence[Path], run: Run) -> Plan | None:
-    """Searches every row of a plan and returns the plan of what was chosen; None where it was stopped before the end.
-
-    The caller holds the run's lock. `run` runs a source through some launcher, see `local_run`.
+    The caller holds the lock of the run. `run` runs a source with a launcher, see `Launcher.search`.
 
     Raises:
-        UserError: proposals that cannot be built or fail without end; no configuration keeps the constraints.
+        UserError: too many proposals cannot be built or fail, or no configuration satisfies the constraints.
     """
     from harness.sweep.tune.plan import tuned_plan
     from harness.tune.choice import picks
@@ -40,6 +32,6 @@ def tune(plan: Plan, run_folder: Path, variant_dirs: Sequence[Path], run: Run) -
     controller = Controller(plan, plan.tuning, run_folder, Store(run_folder / TUNING), variant_dirs)
     finished = run(controller)
     controller.write_summary()
-    if controller.fault is not None:
-        raise controller.fault
+    if controller.error is not None:
+        raise controller.error
     return tuned_plan(plan, plan.tuning, picks(controller.studies, plan.tuning.config)) if finished else None

@@ -1,6 +1,6 @@
-"""The controller of a search: gives a launcher the next trial, reads what came out, tells the studies.
+"""Controls a search: hands trials to a launcher, reads their results, reports them to the studies.
 
-Everything is read back from files: the journal knows what was asked for, a trial's folder how it ended.
+All state is restored from files: the journal stores the proposals, and the folder of a trial stores its result.
 """
 
 from __future__ import annotations
@@ -19,19 +19,18 @@ from harness.sweep.plan import Plan, PlannedTrial
 from harness.sweep.tune.plan import planned_trial
 from harness.sweep.tune.space import Tuning
 from harness.tune import summary
-from harness.tune.journal import open_journal
 from harness.tune.objective import excess_of, label_of, values_of
-from harness.tune.study import MAX_STARTS, Proposal, Study
+from harness.tune.study import MAX_STARTS, Proposal, Study, open_journal
 from harness.worker import pruning
 
-MAX_REFUSED = 200  # proposals in a row that cannot be built
-SUMMARY_EVERY_SECONDS = 1.0  # at most: it tells of all trials, however many there are
-REPORTS_EVERY_SECONDS = 0.5  # between looks at what trials reported
+MAX_REFUSED = 200  # consecutive proposals that cannot be built
+SUMMARY_EVERY_SECONDS = 1.0  # minimum interval: each summary lists all trials
+REPORTS_EVERY_SECONDS = 0.5  # interval between reads of the reports of running trials
 
 
 @dataclass
-class Pending:
-    """A trial that runs, and the proposals that wait for it: (study, number)."""
+class PendingTrial:
+    """A running trial and the proposals that wait for it, each as (study, number)."""
 
     folder: TrialFolder
     waiting: list[tuple[Study, int]]
@@ -40,7 +39,7 @@ class Pending:
 
 
 class Controller:
-    """A source of tuning trials (see `harness.launch.feed.Source`)."""
+    """A source of tuning trials (see `harness.launch.source.Source`)."""
 
     def __init__(self, plan: Plan, tuning: Tuning, run_folder: Path, store: Store, variant_dirs: Sequence[Path]):
         self.plan, self.tuning, self.config = plan, tuning, tuning.config
@@ -52,24 +51,24 @@ class Controller:
             Study(storage, space, labels[row_id], self.config, tuning.train_seed)
             for row_id, space in tuning.spaces.items()
         ]
-        self.pending: dict[str, Pending] = {}
+        self.pending: dict[str, PendingTrial] = {}
         self.ready: deque[Task] = deque()
-        self.fault: UserError | None = None
-        self._next_look = self._next_summary = 0.0
+        self.error: UserError | None = None
+        self._next_read = self._next_summary = 0.0
         self._is_summary_due = False
         for study in self.studies:
-            for proposal in study.running():  # of a controller that was killed
+            for proposal in study.running():  # left by a controller that was killed
                 self._begin(study, proposal, is_new=False)
         self.write_summary()
 
     @property
     def through(self) -> bool:
-        """Whether the budget of every row is used up, or something stands against going on."""
-        return self.fault is not None or all(study.num_counted >= self.config.num_trials for study in self.studies)
+        """True if the budget of every row is used up, or the search has failed."""
+        return self.error is not None or all(study.num_counted >= self.config.num_trials for study in self.studies)
 
     def next(self) -> Task | None:
-        """The next task: the measuring of a trained trial, one that was running when we were killed, a new proposal."""
-        while self.fault is None:
+        """Returns the next task: a waiting one (to measure, to resume or to retry), else a new proposal."""
+        while self.error is None:
             if self.ready:
                 return self.ready.popleft()
             if self.config.parallel is not None and len(self.pending) >= self.config.parallel:
@@ -78,24 +77,24 @@ class Controller:
             if not open_studies:
                 return None
             study = min(open_studies, key=lambda study: study.num_claimed)
-            if self._may_go_on(study):
+            if self._can_continue(study):
                 self._begin(study, study.ask(), is_new=True)
         return None
 
     def ended(self, task: Task) -> None:
-        """Tells the studies what a trial found, or sends it on to be measured."""
+        """Reports the result of a trial to its studies, or queues its next stage."""
         record, trial_id = task.folder.record(), task.trial.trial_id
-        self._tell_reports(trial_id)
-        self._tell(trial_id)
+        self._forward_reports(trial_id)
+        self._report_outcome(trial_id)
         if trial_id not in self.pending:
             return
         if record is not None and task.stage == "train":
             self.ready.append(self._task(task.trial, task.folder))
         else:
-            self._go_on(task)
+            self._retry(task)
 
-    def _go_on(self, task: Task) -> None:
-        """Again a trial that ended with nothing final: it was preempted, or could not be started."""
+    def _retry(self, task: Task) -> None:
+        """Queues again a trial without a final status (preempted or not started); gives up after MAX_STARTS ends."""
         pending = self.pending[task.trial.trial_id]
         pending.num_open_ends += 1
         if pending.num_open_ends < MAX_STARTS:
@@ -104,64 +103,64 @@ class Controller:
         del self.pending[task.trial.trial_id]
         state = self._state(task.folder)
         for study, number in pending.waiting:
-            study.tell_failed(number, "failed", f"{state.status} {MAX_STARTS} times: {state.message}")
+            study.mark_failed(number, "failed", f"{state.status} {MAX_STARTS} times: {state.message}")
 
     def tick(self) -> None:
-        """Passes on what trials reported; asks those to end that the pruner gives up."""
+        """Forwards reports of running trials to their studies; stops the trials that the pruner rejects."""
         self._summarize()
-        if self.config.pruner != "none" and time.monotonic() >= self._next_look:
-            self._next_look = time.monotonic() + REPORTS_EVERY_SECONDS
+        if self.config.pruner != "none" and time.monotonic() >= self._next_read:
+            self._next_read = time.monotonic() + REPORTS_EVERY_SECONDS
             for trial_id in list(self.pending):
-                if self._tell_reports(trial_id):
+                if self._forward_reports(trial_id):
                     pruning.ask_to_end(self.pending[trial_id].folder)
 
     def _summarize(self, *, changed: bool = False) -> None:
-        """Writes the summary if something changed since, now or when it is time."""
+        """Writes the summary if something changed and the interval has passed."""
         self._is_summary_due |= changed
         if self._is_summary_due and time.monotonic() >= self._next_summary:
             self.write_summary()
 
     def write_summary(self) -> None:
-        """Writes what was tried so far, for reports and `status`."""
+        """Writes the trials so far, for reports and `status`."""
         self._is_summary_due, self._next_summary = False, time.monotonic() + SUMMARY_EVERY_SECONDS
         summary.write(self.store, self.plan, self.tuning, self.studies)
 
-    def _may_go_on(self, study: Study) -> bool:
-        """Notes a fault where a study would go on for ever."""
+    def _can_continue(self, study: Study) -> bool:
+        """Returns True if a study can continue; sets `error` if it would never end."""
         failures = study.failures()
         if study.refused_in_a_row() >= MAX_REFUSED:
             why = study.trials()[-1].user_attrs["message"]
-            what = f"{MAX_REFUSED} proposals in a row cannot be built; the last one: {why}"
+            what = f"{MAX_REFUSED} consecutive proposals cannot be built; the last one: {why}"
         elif len(failures) > (self.config.max_failures or self.config.num_trials):
             what = (
                 f"{len(failures)} trials failed (tune.max_failures); the last one: {failures[-1].user_attrs['message']}"
             )
         else:
             return True
-        self.fault = UserError(f"tune, row {study.label}: {what}. Narrow tune.space, then run the sweep again.")
+        self.error = UserError(f"tune, row {study.label}: {what}. Narrow tune.space, then run the sweep again.")
         return False
 
     def _begin(self, study: Study, proposal: Proposal, *, is_new: bool) -> None:
-        """Makes a proposal a task, unless it cannot be built, is running already or has a known end."""
+        """Creates the task of a proposal, unless it cannot be built, already runs or has a known result."""
         row = self.tuning.resolve(study.row_id, proposal.values)
         if isinstance(row, str):
-            study.tell_failed(proposal.number, "refused", row)
+            study.mark_failed(proposal.number, "refused", row)
             return
         trial = planned_trial(row, self.tuning.train_seed, f"{study.label} #{proposal.number}")
         study.note(proposal.number, trial.trial_id)
-        known = self.pending.setdefault(trial.trial_id, Pending(self.store.trial(trial.trial_id), []))
+        known = self.pending.setdefault(trial.trial_id, PendingTrial(self.store.trial(trial.trial_id), []))
         known.waiting.append((study, proposal.number))
         if is_new and known.folder.written_status().status == "pruned" and not study.has_pruned(trial.trial_id):
-            pruning.withdraw(known.folder)  # another study gave it up, by what it knew
+            pruning.withdraw(known.folder)  # another study pruned it, compared with other trials
         if len(known.waiting) == 1:
-            self._start_or_tell(trial, known.folder)
+            self._start_or_report(trial, known.folder)
 
-    def _start_or_tell(self, trial: PlannedTrial, folder: TrialFolder) -> None:
+    def _start_or_report(self, trial: PlannedTrial, folder: TrialFolder) -> None:
         state = self._state(folder).status
-        killed = state in ("killed", "lost")  # asked for again: what is there of it is gone on from
+        killed = state in ("killed", "lost")  # proposed again: resumes from its checkpoint
         if self._is_complete(folder.record()) or (state not in OPEN_STATUSES and not killed):
-            self._tell_reports(trial.trial_id)
-            self._tell(trial.trial_id)
+            self._forward_reports(trial.trial_id)
+            self._report_outcome(trial.trial_id)
             return
         if killed:
             folder.requeue()
@@ -171,7 +170,7 @@ class Controller:
         self._summarize(changed=True)
 
     def _task(self, trial: PlannedTrial, folder: TrialFolder) -> Task:
-        """The next stage of a trial, with what a search wants to know of it: validation scores, timings at need."""
+        """Returns the task of a trial's next stage; a search needs validation scores, and timings on request."""
         options = {
             "splits": ["val"],
             "timed": self.config.needs_timings,
@@ -184,7 +183,7 @@ class Controller:
         return None if self.config.pruner == "none" else self.config.report_every_steps
 
     def _state(self, folder: TrialFolder) -> State:
-        """Where a trial stands; one that the search wants measured is not done before."""
+        """Returns the state of a trial; if the search needs timings, it is done only after the measuring stage."""
         state = state_of(folder)
         if state.status == "done" and not self._is_complete(folder.record()):
             return State("queued", "to be measured")
@@ -193,19 +192,19 @@ class Controller:
     def _is_complete(self, record: Record | None) -> bool:
         return record is not None and (record.costs.timings is not None or not self.config.needs_timings)
 
-    def _tell_reports(self, trial_id: str) -> bool:
-        """Passes new reports of a trial on; whether it is to be stopped early."""
+    def _forward_reports(self, trial_id: str) -> bool:
+        """Forwards new reports of a trial to its studies; returns True if the pruner of a study rejects it."""
         pending, stop = self.pending[trial_id], False
         reports = pruning.read_reports(pending.folder) if self._report_every else []
         for step, accuracies in reports[pending.num_reports :]:
             value = accuracies[label_of(accuracies, self.config.label)]
-            asked = [study.report(number, step, value) for study, number in pending.waiting]
-            stop = stop or any(asked)
+            verdicts = [study.report(number, step, value) for study, number in pending.waiting]
+            stop = stop or any(verdicts)
         pending.num_reports = len(reports)
         return stop
 
-    def _tell(self, trial_id: str) -> None:
-        """Tells every proposal that waits for a trial how it ended; one that can go on stays pending."""
+    def _report_outcome(self, trial_id: str) -> None:
+        """Reports the result of a trial to every waiting proposal; a trial that can resume stays pending."""
         pending = self.pending[trial_id]
         record, state = pending.folder.record(), self._state(pending.folder)
         if not self._is_complete(record) and state.status in OPEN_STATUSES and state.status != "lost":
@@ -213,11 +212,11 @@ class Controller:
         del self.pending[trial_id]
         for study, number in pending.waiting:
             if record is not None and self._is_complete(record):
-                study.tell_complete(number, values_of(record, self.config), excess_of(record, self.config))
+                study.mark_complete(number, values_of(record, self.config), excess_of(record, self.config))
             elif state.status == "pruned":
-                study.tell_pruned(number)
+                study.mark_pruned(number)
             else:
                 ended = "lost" if state.status in ("killed", "lost") else "failed"
-                study.tell_failed(number, ended, f"{state.status}: {state.message}")
+                study.mark_failed(number, ended, f"{state.status}: {state.message}")
             print(summary.line(study, number, self.config), flush=True)
         self._summarize(changed=True)

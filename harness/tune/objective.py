@@ -1,21 +1,20 @@
-"""What a search looks at in a record: accuracy on the validation split and costs. Scores on test are never read."""
+"""Reads objectives and constraints from a record: validation accuracy and costs, never the test split."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from harness.errors import UserError
+from harness.quantities import search_quantity
 from harness.record import Record
 from harness.sweep.tune.config import TuneConfig
 
-MIB = 2**20
-
 
 def label_of(labels: Mapping[str, object], wanted: str | None) -> str:
-    """The label whose accuracy counts: the wanted one, else `action`, else the only one.
+    """Returns the label whose accuracy counts: `wanted`, else `action`, else the only label.
 
     Raises:
-        UserError: the wanted one is not there, or there are several and none is wanted.
+        UserError: the data has no label `wanted`; or `wanted` is None and the data has several labels.
     """
     chosen = wanted or ("action" if "action" in labels else next(iter(labels)) if len(labels) == 1 else None)
     if chosen not in labels:
@@ -24,30 +23,26 @@ def label_of(labels: Mapping[str, object], wanted: str | None) -> str:
     return str(chosen)
 
 
-def costs_of(record: Record) -> dict[str, float]:
-    """Every cost that the record has, by the names of `tune.constraints`."""
-    costs, memory, timings = record.costs, record.costs.memory, record.costs.timings
-    found = {"macs_per_view": float(costs.macs.macs_per_view), "num_parameters": float(costs.num_parameters)}
-    if memory is not None:
-        found["inference_peak_mib"] = memory.inference_peak_bytes / MIB
-        found["train_step_peak_mib"] = memory.train_step_peak_bytes / MIB
-    if timings is not None:
-        found |= {"latency_ms": timings.latency.median_ms, "train_step_ms": timings.train_step.median_ms}
-    return found
-
-
 def values_of(record: Record, config: TuneConfig) -> list[float]:
-    """The objectives in their order; accuracy as a fraction, costs in the unit of their name.
+    """Returns the objectives in the order of the file: accuracy as a fraction, costs in the unit of their name.
 
     Raises:
-        UserError: the label whose accuracy counts cannot be told.
+        UserError: the label whose accuracy counts is ambiguous or missing, or an objective was not measured.
     """
-    scores = record.scores["val"]
-    known = {**costs_of(record), "val_top1": scores[label_of(scores, config.label)].top1}
-    return [known[name] for name in config.objectives]
+    label = label_of(record.scores["val"], config.label)
+    return [_value(record, name, "objective", label) for name in config.objectives]
 
 
 def excess_of(record: Record, config: TuneConfig) -> dict[str, float]:
-    """Constrained cost -> how far it is above its bound; at most 0 where it is kept."""
-    costs = costs_of(record)
-    return {name: costs[name] - bound for name, bound in config.constraints.bounds().items()}
+    """Returns cost -> amount above its bound, for each constraint; at most 0 if the constraint is satisfied."""
+    bounds = config.constraints.bounds()
+    return {name: _value(record, name, "constraints") - bound for name, bound in bounds.items()}
+
+
+def _value(record: Record, name: str, where: str, label: str = "") -> float:
+    quantity = search_quantity(name, label)
+    value = quantity.search_value(record)
+    if value is None:
+        message = f"{name} was not measured in trial {record.trial_id} ({quantity.name}). Choose another quantity."
+        raise UserError(f"tune.{where}: {message}")
+    return value

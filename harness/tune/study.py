@@ -1,43 +1,70 @@
-"""The search for one row: an optuna study, told only what the files of trials say.
+"""Searches one row with an optuna study, and stores all studies of a run in a journal.
 
-What it proposes is a function of the sampler's seed and of what it was told: the sampler is made anew for every
-proposal, from (seed, number of proposals so far), so that a killed search goes on as if nothing had happened. Rows
-with the same space begin with the same random configurations.
+A proposal depends only on the sampler's seed and the results so far: a new sampler is created for every proposal from
+(seed, number of proposals), so that a killed search continues as if uninterrupted. Rows with equal spaces start with
+equal random configurations.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from harness.quantities import search_quantity
 from harness.sweep.identity import canonical_json
-from harness.sweep.tune.config import MAXIMIZED, TuneConfig
+from harness.sweep.tune.config import TuneConfig
 from harness.sweep.tune.space import Parameter, RowSpace, Value
 
-MAX_STARTS = 3  # of one configuration whose worker is killed again and again
+JOURNAL = "optuna.journal"
+LOCK_SUFFIX = ".lock"  # of optuna's lock file next to the journal
+MAX_STARTS = 3  # starts of one configuration whose worker is killed each time
 COUNTED = (TrialState.COMPLETE, TrialState.PRUNED)
-UNBEGUN = "the search was killed while it made this proposal"
-#: what can be changed while a search goes on: it decides when to stop, not what to propose next
-NOT_IDENTITY = {"num_trials", "parallel", "max_failures", "constraints", "space"}
+UNBEGUN = "the search was killed while it created this proposal"
+#: not part of a study's name: the first three do not affect proposals, the others are part of it in another form
+NOT_IN_STUDY_NAME = {"num_trials", "parallel", "max_failures", "constraints", "space"}
+
+
+def open_journal(run: Path) -> JournalStorage:
+    """Opens `optuna.journal` of a run for writing and repairs it after a killed writer.
+
+    A killed writer may leave a partial line, which would corrupt later ones, and a stale lock. The caller holds the
+    lock of the run, so there is no other writer.
+    """
+    path = run / JOURNAL
+    Path(f"{path}{LOCK_SUFFIX}").unlink(missing_ok=True)
+    if path.exists():
+        _cut_to_whole_lines(path)
+    return JournalStorage(JournalFileBackend(str(path)))
+
+
+def _cut_to_whole_lines(path: Path) -> None:
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """One configuration that the search asks for."""
+    """One configuration that the search proposes."""
 
     number: int
     values: dict[str, Value]
 
 
 def distribution(parameter: Parameter) -> BaseDistribution:
-    """A parameter as optuna knows it."""
+    """Converts a parameter to an optuna distribution."""
     config = parameter.config
     if config.choices is not None:
         return CategoricalDistribution(config.choices)
@@ -49,19 +76,19 @@ def distribution(parameter: Parameter) -> BaseDistribution:
 
 
 def study_name(space: RowSpace, label: str, config: TuneConfig, train_seed: int) -> str:
-    """The row's label, and a hash of all that an edited sweep file may not change under a study."""
-    asked = {
+    """Returns the label of the row and a hash of everything that distinguishes one study from another."""
+    identity = {
         "row": space.row.row_id,
         "space": {item.name: item.config.model_dump(exclude={"where"}) for item in space.parameters},
         "bounds": config.constraints.bounds(),
         "train_seed": train_seed,
-        **config.model_dump(exclude=NOT_IDENTITY),
+        **config.model_dump(exclude=NOT_IN_STUDY_NAME),
     }
-    return f"{label} [{hashlib.sha256(canonical_json(asked).encode()).hexdigest()[:8]}]"
+    return f"{label} [{hashlib.sha256(canonical_json(identity).encode()).hexdigest()[:8]}]"
 
 
 class Study:
-    """The search for one row. `ask` and `tell_*` keep the journal; nothing else is remembered."""
+    """The search for one row. `ask`, `report` and `mark_*` write to the journal; there is no other state."""
 
     def __init__(
         self, storage: optuna.storages.BaseStorage, space: RowSpace, label: str, config: TuneConfig, train_seed: int
@@ -70,7 +97,7 @@ class Study:
         self.row_id, self.label, self.config = space.row.row_id, label, config
         self.distributions = {item.name: distribution(item) for item in space.parameters}
         self.name = study_name(space, label, config, train_seed)
-        directions: list[Any] = ["maximize" if name in MAXIMIZED else "minimize" for name in config.objectives]
+        directions: list[Any] = [_direction(name) for name in config.objectives]
         self.optuna = optuna.create_study(
             storage=storage, study_name=self.name, directions=directions, load_if_exists=True, pruner=_pruner(config)
         )
@@ -78,29 +105,29 @@ class Study:
         self._enqueue_own(space.own_values)
 
     def trials(self) -> list[FrozenTrial]:
-        """All proposals, by number; those that wait to be asked again left out."""
+        """Returns all proposals ordered by number, without those that are queued to be proposed again."""
         return [trial for trial in self.optuna.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
 
     def running(self) -> list[Proposal]:
-        """Proposals that were asked for and not told."""
+        """Returns the proposals without a result."""
         return [_proposal(trial) for trial in self.trials() if trial.state == TrialState.RUNNING]
 
     @property
     def num_counted(self) -> int:
-        """Proposals that count for the budget."""
+        """Number of proposals that count towards the budget."""
         return sum(trial.state in COUNTED for trial in self.trials())
 
     @property
     def num_claimed(self) -> int:
-        """Of the budget: used up, or running."""
+        """Number of proposals that count towards the budget or may still count."""
         return self.num_counted + len(self.running())
 
     def failures(self) -> list[FrozenTrial]:
-        """Trials that were begun and came out with no value by their own fault."""
+        """Returns the trials that failed by themselves, without those that were lost or refused."""
         return [trial for trial in self.trials() if _ended(trial) == "failed"]
 
     def refused_in_a_row(self) -> int:
-        """How many of the latest proposals could not be built, one after another."""
+        """Counts the latest consecutive proposals that could not be built."""
         number = 0
         for trial in reversed(self.trials()):
             if _ended(trial) != "refused":
@@ -109,7 +136,7 @@ class Study:
         return number
 
     def ask(self) -> Proposal:
-        """The next proposal: one that was lost, or a new one."""
+        """Returns the next proposal: one that was lost, else a new one."""
         self._enqueue_lost()
         fresh = [trial for trial in self.trials() if "again_of" not in trial.user_attrs and _was_made(trial)]
         self.optuna.sampler = _sampler(self.config, len(fresh))
@@ -117,23 +144,23 @@ class Study:
         return Proposal(trial.number, dict(trial.params))
 
     def has_pruned(self, trial_id: str) -> bool:
-        """Whether this study itself gave a trial up."""
-        told = [trial for trial in self.trials() if trial.state == TrialState.PRUNED]
-        return any(trial.user_attrs.get("trial_id") == trial_id for trial in told)
+        """Returns True if this study pruned the trial."""
+        pruned = [trial for trial in self.trials() if trial.state == TrialState.PRUNED]
+        return any(trial.user_attrs.get("trial_id") == trial_id for trial in pruned)
 
     def note(self, number: int, trial_id: str) -> None:
-        """Keeps which trial a proposal stands for, for readers of the journal."""
+        """Stores the trial id of a proposal in the journal."""
         self._trial(number).set_user_attr("trial_id", trial_id)
 
     def report(self, number: int, step: int, value: float) -> bool:
-        """Tells the accuracy on val after a step; whether the trial is to be stopped early."""
+        """Reports the validation accuracy after a step; returns True if the trial should be pruned."""
         trial = self._trial(number)
         if step not in self.trial(number).intermediate_values:
             trial.report(value, step)
         return trial.should_prune()
 
-    def tell_complete(self, number: int, values: list[float], excess: Mapping[str, float]) -> None:
-        """The objectives of a finished trial, and by how much each constrained cost exceeds its bound."""
+    def mark_complete(self, number: int, values: list[float], excess: Mapping[str, float]) -> None:
+        """Stores the objectives of a completed trial, and the excess of each constrained cost over its bound."""
         trial = self._trial(number)
         known = self.trial(number).constraints
         for name, amount in excess.items():
@@ -141,12 +168,12 @@ class Study:
                 trial.set_constraint(name, amount)
         self.optuna.tell(number, values)
 
-    def tell_pruned(self, number: int) -> None:
-        """The trial was stopped early."""
+    def mark_pruned(self, number: int) -> None:
+        """Marks a trial as stopped early."""
         self.optuna.tell(number, state=TrialState.PRUNED)
 
-    def tell_failed(self, number: int, ended: str, message: str) -> None:
-        """No value. `ended`: refused (cannot be built), failed (by its own fault), lost (asked again, a few times)."""
+    def mark_failed(self, number: int, ended: str, message: str) -> None:
+        """Marks a proposal as failed. `ended` is refused (cannot be built), failed, or lost (proposed again)."""
         trial = self._trial(number)
         if ended == "lost" and self._num_starts(number) >= MAX_STARTS:
             ended, message = "failed", f"lost {MAX_STARTS} times: {message}"
@@ -155,7 +182,7 @@ class Study:
         self.optuna.tell(number, state=TrialState.FAIL)
 
     def _enqueue_own(self, values: dict[str, Value] | None) -> None:
-        """Makes the file's own configuration the first proposal, so that a search never ends below it unnoticed."""
+        """Queues the configuration of the sweep file as the first proposal, so that the search covers it."""
         every = self.optuna.get_trials(deepcopy=False)
         if values is not None and not any("own" in trial.user_attrs and _was_made(trial) for trial in every):
             self.optuna.enqueue_trial(values, user_attrs={"own": True})
@@ -168,26 +195,30 @@ class Study:
                 self.optuna.enqueue_trial(trial.params, user_attrs={"again_of": trial.number})
 
     def _num_starts(self, number: int) -> int:
-        """How often the configuration of a proposal was asked for, itself included."""
+        """Counts how often the configuration of a proposal was proposed, including this time."""
         before = self.trial(number).user_attrs.get("again_of")
         return 1 if before is None else 1 + self._num_starts(before)
 
     def _close_unbegun(self) -> None:
-        """Proposals that a killed search left without all their values: nothing was run for them."""
+        """Marks proposals as failed that a killed search left incomplete; no trial was started for them."""
         for trial in self.trials():
             if trial.state == TrialState.RUNNING and trial.params.keys() != self.distributions.keys():
-                self.tell_failed(trial.number, "unbegun", UNBEGUN)
+                self.mark_failed(trial.number, "unbegun", UNBEGUN)
 
     def trial(self, number: int) -> FrozenTrial:
-        """One proposal as the journal has it."""
+        """Returns one proposal from the journal."""
         return self.optuna.get_trials(deepcopy=False)[number]
 
     def _trial(self, number: int) -> optuna.Trial:
         return optuna.Trial(self.optuna, self.trial(number)._trial_id)
 
 
+def _direction(objective: str) -> str:
+    return "maximize" if search_quantity(objective).direction == "higher" else "minimize"
+
+
 def _ended(trial: FrozenTrial) -> str:
-    """Why a proposal has no value; empty while it may still get one."""
+    """Returns the reason why a failed proposal has no value; empty for others."""
     return str(trial.user_attrs.get("ended", "")) if trial.state == TrialState.FAIL else ""
 
 

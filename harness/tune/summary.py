@@ -1,4 +1,4 @@
-"""What was tried, for people and reports: `tuning/studies.json`, `tuning/plan.json`, a line for each trial."""
+"""Writes the state of a search: `tuning/studies.json`, `tuning/plan.json`, a log line for each trial."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STATES = {TrialState.RUNNING: "running", TrialState.COMPLETE: "complete", TrialS
 
 
 def write(store: Store, plan: Plan, tuning: Tuning, studies: Sequence[Study]) -> None:
-    """Writes both files: what was tried, and the trials as a plan, so that `status` shows them."""
+    """Writes the studies, and their trials as a plan, so that `status` shows them."""
     config = tuning.config
     content = TuningFile(
         objectives=config.objectives,
@@ -44,21 +44,21 @@ def write(store: Store, plan: Plan, tuning: Tuning, studies: Sequence[Study]) ->
 
 
 def _sampler(config: TuneConfig) -> str:
-    """The sampler, and whether it ever gets beyond its first proposals."""
+    """Describes the sampler and how many of its proposals are random."""
     if config.sampler == "random":
         return config.sampler
     return f"{config.sampler} (the first {min(config.num_startup_trials, config.num_trials)} at random)"
 
 
 def line(study: Study, number: int, config: TuneConfig) -> str:
-    """One line on a proposal that was told: its state, values and parameters, and the budget used so far."""
+    """Formats one line about a proposal: state, parameters, values, and the budget used so far."""
     trial = _trial(study.trial(number), False)
     values = dict(zip(config.objectives, trial.values or [], strict=False))
-    told = ", ".join(f"{name} {value:.4g}" for name, value in values.items()) or trial.message
+    result = ", ".join(f"{name} {value:.4g}" for name, value in values.items()) or trial.message
     if trial.state == "pruned" and trial.last_val_top1 is not None:
-        told = f"last val_top1 {trial.last_val_top1:.4g}"
+        result = f"last val_top1 {trial.last_val_top1:.4g}"
     params = ", ".join(f"{name.split('.')[-1]} = {_short(value)}" for name, value in trial.params.items())
-    return f"{trial.state:9s} {study.label} #{number} ({params}): {told}  [{study.num_counted}/{config.num_trials}]"
+    return f"{trial.state:9s} {study.label} #{number} ({params}): {result}  [{study.num_counted}/{config.num_trials}]"
 
 
 def _short(value: Any) -> str:

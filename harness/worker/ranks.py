@@ -1,7 +1,7 @@
-"""The processes of one trial: rank 0 starts the others and watches them; whatever happens to one ends all.
+"""The processes (ranks) of one trial: rank 0 starts and supervises the others; the end of one ends all.
 
-A failing rank says why in the file in which the ranks met, and ends; the system closes its connections, and whoever
-waits for it wakes up. Where that does not help (a GPU that waits in a kernel), a thread ends the process.
+A failing rank reports its cause in the rendezvous file and ends. The system closes its connections, which wakes the
+ranks that wait for it. Where that does not help (a GPU that waits in a kernel), a thread ends the process.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
+from harness.measure.process_end import num_oom_kills, status_of_exit
 from harness.store import TrialFolder
-from harness.worker.exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_PREEMPTED
-from harness.worker.signals import blocked_stop_signals
+from harness.worker.signals import EXIT_DONE, EXIT_FAILED, EXIT_PREEMPTED, blocked_stop_signals
 
 if TYPE_CHECKING:
     from torch.distributed import Store
@@ -31,12 +31,25 @@ if TYPE_CHECKING:
     from harness.train.distributed import Group, RankFailed
 
 POLL_SECONDS = 0.5
-SETTLE_SECONDS = 1.0  # between a lost connection and the question who is to blame: the kernel needs a moment
+SETTLE_SECONDS = 1.0  # after a lost connection, until the kernel shows which process ended
 GRACE_SECONDS = 5.0  # for the main thread to notice that a rank is gone; then the process is ended
 LOST_CONTACT = "lost the connection to another rank, which ended or was killed"
 CAUSE_KEY = "cause"  # of the first rank that failed: {"rank", "status", "message"}
 
-Children = Sequence[subprocess.Popen[bytes]]
+
+@dataclass
+class Children:
+    """The ranks that rank 0 started on this machine, from rank 1 on."""
+
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    oom_kills_before: int = field(default_factory=num_oom_kills)
+
+    def kill(self) -> None:
+        """Ends those that are left: they hold nothing that is not in the checkpoint or in rank 0."""
+        for process in self.processes:
+            process.kill()
+        for process in self.processes:
+            process.wait()
 
 
 def check_rank(rank: int | None, trial: TrialConfig) -> None:
@@ -50,74 +63,72 @@ def check_rank(rank: int | None, trial: TrialConfig) -> None:
 def leading(
     folder: TrialFolder, trial: TrialConfig, rendezvous: Path | None, end: Callable[[str, str], None]
 ) -> Iterator[Group]:
-    """The group of a trial as its rank 0 sees it.
+    """Yields the group of a trial to its rank 0.
 
-    Starts the other ranks here, unless they come to `rendezvous` by themselves.
+    Starts the other ranks here, unless they are started elsewhere and join at `rendezvous`.
     `end` is called with status and message before this process is ended because another rank is gone.
 
     Raises:
         RankFailed: another rank ended.
     """
-    from harness.train.distributed import ALONE, joined, open_store
+    from harness.train.distributed import SINGLE_PROCESS, joined, open_store
 
     size, device = trial.train.num_processes, trial.train.device
     if size == 1:
-        yield ALONE
+        yield SINGLE_PROCESS
         return
     file = rendezvous or folder.path / f".rendezvous.{os.getpid()}.tmp"
     store = open_store(file, size)
-    children = [] if rendezvous else _start(folder, file, size)
+    children = Children() if rendezvous else _start(folder, file, size)
     try:
-        with _told(store, 0), _watched(store, children, end), joined(store, 0, size, device) as group:
+        with _failure_reported(store, 0), _supervised(store, children, end), joined(store, 0, size, device) as group:
             yield group
-        with suppress(subprocess.TimeoutExpired):  # all is done, however slowly they end
-            for child in children:
+        with suppress(subprocess.TimeoutExpired):  # the work is done, however slowly they end
+            for child in children.processes:
                 child.wait(GRACE_SECONDS)
     finally:
-        _kill(children)
+        children.kill()
         if rendezvous is None:
             file.unlink(missing_ok=True)
 
 
 @contextmanager
 def following(trial: TrialConfig, rank: int, rendezvous: Path) -> Iterator[Group]:
-    """The group of a trial as another rank than the first sees it."""
+    """Yields the group of a trial to a rank other than 0."""
     from harness.train.distributed import joined, open_store
 
     size, device = trial.train.num_processes, trial.train.device
     store = open_store(rendezvous, size)
-    with _told(store, rank), _watched(store, [], lambda *cause: None), joined(store, rank, size, device) as group:
+    alone = Children()
+    with (
+        _failure_reported(store, rank),
+        _supervised(store, alone, lambda *cause: None),
+        joined(store, rank, size, device) as group,
+    ):
         yield group
 
 
-def _start(folder: TrialFolder, file: Path, size: int) -> list[subprocess.Popen[bytes]]:
-    """Starts ranks 1 and up on this machine; what they print goes where our own output goes."""
+def _start(folder: TrialFolder, file: Path, size: int) -> Children:
+    """Starts ranks 1 and up on this machine; they share this process's output."""
     loopback = "lo" if sys.platform == "linux" else "lo0"
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)  # no name of this host has to resolve, nothing leaves it
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)  # needs no host name to resolve; traffic stays on the host
     os.environ["LOCAL_RANK"] = "0"
     command = [sys.executable, "-m", "harness", "worker", str(folder.path), "--stage", "train"]
     command += ["--rendezvous", str(file), "--parent", str(os.getpid())]
-    children = []
-    with blocked_stop_signals():  # inherited: a rank that is still importing is not killed by a request to stop
+    children = Children()
+    with blocked_stop_signals():  # inherited: a stop request does not kill a rank that is still importing
         for rank in range(1, size):
             environment = {**os.environ, "LOCAL_RANK": str(rank)}
-            children.append(
+            children.processes.append(
                 subprocess.Popen([*command, "--rank", str(rank)], stdin=subprocess.DEVNULL, env=environment)
             )
     return children
 
 
-def _kill(children: Children) -> None:
-    """Ends what is left of them: they hold nothing that is not in the checkpoint or in rank 0."""
-    for child in children:
-        child.kill()
-    for child in children:
-        child.wait()
-
-
 @contextmanager
-def _told(store: Store, rank: int) -> Iterator[None]:
-    """Says in the store why this rank fails; the first to say so is the cause. Turns a lost connection into its cause.
+def _failure_reported(store: Store, rank: int) -> Iterator[None]:
+    """Writes the cause of this rank's failure to the store, unless another rank was first; a lost connection is
+    replaced by its cause.
 
     Raises:
         RankFailed: this rank failed because of another one.
@@ -140,68 +151,68 @@ def _told(store: Store, rank: int) -> Iterator[None]:
 
 
 def _is_lost_contact(error: BaseException) -> bool:
-    """Whether torch says that a connection to another rank is gone."""
+    """Returns whether the error is torch's for a connection to another rank that is gone."""
     return isinstance(error, RuntimeError) and re.search("Connection (closed|reset) by peer", str(error)) is not None
 
 
 def _failure(cause: str) -> RankFailed:
     from harness.train.distributed import RankFailed
 
-    told = json.loads(cause)
-    return RankFailed(told["status"], f"rank {told['rank']}: {told['message']}")
+    content = json.loads(cause)
+    return RankFailed(content["status"], f"rank {content['rank']}: {content['message']}")
 
 
 @contextmanager
-def _watched(store: Store, children: Children, end: Callable[[str, str], None]) -> Iterator[None]:
-    """Looks after the other ranks from a thread while the main one trains.
+def _supervised(store: Store, children: Children, end: Callable[[str, str], None]) -> Iterator[None]:
+    """Supervises the other ranks from a thread while the main thread trains.
 
     Raises:
-        RankFailed: one of the children was ended by a signal or exited without a word.
+        RankFailed: a signal ended one of the children, or it exited without reporting a cause.
     """
     closed = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(store, children, end, closed), daemon=True)
-    watcher.start()
+    supervisor = threading.Thread(target=_supervise, args=(store, children, end, closed), daemon=True)
+    supervisor.start()
     try:
         yield
     except RuntimeError as error:
         time.sleep(SETTLE_SECONDS)
-        silent = _ended_silently(store, children)
-        if silent is not None:
-            raise silent from error
+        failure = _unreported_failure(store, children)
+        if failure is not None:
+            raise failure from error
         raise
     finally:
         closed.set()
-        watcher.join()
+        supervisor.join()
 
 
-def _watch(store: Store, children: Children, end: Callable[[str, str], None], closed: threading.Event) -> None:
+def _supervise(store: Store, children: Children, end: Callable[[str, str], None], closed: threading.Event) -> None:
     while not closed.wait(POLL_SECONDS):
-        failure = _found(store, children)
+        failure = _any_failure(store, children)
         if failure is None:
             continue
         if closed.wait(GRACE_SECONDS):
             return
         print(f"ended: {failure}", file=sys.stderr, flush=True)
-        _kill(children)
+        children.kill()
         end(failure.status, str(failure))
         os._exit(EXIT_PREEMPTED if failure.status == "lost" else EXIT_FAILED)
 
 
-def _found(store: Store, children: Children) -> RankFailed | None:
-    """The failure of any rank, if there is one. A signal comes before the words of those it cut off."""
-    told = _failure(store.get(CAUSE_KEY).decode()) if store.check([CAUSE_KEY]) else None
-    return _ended_silently(store, children) or told
+def _any_failure(store: Store, children: Children) -> RankFailed | None:
+    """The failure of any rank, if there is one. A signal takes precedence over the errors that it causes elsewhere."""
+    reported = _failure(store.get(CAUSE_KEY).decode()) if store.check([CAUSE_KEY]) else None
+    return _unreported_failure(store, children) or reported
 
 
-def _ended_silently(store: Store, children: Children) -> RankFailed | None:
-    """The first child that a signal ended, or that failed and nobody has told of a cause."""
+def _unreported_failure(store: Store, children: Children) -> RankFailed | None:
+    """The first child that a signal ended, or that failed without reporting a cause."""
     from harness.train.distributed import RankFailed
 
-    for rank, child in enumerate(children, start=1):
+    for rank, child in enumerate(children.processes, start=1):
         code = child.poll()
-        if code is not None and code < 0:
-            cause = " (out of memory, perhaps)" if -code == signal.SIGKILL else ""
-            return RankFailed("killed", f"rank {rank} was ended by {signal.Signals(-code).name}{cause}")
-        if code not in (None, EXIT_DONE, EXIT_PREEMPTED) and not store.check([CAUSE_KEY]):
-            return RankFailed("failed", f"rank {rank} ended with exit code {code}; the log says more")
+        if code is None or code in (EXIT_DONE, EXIT_PREEMPTED):
+            continue
+        if code < 0 or not store.check([CAUSE_KEY]):
+            status, message = status_of_exit(code, children.oom_kills_before)
+            return RankFailed(status, f"rank {rank} {message}" + ("" if code < 0 else "; the log says more"))
     return None

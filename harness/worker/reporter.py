@@ -1,4 +1,4 @@
-"""What a worker says of itself while it lives: the trial's status file."""
+"""Keeps the status file of a trial up to date while its worker lives."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
 Stage = Literal["train", "measure"]
 HEARTBEAT_SECONDS = 0.5
+NODE_VARIABLE = "HARNESS_NODE"  # set by a launcher that has its own name for the machine
 
 
 class LeaseLost(Exception):
-    """Another worker took the trial over while this one was silent: nothing may be written any more."""
+    """Another worker took over the trial while this one was silent; this one must not write any more."""
 
 
 class Reporter:
-    """Keeps the trial's status file fresh; the only writer of it while the worker lives."""
+    """Writes the status file of a trial; the only writer while the worker lives."""
 
     def __init__(self, folder: TrialFolder, stage: Stage, lease: Lease):
         self.folder = folder
@@ -34,7 +35,7 @@ class Reporter:
             num_starts=before.num_starts + 1,
             pid=os.getpid(),
             host=host,
-            node=os.environ.get("SLURMD_NODENAME", host),
+            node=os.environ.get(NODE_VARIABLE, host),
             job=before.job,
         )
         self._written = 0.0
@@ -51,7 +52,7 @@ class Reporter:
     def ensure_ours(self) -> None:
         """Raises: LeaseLost where another worker has the trial now."""
         if not self.lease.is_ours():
-            raise LeaseLost(f"{self.folder.path}: another worker took the trial over; this one leaves without a trace")
+            raise LeaseLost(f"{self.folder.path}: another worker took over the trial; this one ends without writing")
 
     def on_progress(self, progress: Progress) -> None:
         """Notes the training step, at most twice a second."""
@@ -61,7 +62,7 @@ class Reporter:
             self.write()
 
     def end(self, status: str, message: str = "", *, by_another: bool = False) -> None:
-        """Writes the last status of this worker. `by_another`: its stage was done when it came to it."""
+        """Writes the final status of this worker. `by_another`: another worker had completed its stage."""
         self.status.status, self.status.message = status, message
         if status == "done":
             self.status.record_stamp = self.folder.record_stamp()

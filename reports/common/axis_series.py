@@ -11,7 +11,7 @@ from .row_statistics import RowSummary
 
 
 @dataclass(frozen=True)
-class Series:
+class AxisSeries:
     """Rows that are equal in every varied field but one, ordered along that one. A control row stands alone."""
 
     name: str
@@ -26,7 +26,7 @@ def value_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def series_of(rows: Sequence[RowSummary], axes: Sequence[str], axis: str) -> list[Series]:
+def series_of(rows: Sequence[RowSummary], axes: Sequence[str], axis: str) -> list[AxisSeries]:
     """Groups the rows that have `axis` into series, in the order of the plan."""
     others = [name for name in axes if name != axis]
     groups: dict[str, list[RowSummary]] = {}
@@ -36,7 +36,7 @@ def series_of(rows: Sequence[RowSummary], axes: Sequence[str], axis: str) -> lis
     telling = [name for name in others if len({_key(group[0].plan.values.get(name)) for group in groups.values()}) > 1]
     places = {_key(value): index for index, value in enumerate(axis_values(rows, axis))}
     return [
-        Series(_name(group, telling), tuple(sorted(group, key=lambda row: places[_key(row.plan.values[axis])])))
+        AxisSeries(_name(group, telling), tuple(sorted(group, key=lambda row: places[_key(row.plan.values[axis])])))
         for group in groups.values()
     ]
 

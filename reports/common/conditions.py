@@ -9,21 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness import units
+from harness.fields import get_field
+from harness.marks import dirty_faults
 from harness.record import Record
-from harness.stats.quiet import is_quiet
-from harness.store.load import Run
-
-from .quantities import dirty_faults
+from harness.stats.ratios import is_quiet
+from harness.store.load import LoadedRun
 
 Reader = Callable[[Record], Any]
 
 
 def field(record: Record, path: str) -> Any:
-    """Value of a dotted configuration field; None where the record has no such field."""
-    value: Any = record.config
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
+    """Return the value of a dotted configuration field; None where the record has no such field."""
+    return get_field(record.config, path, None)
 
 
 def _config(path: str) -> Reader:
@@ -110,7 +107,7 @@ class Condition:
         return "; ".join(f"{value} ({units.counted(count, 'trial')})" for value, count in self.values)
 
 
-def conditions(run: Run) -> list[Condition]:
+def conditions(run: LoadedRun) -> list[Condition]:
     """Conditions of all records of a run; those that no record states are left out."""
     found = [Condition(name, _counted(map(reader, run.records.values()))) for name, reader in _LISTED]
     return [condition for condition in found if any(value != "not recorded" for value, _ in condition.values)]
@@ -121,7 +118,7 @@ def _counted(values: Iterable[Any]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(texts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def machine(run: Run, record: Record) -> tuple[str, ...]:
+def machine(run: LoadedRun, record: Record) -> tuple[str, ...]:
     """What decides whether two records may be compared in time and memory; what the sweep itself varies is exempt."""
     return tuple(
         "varied" if path in run.plan.axes else json.dumps(reader(record), sort_keys=True, default=str)
@@ -129,7 +126,7 @@ def machine(run: Run, record: Record) -> tuple[str, ...]:
     )
 
 
-def reference_machine(run: Run) -> tuple[str, ...] | None:
+def majority_machine(run: LoadedRun) -> tuple[str, ...] | None:
     """The machine of most records; of equally frequent ones that of the baseline, then that of the first row."""
     baseline = [row for row in run.plan.rows if row.row_id == run.plan.baseline_row]
     ordered = [trial for row in [*baseline, *run.plan.rows] for trial in row.trials.values() if trial in run.records]
@@ -138,7 +135,7 @@ def reference_machine(run: Run) -> tuple[str, ...] | None:
     return max(candidates, key=lambda key: counts[key], default=None)  # max keeps the first of equals
 
 
-def warnings(run: Run) -> list[str]:
+def warnings(run: LoadedRun) -> list[str]:
     """What a reader must know before comparing rows: missing trials, mixed machines, code or data."""
     found = []
     planned, done = len(run.statuses), len(run.records)
@@ -152,7 +149,7 @@ def warnings(run: Run) -> list[str]:
             "times and memory of the minority are marked and must not be compared with the others."
         )
     timed = [record for record in run.records.values() if record.costs.timings]
-    dirty = [record for record in timed if dirty_faults(record)]
+    dirty = [record for record in timed if dirty_faults(record.costs)]
     if dirty:
         found.append(
             f"{len(dirty)} of {len(timed)} trials were timed on a machine that was not fit for it: their times are "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -10,29 +11,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import harness
-from harness.errors import UserError
+from harness.store.load import PLAN_FILE, RECORD_FILE, STUDIES_FILE, planned_trials, read_plan, read_statuses
 
 _INPUTS = ".inputs.sha256"
 _PACKAGE = Path(__file__).parents[1]
 
 
 def inputs_digest(run_folder: Path) -> str:
-    """Digest (sha256, hexadecimal) of plan, records and statuses of a run, and of the code that reports on them.
+    """Return the digest (sha256, hexadecimal) of all that a report of this run shows, and of the code that writes it.
+
+    Statuses enter as `load` reads them, not as the bytes of `status.json`: a trial that was "running" becomes "lost"
+    when its worker is gone, without any change of the file.
 
     Raises:
-        UserError: the folder has no `plan.json`.
+        UserError: the folder is no run, or its plan cannot be read.
     """
-    plan = run_folder / "plan.json"
-    if not plan.is_file():
-        raise UserError(
-            f"{plan}: no such file, so {run_folder} is not the folder of a run. Start one with: "
-            "python -m harness sweep SWEEP.yaml, or name a folder of runs/"
-        )
-    trials = run_folder / "trials"
-    inputs = [plan, *sorted(trials.glob("*/record.json")), *sorted(trials.glob("*/status.json"))]
-    inputs += [*sorted(run_folder.glob("tuning/studies.json")), *_sources()]
-    digest = hashlib.sha256()
-    for path in inputs:
+    plan = read_plan(run_folder)
+    records = [run_folder / "trials" / trial_id / RECORD_FILE for trial_id in planned_trials(plan)]
+    inputs = [run_folder / PLAN_FILE, run_folder / STUDIES_FILE, *records]
+    digest = hashlib.sha256(json.dumps(read_statuses(run_folder, plan)).encode())
+    for path in [*(path for path in inputs if path.is_file()), *_sources()]:
         content = path.read_bytes()
         digest.update(f"{path.parent.name}/{path.name}\0{len(content)}\0".encode())
         digest.update(content)
@@ -41,9 +39,9 @@ def inputs_digest(run_folder: Path) -> str:
 
 def _sources() -> list[Path]:
     library = Path(harness.__file__).parent
-    templates = _PACKAGE.rglob("*.j2")
-    code = [*_PACKAGE.rglob("*.py"), *(library / "stats").glob("*.py"), library / "units.py", library / "record.py"]
-    return sorted([*code, *templates])
+    rooms = [_PACKAGE, library / "stats", library / "store"]
+    files = [library / name for name in ("units.py", "record.py", "quantities.py", "fields.py")]
+    return sorted([*files, *_PACKAGE.rglob("*.j2"), *(path for room in rooms for path in room.rglob("*.py"))])
 
 
 def files_of_digest(target: Path, digest: str) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Figures about the machine rather than a run: a roofline with every row, and what fits a budget."""
+"""Figures about configurations rather than a run: roofline, frontier within a budget, cost against a size."""
 
 from __future__ import annotations
 
@@ -6,10 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+from harness.quantities import by_key
+from harness.stats.scaling import CostSeries
 
 from . import plots
+
+#: `--measure` of `scaling` -> the quantity that it gives
+SCALED = {
+    "macs": "macs_per_view",
+    "memory": "predicted_train_step_peak_bytes",
+    "memory-measured": "train_step_peak_bytes",
+    "latency": "latency_ms",
+}
 
 
 @dataclass(frozen=True)
@@ -72,3 +84,42 @@ def frontier_page(
         axes.set_xlabel(axis)
         axes.set_title(f"Largest {axis} within {budget}", loc="left")
     return plots.FigurePage(name, "Frontier", f"The budget is {budget}; every probe is in the JSON.", figure)
+
+
+def scaling_page(series: Sequence[CostSeries], over: str, measure: str) -> plots.FigurePage:
+    """The figure. A row with a marked number (a lower bound, an unstable time) is dashed, and its marks are named."""
+    quantity = by_key(SCALED[measure])
+    title = f"{quantity.name} against {over}"
+    with plots.style():
+        figure = Figure(figsize=(9.6, 5.2), layout="constrained")
+        axes = figure.add_subplot()
+        for index, line in enumerate(series):
+            axes.plot(
+                line.sizes, line.costs, **plots.look(index), linestyle="-" if line.is_sound else "--", linewidth=1.4,
+                markersize=5, label=_legend_text(line),
+            )  # fmt: skip
+        figure.suptitle(title, weight="bold")
+        axes.set_xlabel(f"{over} (log scale)")
+        axes.set_ylabel(f"{quantity.name} (log scale)")
+        _log_axes(axes, sorted({size for line in series for size in line.sizes}))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: quantity.text(value)))
+        figure.legend(loc="outside right upper", title="exponent, 95 % interval")
+    caption = "Exponent: least squares on logarithms, with its t interval. Dashed: see the marks."
+    return plots.FigurePage(f"scaling_{measure}_{over}", title, caption, figure)
+
+
+def _legend_text(line: CostSeries) -> str:
+    fit = line.fit
+    interval = "" if fit.low is None or fit.high is None else f" ({fit.low:.2f} to {fit.high:.2f})"
+    marks = ", ".join(dict.fromkeys(mark for mark in line.marks if mark))
+    return f"{line.label}: {fit.exponent:.2f}{interval}{f', {marks}' if marks else ''}"
+
+
+def _log_axes(axes: Axes, sizes: Sequence[int]) -> None:
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.xaxis.set_major_locator(FixedLocator(list(sizes)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_minor_formatter(NullFormatter())

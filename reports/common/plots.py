@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from harness import units
 from harness.stats.intervals import Estimate
-from harness.store.load import Run
+from harness.store.load import LoadedRun
 
 from .row_statistics import RowSummary
 from .table_data import ceilings
@@ -43,6 +43,13 @@ class FigurePage:
     title: str
     caption: str
     figure: Figure
+
+    def _repr_png_(self) -> bytes:
+        """The figure as a notebook shows it."""
+        stream = io.BytesIO()
+        with style():
+            self.figure.savefig(stream, format="png", metadata={"Software": None})
+        return stream.getvalue()
 
 
 @contextmanager
@@ -90,7 +97,7 @@ def file_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", text)
 
 
-def draw_ceilings(axes: Axes, run: Run, label: str, *, vertical: bool = False) -> None:
+def draw_ceilings(axes: Axes, run: LoadedRun, label: str, *, vertical: bool = False) -> None:
     """Dashed lines at the best accuracy (percent) each kind of model can reach; where rows differ in it, none.
 
     Words above vertical lines stand at two heights in turn, since they are wider than the lines are apart: two lines of
@@ -107,7 +114,7 @@ def draw_ceilings(axes: Axes, run: Run, label: str, *, vertical: bool = False) -
         )  # fmt: skip
 
 
-def _ceiling_lines(run: Run, label: str) -> dict[float, str]:
+def _ceiling_lines(run: LoadedRun, label: str) -> dict[float, str]:
     """Accuracy in percent -> what cannot do better; kinds of models with the same ceiling share a line."""
     kinds: dict[float, list[str]] = {}
     for (kind, name), values in sorted(ceilings(run).items()):

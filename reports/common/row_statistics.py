@@ -7,20 +7,22 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from harness import quantities
+from harness.marks import trial_marks
+from harness.quantities import Quantity, accuracy
 from harness.record import PlannedRow, Record
 from harness.stats.intervals import Estimate, mean_interval
 from harness.stats.paired import PairedDifference, holm, paired_difference
-from harness.store.load import Run
+from harness.store.load import LoadedRun
 
-from .conditions import machine, reference_machine
-from .quantities import QUANTITIES, Quantity
+from .conditions import machine, majority_machine
 
 LABEL_ORDER = ("verb", "noun", "action")
 SPLIT = "test"
 
 
 @dataclass(frozen=True)
-class Spread:
+class CostSummary:
     """A cost over the trials of a row: median, least and largest, number of trials, what to mark."""
 
     median: float
@@ -44,8 +46,8 @@ class RowSummary:
     difference: PairedDifference | None
     """of the headline label to the baseline; None for the baseline and where no seed is common"""
     adjusted_p: float | None
-    costs: dict[str, Spread]
-    """quantity key -> spread; a quantity that no trial has is absent"""
+    costs: dict[str, CostSummary]
+    """key of a quantity -> its summary; a quantity that no trial has is absent"""
     marks: tuple[str, ...]
 
     @property
@@ -59,25 +61,25 @@ class RowSummary:
         return len(self.plan.trials)
 
 
-def labels(run: Run) -> list[str]:
+def labels(run: LoadedRun) -> list[str]:
     """Labels with a test score: verb, noun, action, then others in the order met."""
     met = dict.fromkeys(label for record in run.records.values() for label in record.scores.get(SPLIT, {}))
     return [label for label in LABEL_ORDER if label in met] + [label for label in met if label not in LABEL_ORDER]
 
 
-def headline(run: Run) -> str | None:
+def headline(run: LoadedRun) -> str | None:
     """The label that comparisons are about: action, else verb, else the first; None before any trial has finished."""
     found = labels(run)
     return next((label for label in ("action", "verb") if label in found), found[0] if found else None)
 
 
-def summarise(run: Run) -> list[RowSummary]:
+def summarise(run: LoadedRun) -> list[RowSummary]:
     """All rows of the plan, in its order, with the p values of the comparisons Holm-adjusted together."""
-    reference = reference_machine(run)
+    majority = majority_machine(run)
     label = headline(run)
     baseline = next((row for row in run.plan.rows if row.row_id == run.plan.baseline_row), None)
-    base_scores = _scores(_finished(run, baseline), label) if baseline and label else {}
-    rows = [_summary(run, row, base_scores, label, reference) for row in run.plan.rows]
+    base_scores = _accuracies(_finished(run, baseline), label) if baseline and label else {}
+    rows = [_summary(run, row, base_scores, label, majority) for row in run.plan.rows]
     compared = [index for index, row in enumerate(rows) if row.difference is not None]
     adjusted = holm([row.difference.p_value for row in rows if row.difference is not None])
     for index, p_value in zip(compared, adjusted, strict=True):
@@ -86,56 +88,57 @@ def summarise(run: Run) -> list[RowSummary]:
 
 
 def _summary(
-    run: Run, row: PlannedRow, base_scores: dict[int, float], label: str | None, reference: tuple[str, ...] | None
+    run: LoadedRun, row: PlannedRow, base_scores: dict[int, float], label: str | None, majority: tuple[str, ...] | None
 ) -> RowSummary:
     records = _finished(run, row)
     is_baseline = row.row_id == run.plan.baseline_row
-    difference = None if is_baseline or label is None else paired_difference(_scores(records, label), base_scores)
-    costs = {quantity.key: _spread(run, records, quantity, reference) for quantity in QUANTITIES}
+    compared = not is_baseline and label is not None
+    costs = {item.key: _cost_summary(run, records, item, majority) for item in quantities.QUANTITIES}
     return RowSummary(
         plan=row,
         is_baseline=is_baseline,
         records=records,
-        top1={name: mean_interval(list(found.values())) for name in labels(run) if (found := _scores(records, name))},
-        top5={name: mean_interval(shares) for name in labels(run) if (shares := _top5(records, name))},
-        difference=difference,
+        top1=_estimates(run, records, 1),
+        top5=_estimates(run, records, 5),
+        difference=paired_difference(_accuracies(records, label or ""), base_scores) if compared else None,
         adjusted_p=None,
-        costs={key: spread for key, spread in costs.items() if spread is not None},
+        costs={key: cost for key, cost in costs.items() if cost is not None},
         marks=_row_marks(run, row, records),
     )
 
 
-def _finished(run: Run, row: PlannedRow) -> dict[int, Record]:
+def _finished(run: LoadedRun, row: PlannedRow) -> dict[int, Record]:
     return {int(seed): run.records[trial] for seed, trial in row.trials.items() if trial in run.records}
 
 
-def _scores(records: dict[int, Record], label: str) -> dict[int, float]:
-    found = {seed: record.scores.get(SPLIT, {}).get(label) for seed, record in records.items()}
-    return {seed: score.top1 for seed, score in found.items() if score is not None}
+def _accuracies(records: dict[int, Record], label: str, k: int = 1) -> dict[int, float]:
+    """seed -> top-k accuracy, of the trials that have one."""
+    read = accuracy(label, SPLIT, k).read
+    return {seed: value for seed, record in records.items() if (value := read(record)) is not None}
 
 
-def _top5(records: dict[int, Record], label: str) -> list[float]:
-    scores = [record.scores.get(SPLIT, {}).get(label) for record in records.values()]
-    return [s.top5_correct / s.total for s in scores if s is not None and s.top5_correct is not None]
+def _estimates(run: LoadedRun, records: dict[int, Record], k: int) -> dict[str, Estimate]:
+    found = {label: list(_accuracies(records, label, k).values()) for label in labels(run)}
+    return {label: mean_interval(values) for label, values in found.items() if values}
 
 
-def _spread(
-    run: Run, records: dict[int, Record], quantity: Quantity, reference: tuple[str, ...] | None
-) -> Spread | None:
-    measured = [record for record in records.values() if quantity.value(record) is not None]
-    here = [record for record in measured if not quantity.measured or machine(run, record) == reference]
-    used = here or measured
-    values = [value for record in used if (value := quantity.value(record)) is not None]
+def _cost_summary(
+    run: LoadedRun, records: dict[int, Record], quantity: Quantity, majority: tuple[str, ...] | None
+) -> CostSummary | None:
+    known = [record for record in records.values() if quantity.read(record) is not None]
+    here = [record for record in known if not quantity.measured or machine(run, record) == majority]
+    used = here or known
+    values = [value for record in used if (value := quantity.read(record)) is not None]
     if not values:
         return None
     marks = _joined([quantity.marks(record) for record in used])
     if not here:
         marks.append("measured under other conditions than most rows: not comparable")
-    elif len(here) < len(measured):
-        marks.append(f"{len(measured) - len(here)} of {len(measured)} trials ran under other conditions: left out")
-    if not quantity.measured and len(set(values)) > 1:
+    elif len(here) < len(known):
+        marks.append(f"{len(known) - len(here)} of {len(known)} trials ran under other conditions: left out")
+    if not quantity.measured and quantity.of_costs and len(set(values)) > 1:
         marks.append("differs between the seeds of this row")
-    return Spread(statistics.median(values), min(values), max(values), len(values), tuple(marks), bool(here))
+    return CostSummary(statistics.median(values), min(values), max(values), len(values), tuple(marks), bool(here))
 
 
 def _joined(marks: Sequence[Sequence[str]]) -> list[str]:
@@ -149,12 +152,11 @@ def _joined(marks: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _row_marks(run: Run, row: PlannedRow, records: dict[int, Record]) -> tuple[str, ...]:
+def _row_marks(run: LoadedRun, row: PlannedRow, records: dict[int, Record]) -> tuple[str, ...]:
     marks = [f"{kind} ({number} of {len(row.trials)} seeds)" for kind, number in unfinished(run, row).items()]
     if stale := sum(trial in run.plan.stale for trial in row.trials.values()):
         marks.append(f"trained by other code than the sweep's ({stale} of {len(row.trials)} seeds)")
-    if unproven := sum(record.unproven for record in records.values()):
-        marks.append(f"unproven: `check` has not passed for its variant's code ({unproven} of {len(row.trials)} seeds)")
+    marks += _joined([trial_marks(record) for record in records.values()])
     if len(records) == 1:
         marks.append("n = 1: no interval and no test")
     if any(SPLIT not in record.scores for record in records.values()):
@@ -162,7 +164,7 @@ def _row_marks(run: Run, row: PlannedRow, records: dict[int, Record]) -> tuple[s
     return tuple(marks)
 
 
-def unfinished(run: Run, row: PlannedRow) -> dict[str, int]:
+def unfinished(run: LoadedRun, row: PlannedRow) -> dict[str, int]:
     """`status: message` -> number of unfinished seeds of a row, in the order of the seeds."""
     found: Counter[str] = Counter()
     for trial in row.trials.values():

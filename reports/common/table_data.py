@@ -5,13 +5,15 @@ from __future__ import annotations
 import string
 from dataclasses import dataclass
 
-from harness import units
+from harness import quantities, units
+from harness.marks import LOWER_BOUND
+from harness.quantities import Quantity
+from harness.quantities import accuracy as accuracy_of
 from harness.stats.intervals import Estimate, wilson_interval
 from harness.stats.paired import least_pairs, least_reachable_p
-from harness.store.load import Run
+from harness.store.load import LoadedRun
 
-from .quantities import BY_KEY, QUANTITIES
-from .row_statistics import SPLIT, RowSummary, Spread, headline, labels, summarise
+from .row_statistics import SPLIT, CostSummary, RowSummary, headline, labels, summarise
 
 LEVEL = 0.05
 MACS_NOTE = (
@@ -29,13 +31,15 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Grid:
+class TableData:
     """A table ready to be written: `marks` maps letters to what they say, `notes` hold for the whole table."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     marks: dict[str, str]
     notes: tuple[str, ...]
+    explained: dict[str, str]
+    """header of a column -> what its numbers are"""
 
 
 class _Marks:
@@ -55,23 +59,39 @@ def _letter(index: int) -> str:
     return (_letter(rest - 1) if rest else "") + string.ascii_lowercase[last]
 
 
-def build(run: Run) -> Grid:
+def build(run: LoadedRun) -> TableData:
     """The table of a run: one line per planned row, whatever became of its trials."""
     rows, marks, found = summarise(run), _Marks(), labels(run)
     top5 = [label for label in found if any(label in row.top5 for row in rows)]
     has_baseline = run.plan.baseline_row is not None
     header = ["row", "seeds"]
-    header += [f"{label} top-1, %" for label in found] + [f"{label} top-5, %" for label in top5]
+    header += [accuracy_of(label).title for label in found] + [accuracy_of(label, k=5).title for label in top5]
     header += [f"Δ {headline(run) or 'accuracy'}, points", "p, Holm (raw)"] if has_baseline else []
-    header += [quantity.header for quantity in QUANTITIES]
+    shown = columns(rows)
+    header += [quantity.title for quantity in shown]
     lines = []
     for row in rows:
         cells = [_name(row), Cell(f"{len(row.records)}/{row.num_planned}", marks(row.marks))]
         cells += [accuracy(row.top1.get(label)) for label in found] + [accuracy(row.top5.get(label)) for label in top5]
         cells += _comparison(row) if has_baseline else []
-        cells += [cost(row.costs.get(quantity.key), quantity.key, marks) for quantity in QUANTITIES]
+        cells += [cost(row.costs.get(quantity.key), quantity, marks) for quantity in shown]
         lines.append(tuple(cells))
-    return Grid(tuple(header), tuple(lines), {v: k for k, v in marks.letters.items()}, tuple(_notes(run, rows)))
+    texts = {letter: text for text, letter in marks.letters.items()}
+    return TableData(tuple(header), tuple(lines), texts, tuple(_notes(run, rows)), _explained(run, shown))
+
+
+def columns(rows: list[RowSummary]) -> list[Quantity]:
+    """Return the quantities that are columns of the table, in the order of their declaration."""
+    return [
+        item
+        for item in quantities.QUANTITIES
+        if item.column == "always" or (item.column == "if_measured" and any(item.key in row.costs for row in rows))
+    ]
+
+
+def _explained(run: LoadedRun, shown: list[Quantity]) -> dict[str, str]:
+    accuracies = [accuracy_of(label, SPLIT, k) for label in labels(run) for k in (1, 5)]
+    return {item.title: f"{item.name} ({item.symbol}): {item.description}" for item in [*accuracies, *shown]}
 
 
 def _name(row: RowSummary) -> Cell:
@@ -112,14 +132,14 @@ def p_value(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def cost(spread: Spread | None, key: str, marks: _Marks) -> Cell:
+def cost(summary: CostSummary | None, quantity: Quantity, marks: _Marks) -> Cell:
     """Median over the trials, with least and largest where they read differently."""
-    if spread is None:
+    if summary is None:
         return Cell("-")
-    text = BY_KEY[key].text
-    median, low, high = text(spread.median), text(spread.low), text(spread.high)
+    text = quantity.text
+    median, low, high = text(summary.median), text(summary.low), text(summary.high)
     shown = median if low == high else f"{median} ({_range(low, high)})"
-    return Cell(f"≥ {shown}" if _lower_bound(spread) else shown, marks(spread.marks))
+    return Cell(f"≥ {shown}" if _lower_bound(summary) else shown, marks(summary.marks))
 
 
 def _range(low: str, high: str) -> str:
@@ -129,11 +149,11 @@ def _range(low: str, high: str) -> str:
     return f"{low.removesuffix(f' {unit}')}..{high.removesuffix(f' {unit}')}" if same else f"{low}..{high}"
 
 
-def _lower_bound(spread: Spread) -> bool:
-    return any(mark.startswith("MACs are a lower bound") for mark in spread.marks)
+def _lower_bound(summary: CostSummary) -> bool:
+    return any(mark.startswith(LOWER_BOUND) for mark in summary.marks)
 
 
-def _notes(run: Run, rows: list[RowSummary]) -> list[str]:
+def _notes(run: LoadedRun, rows: list[RowSummary]) -> list[str]:
     notes = [
         f"Accuracy: {SPLIT} split, last checkpoint; mean over seeds ± half width of the 95 % t interval, in percent. "
         "The interval covers what changes with the seed, not the choice of test clips" + _wilson(run) + "."
@@ -152,7 +172,7 @@ def _notes(run: Run, rows: list[RowSummary]) -> list[str]:
     return notes + ceiling_notes(run)
 
 
-def _wilson(run: Run) -> str:
+def _wilson(run: LoadedRun) -> str:
     """Largest half width over the records of the sampling interval of one trial's headline score."""
     label = headline(run)
     scores = [record.scores.get(SPLIT, {}).get(label or "") for record in run.records.values()]
@@ -162,7 +182,7 @@ def _wilson(run: Run) -> str:
     return f" (for one trial that adds up to ± {_points(max(high - low for low, high in ends) / 2)} points, Wilson)"
 
 
-def _test_note(run: Run, rows: list[RowSummary]) -> list[str]:
+def _test_note(run: LoadedRun, rows: list[RowSummary]) -> list[str]:
     compared = [row.difference for row in rows if row.difference is not None]
     if not compared:
         return []
@@ -182,7 +202,7 @@ def _test_note(run: Run, rows: list[RowSummary]) -> list[str]:
     ]
 
 
-def ceilings(run: Run) -> dict[tuple[str, str], set[float]]:
+def ceilings(run: LoadedRun) -> dict[tuple[str, str], set[float]]:
     """(kind of model, label) -> best accuracies it can reach according to the records; several where tasks differ."""
     found: dict[tuple[str, str], set[float]] = {}
     for record in run.records.values():
@@ -192,7 +212,7 @@ def ceilings(run: Run) -> dict[tuple[str, str], set[float]]:
     return found
 
 
-def ceiling_notes(run: Run) -> list[str]:
+def ceiling_notes(run: LoadedRun) -> list[str]:
     """One note per kind of model with the best accuracy that this kind can reach on each label."""
     found, notes = ceilings(run), []
     for kind in sorted({kind for kind, _ in found}, key=lambda kind: (kind == "chance", kind)):

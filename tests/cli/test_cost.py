@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from harness.cli import main
-from harness.cli.common.target import plan_target
 from harness.measure.count.planned import planned_costs
+from harness.python_api.targets import plan_target
 from harness.registry import variant_names
 
 SWEEP = """

@@ -12,8 +12,8 @@ import pytest
 from harness.bench import scaling
 from harness.bench.scaling import at_size, closed_form
 from harness.cli import main
-from harness.cli.common.target import plan_target
 from harness.measure.isolated.request import Answer
+from harness.python_api.targets import plan_target
 
 SWEEP = """
 question: q

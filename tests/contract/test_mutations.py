@@ -1,6 +1,6 @@
 """Planted bugs turn the contract red: deliberate edits of the variants' own text, and of the code they share.
 
-Each edit is one that somebody could make by mistake. The same checks are green without it.
+Each edit is a plausible mistake. The same checks are green without it.
 """
 
 from __future__ import annotations
@@ -18,30 +18,37 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness import contract
-from harness.contract import CHECKS, Broken, Case
-from harness.nn import attention, blocks
-from harness.registry import OUR_VARIANTS, load_variant
+from harness.contract import Case
+from harness.nn import attention, blocks, steps
+from harness.registry import load_variant
+from tests.contract.planting import is_red, plant_in_shared_code
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
 class Edit:
-    """A piece of a variant's file, what stands there instead, and the checks that have to see it."""
+    """A piece of a file, its replacement, and the checks of the variant that have to see it.
+
+    `file` is the variant's own by default, else one of harness/nn, where the variant's idea is shared code.
+    """
 
     variant: str
     old: str
     new: str
     seen_by: tuple[str, ...]
     config: Mapping[str, Any] = field(default_factory=dict)
+    file: str = ""
 
 
 EDITS = {
     "shifted the wrong way": Edit(
-        "mixing", "shift(x[..., first:end], offset, self.ends)", "shift(x[..., first:end], -offset, self.ends)",
-        ("reference",),
+        "mixing", "shift(x[..., first:end], offset, ends)", "shift(x[..., first:end], -offset, ends)",
+        ("reference",), file="harness/nn/shift.py",
     ),
     "window twice as wide": Edit(
-        "mixing", "shift(x[..., first:end], offset, self.ends)", "shift(x[..., first:end], 2 * offset, self.ends)",
-        ("reference", "influence"),
+        "mixing", "shift(x[..., first:end], offset, ends)", "shift(x[..., first:end], 2 * offset, ends)",
+        ("reference", "influence"), file="harness/nn/shift.py",
     ),
     "every offset one frame": Edit(
         "mixing", "[sign * distance for distance in reach for sign in (1, -1)]",
@@ -60,7 +67,8 @@ EDITS = {
         ("reference", "influence"), {"layers": [1]},
     ),
     "ends repeated instead of zero": Edit(
-        "mixing", "filler if ends == \"replicate\" else torch.zeros_like(filler)", "filler", ("reference",)
+        "mixing", "filler if ends == \"replicate\" else torch.zeros_like(filler)", "filler", ("reference",),
+        file="harness/nn/shift.py",
     ),
     "mixing detached from the gradient": Edit(
         "mixing", "self._mix_heads(z) if name in self.mixed", "self._mix_heads(z.detach()) if name in self.mixed",
@@ -70,8 +78,9 @@ EDITS = {
         "mixing", "if self.per_head or not self.folds:", "if not self.folds:", ("reference",)
     ),
     "window of one frame more": Edit(
-        "local_window", "self.trunk.num_frames, self.config.temporal_window, self.config.dilation)",
-        "self.trunk.num_frames, self.config.temporal_window + 1, self.config.dilation)", ("reference", "influence"),
+        "local_window", "self.trunk.num_frames - 1, self.config.temporal_window, self.config.dilation",
+        "self.trunk.num_frames - 1, self.config.temporal_window + 1, self.config.dilation",
+        ("reference", "influence", "mask"),
     ),
     "time and space swapped": Edit(
         "divided", "y = self.drop_path(self.temporal_attn(self.temporal_norm1(x.transpose(1, 2))))",
@@ -89,7 +98,7 @@ EDITS = {
         "divided", "x + self.temporal_fc(y).transpose(1, 2)", "x + y.transpose(1, 2)", ("reference", "gradients", "macs")
     ),
     "zero initialisation forgotten": Edit(
-        "divided", "nn.init.zeros_(block.temporal_fc.weight)", "pass", ("degenerate cases",)
+        "divided", "nn.init.zeros_(self.weight)", "pass", ("degenerate cases",), file="harness/nn/steps.py",
     ),
     "clips of a batch mixed up": Edit(
         "divided", "self.mlp(self.norm2(z))", "self.mlp(self.norm2(z - z.mean(0)))", ("batch", "reference")
@@ -97,9 +106,11 @@ EDITS = {
     "class-token policy declared wrong": Edit(
         "trajectory", 'class_token = "clip"\n', 'class_token = "clip"\n    class_token_out = "none"\n', ("shapes",)
     ),
-    "pairs miscounted": Edit("joint", "num_tokens, num_tokens**2)", "num_tokens, num_tokens * (num_tokens - 1))", ("macs",)),
+    "pairs miscounted": Edit(
+        "joint", "(layout.num_tokens,), layout.num_tokens)", "(layout.num_tokens,), layout.num_tokens - 1)", ("macs", "mask"),
+    ),
     "influence declared too wide": Edit(
-        "spatial_only", "layout.with_registers(layout.same_frame())", "layout.everyone()", ("influence",)
+        "spatial_only", "layout.with_registers(layout.same_frame())", "layout.all_pairs()", ("influence", "mask")
     ),
     "source not named": Edit("spatial_only", "Source: TimeSformer", "From TimeSformer", ("description",)),
     "halves of the heads swapped": Edit(
@@ -122,18 +133,9 @@ EDITS = {
         {"window": [2, 2, 2]},
     ),
     "next and previous frame exchanged": Edit(
-        "token_shift", "torch.cat([later, earlier, x[..., 2 * fold :]], dim=-1)",
-        "torch.cat([earlier, later, x[..., 2 * fold :]], dim=-1)", ("reference",),
+        "token_shift", "[(1, 0, fold), (-1, fold, 2 * fold)]", "[(-1, 0, fold), (1, fold, 2 * fold)]", ("reference",),
     ),
 }  # fmt: skip
-
-
-def is_red(check: str, case: Case) -> bool:
-    try:
-        CHECKS[check](case)
-    except Broken:
-        return True
-    return False
 
 
 @cache
@@ -142,17 +144,23 @@ def is_red_unedited(check: str, variant: str, config: str) -> bool:
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_an_edit_turns_the_contract_red(name: str, tmp_path: Path) -> None:
+def test_an_edit_turns_the_contract_red(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     edit = EDITS[name]
-    text = (OUR_VARIANTS / f"{edit.variant}.py").read_text(encoding="utf-8")
-    assert edit.old in text, f"{edit.variant}.py has changed; the planted bug {name!r} needs a new place"
-    planted = f"planted_{list(EDITS).index(name)}"
-    (tmp_path / f"{planted}.py").write_text(text.replace(edit.old, edit.new), encoding="utf-8")
-    case = Case("default", load_variant(planted, [tmp_path]), edit.config)
+    file = edit.file or f"variants/{edit.variant}.py"
+    text = (ROOT / file).read_text(encoding="utf-8")
+    assert edit.old in text, f"{file} has changed; the planted bug {name!r} needs a new place"
     for check in edit.seen_by:
         assert not is_red_unedited(check, edit.variant, json.dumps(edit.config)), (
             f"{check} is red before anything is planted"
         )
+    variant, text = edit.variant, text.replace(edit.old, edit.new)
+    if edit.file:
+        plant_in_shared_code(edit.file, text, monkeypatch)
+    else:
+        variant = f"planted_{list(EDITS).index(name)}"
+        (tmp_path / f"{variant}.py").write_text(text, encoding="utf-8")
+    case = Case("default", load_variant(variant, [tmp_path]), edit.config)
+    for check in edit.seen_by:
         assert is_red(check, case), f"{check} does not see: {name}"
 
 
@@ -165,7 +173,7 @@ def wrong_half(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> T
 
 
 def hidden_in_a_loop(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Right numbers, but out of an operator of which nobody knows the cost."""
+    """Attention through an operator of unknown cost."""
     return torch.einsum("...nm,...mc->...nc", torch.cdist(q, k).neg().softmax(-1), v)
 
 
@@ -186,7 +194,7 @@ def test_a_bug_in_the_attention_that_all_share_is_seen(name: str, monkeypatch: p
         assert is_red(check, case), f"{check} does not see: {name}"
 
 
-def test_fused_and_plain_attention_are_held_against_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fused_and_plain_attention_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case("default", load_variant("joint"))
     assert not is_red("plain attention", case)
     fused = F.scaled_dot_product_attention
@@ -199,7 +207,7 @@ def test_fused_and_plain_attention_are_held_against_each_other(monkeypatch: pyte
 def test_drop_path_in_eval_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case("default", load_variant("joint"))
     monkeypatch.setattr(
-        blocks.DropPath, "forward", lambda self, x: x if self.rate == 0 else F.dropout(x, self.rate, training=True)
+        steps.DropPath, "forward", lambda self, x: x if self.rate == 0 else F.dropout(x, self.rate, training=True)
     )
     assert is_red("determinism", case)
 

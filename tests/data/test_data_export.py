@@ -1,4 +1,4 @@
-"""The exported files hold the embedded clips, byte for byte, and their lists say the same classes."""
+"""The exported files hold the embedded clips, byte for byte, and their lists have the same classes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import torch
 from harness.data import data_identity, open_split
 from harness.data.decode import read_frames
 from harness.data.export import export_moving_shapes
+from harness.data.sets.moving_shapes import MovingShapesConfig
+from harness.data.sets.video_list import VideoListConfig
 from harness.errors import UserError
 from harness.nn.config import ModelConfig
-from harness.sweep.schema import MovingShapesConfig, VideoListConfig
 
 COUNTS = {"num_train": 5, "num_val": 4, "num_test": 6}
 DATA = MovingShapesConfig(name="moving_shapes", num_train=100, num_val=10, num_test=10)

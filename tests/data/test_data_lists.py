@@ -1,4 +1,4 @@
-"""Lists: what a line means, and that every fault is told with its place."""
+"""Lists: the meaning of a line, and every fault reported with its place."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.data import ceilings, data_identity
-from harness.data.lists import parse_line, read_lists
+from harness.data.lists.kinetics import parse_line
+from harness.data.sets.video_list import VideoList, VideoListConfig
 from harness.errors import UserError
-from harness.sweep.schema import VideoListConfig
 
 Make = Callable[..., VideoListConfig]
 
@@ -58,36 +58,36 @@ def test_any_path_with_an_extension_survives(name: str, label: int, separator: s
 
 def test_paths_start_at_the_folder_of_the_list_or_at_root(tmp_path: Path, make_config: Make) -> None:
     _write(tmp_path, "sub/a.mp4 2\n\n/abs/b.mp4 0\n")
-    train = read_lists(make_config(tmp_path)).videos["train"]
+    train = VideoList(make_config(tmp_path)).read_lists().videos["train"]
     assert [video.path for video in train] == [tmp_path / "sub/a.mp4", Path("/abs/b.mp4")]
     assert [video.where for video in train] == [f"{tmp_path}/train.csv:1", f"{tmp_path}/train.csv:3"]
-    rooted = read_lists(make_config(tmp_path, root="/data")).videos["train"]
+    rooted = VideoList(make_config(tmp_path, root="/data")).read_lists().videos["train"]
     assert rooted[0].path == Path("/data/sub/a.mp4")
 
 
 def test_number_of_classes_is_the_largest_label_of_all_lists_plus_one(tmp_path: Path, make_config: Make) -> None:
     _write(tmp_path, "a.mp4 2\n", test="t.mp4 6\n")
-    assert read_lists(make_config(tmp_path)).num_classes == 7
-    assert read_lists(make_config(tmp_path, num_classes=10)).num_classes == 10
+    assert VideoList(make_config(tmp_path)).read_lists().num_classes == 7
+    assert VideoList(make_config(tmp_path, num_classes=10)).read_lists().num_classes == 10
     assert ceilings(make_config(tmp_path)) == {"chance": {"class": 1 / 7}}
 
 
-def test_all_faults_are_told_at_once_with_list_and_line(tmp_path: Path, make_config: Make) -> None:
+def test_all_faults_are_reported_at_once_with_list_and_line(tmp_path: Path, make_config: Make) -> None:
     _write(tmp_path, "a.mp4 0\npath,label\nb.mp4 5\n", test="t.mp4 0\na.mp4 0\n")
     with pytest.raises(UserError) as caught:
-        read_lists(make_config(tmp_path, num_classes=4))
-    told = str(caught.value).splitlines()
-    assert len(told) == 3
-    assert told[0].startswith(f"{tmp_path}/train.csv:2  cannot read 'path,label'; a line is `path label`")
-    assert told[1].startswith(f"{tmp_path}/train.csv:3  label 5 is out of range; labels are 0..3")
-    assert told[2].startswith(f"{tmp_path}/test.csv:2  {tmp_path}/a.mp4 is in data.train_list too")
+        VideoList(make_config(tmp_path, num_classes=4)).read_lists()
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith(f"{tmp_path}/train.csv:2  cannot read 'path,label'; a line is `path label`")
+    assert lines[1].startswith(f"{tmp_path}/train.csv:3  label 5 is out of range; labels are 0..3")
+    assert lines[2].startswith(f"{tmp_path}/test.csv:2  {tmp_path}/a.mp4 is in data.train_list too")
 
 
 def test_missing_and_empty_lists_are_faults(tmp_path: Path, make_config: Make) -> None:
     _write(tmp_path, "\n")
     (tmp_path / "val.csv").unlink()
     with pytest.raises(UserError) as caught:
-        read_lists(make_config(tmp_path))
+        VideoList(make_config(tmp_path)).read_lists()
     assert [fault.path for fault in caught.value.faults] == ["data.train_list", "data.val_list"]
     assert "names no video" in str(caught.value)
     assert "No such file" in str(caught.value)
@@ -96,9 +96,9 @@ def test_missing_and_empty_lists_are_faults(tmp_path: Path, make_config: Make) -
 def test_many_faults_are_counted_not_printed(tmp_path: Path, make_config: Make) -> None:
     _write(tmp_path, "nothing\n" * 1000)
     with pytest.raises(UserError) as caught:
-        read_lists(make_config(tmp_path))
+        VideoList(make_config(tmp_path)).read_lists()
     assert len(caught.value.faults) == 21
-    assert str(caught.value).endswith("and 980 faults more")
+    assert str(caught.value).endswith("and 980 more faults")
 
 
 def test_identity_sees_lists_and_file_sizes_but_not_places(tmp_path: Path, make_config: Make) -> None:

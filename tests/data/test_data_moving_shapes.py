@@ -1,4 +1,4 @@
-"""The embedded clips: determinism, independence of the batch, disjoint splits, and labels that the pixels bear out."""
+"""The embedded clips: determinism, independence of the batch, disjoint splits, and labels that agree with the pixels."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.data import SPLITS, ClipSource, Split, data_identity, open_split
-from harness.data.moving_shapes import MovingShapes
 from harness.data.render import NOTHING, SHAPES, Scene, render
 from harness.data.scenes import NOUNS, TASKS, VERBS
+from harness.data.sets.moving_shapes import MovingShapesClips, MovingShapesConfig
 from harness.errors import UserError
 from harness.nn.config import ModelConfig
-from harness.sweep.schema import MovingShapesConfig
 
 SMALL = {"num_train": 64, "num_val": 32, "num_test": 48}
 
@@ -84,7 +83,7 @@ def test_clip_geometry_that_shows_nothing_is_refused_with_all_reasons() -> None:
     with pytest.raises(UserError) as caught:
         _open(num_frames=1, size=8)
     assert [fault.path for fault in caught.value.faults] == ["model.num_frames", "model.crop_size"]
-    assert "it is 2 frames or more" in str(caught.value)
+    assert "moving_shapes needs 2 frames or more, not 1" in str(caught.value)
     with pytest.raises(UserError, match=r"data\.seed"):
         _open(seed=2**64)
 
@@ -100,14 +99,14 @@ GOLDEN = {
 
 @pytest.mark.parametrize("task", TASKS)
 def test_clips_of_this_version_keep_their_bytes(task: str) -> None:
-    """A change here makes stored results incomparable: it needs a new version in `data_identity`."""
+    """Compares checksums; a change makes stored results incomparable: it needs a new version in `data_identity`."""
     assert data_identity(_data(task)) == "moving_shapes/v1"
     checksum = zlib.crc32(_open(task).views(range(16)).clips.numpy().tobytes())
     assert checksum == GOLDEN[task]
 
 
 def _ink_moments(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centre x, centre y and area (T,) of the shape in noiseless frames (T, 3, H, W), found by change over time."""
+    """Returns centre x, centre y and area (T,) of the shape in noiseless frames (T, 3, H, W), found by change over time."""
     light = frames.astype(np.float64).sum(1)
     ink = np.abs(light - np.median(light, axis=0)).clip(1e-9)
     rows, columns = np.mgrid[: ink.shape[1], : ink.shape[2]]
@@ -118,7 +117,7 @@ def _ink_moments(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
 @pytest.mark.parametrize("backwards", [0, 1])
 @pytest.mark.parametrize(("axis", "moment"), [(0, 0), (1, 1)])
 def test_verbs_of_motion_say_where_the_shape_goes(axis: int, moment: int, backwards: int) -> None:
-    source = MovingShapes(_data(noise=0.0, num_train=400), ModelConfig(num_frames=8, crop_size=64), "train")
+    source = MovingShapesClips(_data(noise=0.0, num_train=400), ModelConfig(num_frames=8, crop_size=64), "train")
     verb = 2 * axis + backwards
     clips = [frames for frames, labels in map(source.clip, range(200)) if labels["verb"] == verb]
     assert len(clips) > 10
@@ -175,7 +174,7 @@ def _single(shape: int, angle: float, radius: float) -> Scene:
 
 
 def _drawn(shape: int, angle: float, radius: float) -> np.ndarray:
-    """How much of each pixel (64, 64) the shape covers, 0..1."""
+    """Returns the share of each pixel (64, 64) that the shape covers, 0..1."""
     return render(_single(shape, angle, radius), 64, 0.0, np.random.default_rng(0))[0, 0] / 255.0
 
 
@@ -191,7 +190,7 @@ def test_area_is_antialiased_and_scales_with_the_square_of_the_radius(shape: int
 
 
 def test_no_noun_is_another_one_turned_or_scaled() -> None:
-    """The best match of one shape by another over angles and radii leaves a good part of it uncovered."""
+    """Matches each shape with the others over angles and radii: the best match leaves a large part uncovered."""
     for target in range(len(NOUNS)):
         reference = _drawn(target, 0.0, 0.3)
         for other in set(range(len(NOUNS))) - {target}:

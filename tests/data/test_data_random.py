@@ -1,4 +1,4 @@
-"""Noise clips: a function of data seed, split and index alone, uniform, of any size."""
+"""Noise clips are a function of data seed, split and index alone, uniform, of any size."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from harness.data import ceilings, data_identity, open_split
+from harness.data.sets.random import RandomConfig
 from harness.nn.config import ModelConfig
-from harness.sweep.schema import RandomConfig
 
 MODEL = ModelConfig(num_frames=3, crop_size=20)
 DATA = RandomConfig(name="random", num_classes=7, num_views=2, num_test=50)

@@ -1,4 +1,4 @@
-"""Videos in files: the right frames in the right view, the same result however a clip is asked for."""
+"""Videos in files: the right frames in the right view, and equal results for every way to request a clip."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from harness.data import ClipSource, open_split, video_list
+from harness.data import ClipSource, decode, open_split
 from harness.data.export import write_video
 from harness.data.sampling import dense_test, uniform_test
+from harness.data.sets import video_list
+from harness.data.sets.video_list import VideoListConfig
 from harness.errors import UserError
 from harness.nn.config import ModelConfig
-from harness.sweep.schema import VideoListConfig
 
 LENGTH, HEIGHT, WIDTH = 40, 16, 30
 Make = Callable[..., VideoListConfig]
@@ -22,7 +23,7 @@ Open = Callable[..., ClipSource]
 
 
 def _frames(offset: int) -> np.ndarray:
-    """Frames whose red is their number plus an offset, green the row and blue the column."""
+    """Returns frames whose red is their number plus an offset, green the row and blue the column."""
     frames = np.zeros((LENGTH, HEIGHT, WIDTH, 3), np.uint8)
     frames[..., 0] = np.arange(LENGTH)[:, None, None] + offset
     frames[..., 1] = np.arange(HEIGHT)[None, :, None]
@@ -32,7 +33,7 @@ def _frames(offset: int) -> np.ndarray:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Four training videos and one of val and test each, written without loss."""
+    """A folder with four training videos and one of val and test each, written without loss."""
     lines = {"val": ["8 clip.mp4 1"], "test": ["9 clip.mp4 3"]}
     lines["train"] = [f"{name} clip.mp4 {name}" for name in range(4)]
     for split, content in lines.items():
@@ -72,7 +73,8 @@ def test_uniform_views(opened: Open) -> None:
 
 @pytest.mark.parametrize("sampling", ["dense", "uniform"])
 def test_training_clips_depend_on_seed_draw_and_index_only(opened: Open, sampling: str) -> None:
-    fields = {"sampling": sampling, "sampling_rate": 2, "scale_jitter": [1.0, 1.5], "flip": True}
+    rate = 2 if sampling == "dense" else 1
+    fields = {"sampling": sampling, "sampling_rate": rate, "scale_jitter": [1.0, 1.5], "flip": True}
     source = opened(**fields)
     batch = source.train_batch(np.array([2, 0, 3]), 5)
     source.train_batch([1], 5)
@@ -99,8 +101,8 @@ def test_all_frames_of_a_clip_share_scale_crop_and_flip(opened: Open) -> None:
 
 def test_memory_changes_nothing_and_is_bounded(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[int] = []
-    real = video_list.read_frames
-    monkeypatch.setattr(video_list, "read_frames", lambda path, places: reads.append(1) or real(path, places))
+    real = decode.read_frames
+    monkeypatch.setattr(decode, "read_frames", lambda path, places: reads.append(1) or real(path, places))
     kept = opened()
     first = kept.train_batch(range(4), 0).clips
     assert torch.equal(kept.train_batch(range(4), 0).clips, first)
@@ -120,7 +122,9 @@ def test_broken_video_ends_the_run_with_its_name(opened: Open, folder: Path) -> 
 
 
 def test_scale_below_the_crop_is_refused(opened: Open) -> None:
-    with pytest.raises(UserError, match=r"data\.scale_size: 12 is less than model\.crop_size 16"):
+    with pytest.raises(
+        UserError, match=r"data\.scale_size: a short side of 12 pixels holds no crop of 16; at least 16"
+    ):
         opened(scale_size=12)
 
 

@@ -1,4 +1,4 @@
-"""Killed at any instant, a sweep goes on from its files and ends in the same bits, with nothing run twice."""
+"""Killed at any instant, a sweep continues from its files and ends in the same bits; nothing runs twice."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def workers_alive(run: Path) -> list[int]:
 
 
 def children_seconds() -> float:
-    """Processor time of ended children, in seconds: what a command takes, whoever else is at work."""
+    """Processor time of ended children, in seconds: what a command takes, whatever else runs."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

@@ -1,4 +1,4 @@
-"""What only a CUDA device can show; skipped, with the reason, where there is none."""
+"""Tests that need a CUDA device; skipped, with the reason, without one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 
 
 @pytest.mark.parametrize("name", variant_names())
-def test_cuda_gives_what_the_cpu_gives(name: str) -> None:
+def test_cuda_agrees_with_the_cpu(name: str) -> None:
     case = contract.cases(name)[0]
     variant = case.variant()
     encoder, tokens = contract.perturbed_encoder(variant), contract.random_tokens(variant)

@@ -1,4 +1,4 @@
-"""What a few lines of shell named squeue, sbatch and srun suffice to show; no cluster."""
+"""Searches and jobs against a SLURM of shell scripts; needs no cluster."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import pytest
 from harness.cli import main
 from harness.data import data_identity
 from harness.errors import UserError
-from harness.launch.overview import standings
+from harness.launch.overview import StrandedDetector, standings
 from harness.launch.slurm import search
 from harness.launch.slurm.search import Arrays
-from harness.launch.stranded import Attention
 from harness.launch.tasks import Task, find_todo
 from harness.store import Store, exclusive_lock
 from harness.sweep.plan import Plan, plan_sweep
@@ -77,8 +76,8 @@ def test_a_search_outlasts_a_controller_that_is_away(
     arrays = Arrays(plan, store, [])
     slurm.refuse.write_text(AWAY)
     arrays.start(tasks)
-    assert "Trying again for 10 minutes" in capsys.readouterr().out
-    assert arrays.poll() == []  # nothing of it is taken for ended
+    assert "Retrying for 10 minutes" in capsys.readouterr().out
+    assert arrays.poll() == []  # no task counts as ended
     slurm.refuse.unlink()
     slurm.away.touch()
     assert arrays.poll() == []
@@ -86,7 +85,7 @@ def test_a_search_outlasts_a_controller_that_is_away(
     assert arrays.poll() == []
     assert len(slurm.queue.read_text().splitlines()) == 2, "submitted once, when SLURM was back"
     slurm.queue.write_text("")
-    arrays._next_look = 0.0
+    arrays._next_question = 0.0
     assert arrays.poll() == list(tasks), "jobs that are gone have ended"
 
 
@@ -94,7 +93,7 @@ def test_a_search_waits_at_a_limit_of_jobs_until_some_have_ended(
     slurm: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search, "FIRST_WAIT_SECONDS", 0.0)
-    monkeypatch.setattr(search, "PATIENCE_SECONDS", -1.0)  # SLURM answers: there is no silence to be patient with
+    monkeypatch.setattr(search, "PATIENCE_SECONDS", -1.0)  # SLURM answers, so its patience does not matter
     plan, store, tasks = planned(tmp_path)
     arrays = Arrays(plan, store, [])
     slurm.refuse.write_text("sbatch: error: QOSMaxSubmitJobPerUserLimit")
@@ -134,7 +133,7 @@ def orphaned(slurm: Fake, tmp_path: Path) -> Path:
     return run
 
 
-def test_an_orphaned_search_is_seen_and_cancelled_at_its_run(
+def test_an_orphaned_search_is_shown_and_cancelled_at_its_run(
     slurm: Fake, orphaned: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (row,) = Store(orphaned / "tuning").plan().rows
@@ -149,7 +148,7 @@ def test_an_orphaned_search_is_seen_and_cancelled_at_its_run(
     assert slurm.queue.read_text() == ""
 
 
-def test_no_cancel_beside_a_controller(orphaned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_cancel_alongside_a_controller(orphaned: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with exclusive_lock(orphaned / "tuning/.lock"):
         assert main(["cancel", str(orphaned)]) == 2
     assert "at work" in capsys.readouterr().err
@@ -171,7 +170,7 @@ def queued(folder: Path) -> Path:
     return store.path
 
 
-def test_a_job_that_was_cancelled_outside_is_told_and_not_waited_for(
+def test_a_job_that_was_cancelled_outside_is_reported_and_not_awaited(
     slurm: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = str(queued(tmp_path))
@@ -182,7 +181,7 @@ def test_a_job_that_was_cancelled_outside_is_told_and_not_waited_for(
     assert capsys.readouterr().out.count("not in SLURM any more; the sweep command submits it again") == 2
     slurm.away.touch()
     assert main(["status", run]) == 0
-    assert "not in SLURM" not in capsys.readouterr().out, "a silent squeue changes nothing"
+    assert "not in SLURM" not in capsys.readouterr().out, "a squeue that does not answer changes nothing"
     slurm.away.unlink()
     assert main(["watch", run, "--interval", "1s"]) == 1
     assert "2 of them had a job that SLURM does not have any more" in capsys.readouterr().out
@@ -190,13 +189,13 @@ def test_a_job_that_was_cancelled_outside_is_told_and_not_waited_for(
 
 def test_watch_waits_while_a_job_or_a_launcher_is_there(slurm: Fake, tmp_path: Path) -> None:
     store = Store(queued(tmp_path))
-    attention = Attention()
-    assert not attention.is_stranded([(store, found := list(standings(store, store.plan())))])
+    detector = StrandedDetector()
+    assert not detector.is_stranded([(store, found := list(standings(store, store.plan())))])
     slurm.queue.write_text("")
     with exclusive_lock(store.lock_file):
-        assert not any(Attention().is_stranded([(store, found)]) for _ in range(3))
-    attention = Attention()
-    assert [attention.is_stranded([(store, found)]) for _ in range(2)] == [False, True]
+        assert not any(StrandedDetector().is_stranded([(store, found)]) for _ in range(3))
+    detector = StrandedDetector()
+    assert [detector.is_stranded([(store, found)]) for _ in range(2)] == [False, True]
 
 
 def test_watch_ends_for_pending_trials_that_nothing_will_start(
@@ -204,4 +203,4 @@ def test_watch_ends_for_pending_trials_that_nothing_will_start(
 ) -> None:
     _, store, _ = planned(tmp_path)
     assert main(["watch", str(store.path), "--interval", "1s"]) == 1
-    assert "2 open trials wait for nothing: no launcher, worker or job has them.\n" in capsys.readouterr().out
+    assert "2 open trials are stranded: no launcher, worker or job has them.\n" in capsys.readouterr().out

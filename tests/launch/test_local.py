@@ -1,4 +1,4 @@
-"""How many trials the pool lets run at once."""
+"""The number of trials that the pool runs at once."""
 
 from __future__ import annotations
 

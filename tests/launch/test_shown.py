@@ -1,4 +1,4 @@
-"""What the live displays make of text that is not theirs."""
+"""The live displays show text with brackets unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files of a trial: atomic, locked, told apart."""
+"""The files of a trial: atomic writes, locks, stale files."""
 
 from __future__ import annotations
 

@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from harness.cli.common.target import plan_target
 from harness.measure.count.backward import count_backward
 from harness.measure.count.fvcore_adapter import HANDLES, ZERO_OPS, count_macs
 from harness.measure.count.masked import masked_macs
 from harness.measure.count.planned import planned_costs, planned_ledger
+from harness.python_api.targets import plan_target
 from harness.registry import variant_names
 from tests.measure.test_macs import Call, meta
 

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from harness.bench import comparison, machine_best
-from harness.bench.comparison import MAX_PROCESSES_FACTOR, BenchOptions, BenchResult, compare, row_result
-from harness.bench.machine_best import BestKnown
+from harness.bench.comparison import MAX_PROCESSES_FACTOR, BenchOptions, BenchResult, compare_rows, row_result
+from harness.bench.machine_best import MachineBest
 from harness.bench.quiet_blocks import MIN_QUIET_BLOCKS, ProcessRun, best_reference, choose
 from harness.measure.isolated.request import Answer, Request
 from harness.measure.time.interleave import interleave
@@ -124,7 +124,7 @@ def test_what_is_known_of_the_cpu_is_nothing_to_a_gpu(monkeypatch: pytest.Monkey
     train = {"device": "cuda", "num_threads": 1, "precision": "fp32"}
     begin = time.monotonic()
     options = BenchOptions(num_processes=1, patience_s=5)
-    compare({"base": {"train": train}, "row": {"train": train}}, "base", options, known_best_ms=1e-9)
+    compare_rows({"base": {"train": train}, "row": {"train": train}}, "base", options, known_best_ms=1e-9)
     assert time.monotonic() - begin < 3
 
 
@@ -152,7 +152,7 @@ def test_processes_that_met_a_busy_machine_are_started_again(
     configs = {"base": {"train": train}, "row": {"train": train}}
     said: list[str] = []
     options = BenchOptions(num_processes=3, patience_s=0)
-    found = compare(configs, "base", options, said.append, known_best_ms=QUIET_MS)
+    found = compare_rows(configs, "base", options, said.append, known_best_ms=QUIET_MS)
     assert len(found.runs) == len(set(asked)) == started
     assert found.rows[1].ratio == pytest.approx(BUSY_RATIO if busy_at_first == 100 else TRUE_RATIO)
     assert sum("not quiet" in line for line in said) == min(busy_at_first, started)
@@ -161,7 +161,7 @@ def test_processes_that_met_a_busy_machine_are_started_again(
 def test_a_process_that_gave_no_answer_is_not_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparison, "ask", lambda request, timeout_s: Answer(status="oom", message="m"))
     train = {"device": "cpu", "num_threads": 1, "precision": "fp32"}
-    found = compare({"base": {"train": train}, "row": {"train": train}}, "base", BenchOptions(num_processes=2))
+    found = compare_rows({"base": {"train": train}, "row": {"train": train}}, "base", BenchOptions(num_processes=2))
     assert [run.answer.status for run in found.runs] == ["oom", "oom"]
 
 
@@ -187,18 +187,18 @@ def test_each_visit_on_a_cpu_has_the_reference_work_beside_it() -> None:
 
 
 def test_the_best_of_a_machine_is_learned_from_enough_looks_only(tmp_path: Path) -> None:
-    known = BestKnown(tmp_path / "machine.json", {})
+    known = MachineBest(tmp_path / "machine.json", {})
     few = machine_best.MIN_LOOKS // 2 - 1  # two rows: two looks a block
     known.learn(runs([False] * few))
     assert known.read() is None
     known.learn(runs([False] * few, [False]))
     assert known.read() == QUIET_MS
-    BestKnown(known.file / "below a file", {}).learn(runs([False] * 100))  # what cannot be kept is no error
+    MachineBest(known.file / "below a file", {}).learn(runs([False] * 100))  # what cannot be kept is no error
 
 
 def test_the_best_of_a_machine_is_remembered_by_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = {"cpu_model": "a", "hostname_hash": "h", "torch": "t", "num_threads": 1, "git_commit": "x"}
-    known = BestKnown(tmp_path / "machine.json", here)
+    known = MachineBest(tmp_path / "machine.json", here)
     assert known.read() is None
     known.note(2.0)
     assert known.read() == 2.0
@@ -206,14 +206,14 @@ def test_the_best_of_a_machine_is_remembered_by_machine(tmp_path: Path, monkeypa
     assert known.read() == 2.0
     known.note(0.1)  # a moment of luck
     assert known.read() == 2.0
-    assert BestKnown(known.file, here | {"git_commit": "y"}).read() == 2.0
-    other = BestKnown(known.file, here | {"num_threads": 2})
+    assert MachineBest(known.file, here | {"git_commit": "y"}).read() == 2.0
+    other = MachineBest(known.file, here | {"num_threads": 2})
     assert other.read() is None
     other.note(0.5)
     assert (known.read(), other.read()) == (2.0, 0.5)
     with monkeypatch.context() as patch:
         patch.setattr(machine_best, "WORK", "another piece of work")
-        assert BestKnown(known.file, here).read() is None
+        assert MachineBest(known.file, here).read() is None
     for _ in range(20):  # another kind of machine under the same name
         known.note(7.0)
     assert known.read() == 7.0
@@ -233,7 +233,7 @@ def test_selftest_learns_from_enough_looks_and_from_quiet_comparisons_only(
     learning = selftest._learning(short)
     assert 4 * learning.num_blocks * learning.num_processes >= machine_best.MIN_LOOKS
     assert selftest._learning(BenchOptions()) == BenchOptions()
-    known = BestKnown(tmp_path / "machine.json", {})
+    known = MachineBest(tmp_path / "machine.json", {})
     seen = []
 
     def fake(configs: object, baseline: str, options: BenchOptions, *, known_best_ms: float | None) -> BenchResult:

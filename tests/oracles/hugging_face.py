@@ -1,4 +1,4 @@
-"""Models of Hugging Face transformers as oracles: made small and random, saved, imported by us, compared."""
+"""Compares our models with small random models of Hugging Face transformers, after an import of their weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.sweep.schema import ReadoutConfig, WeightsConfig
 DTYPES = [torch.float64, torch.float32]
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5}
 NUM_CLASSES = 5
-#: an odd head count and unequal sizes, so that swapped axes change a shape or a number
+#: an odd number of heads and unequal sizes, so that swapped axes change a shape or a value
 SIZES: dict[str, Any] = {
     "hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 3, "intermediate_size": 96,
     "num_labels": NUM_CLASSES,
@@ -27,7 +27,7 @@ OURS: dict[str, Any] = {"embed_dim": 48, "depth": 3, "num_heads": 3, "mlp_ratio"
 
 
 def perturbed(model: nn.Module, seed: int = 0) -> nn.Module:
-    """The oracle in float64 and eval mode, every parameter away from its initial value; all values exact in float32."""
+    """Converts the oracle to float64 and eval mode and perturbs every parameter; all values are exact in float32."""
     generator = torch.Generator().manual_seed(seed)
     model = model.double().eval()
     with torch.no_grad():
@@ -39,7 +39,7 @@ def perturbed(model: nn.Module, seed: int = 0) -> nn.Module:
 
 
 def clip(model: ModelConfig, batch: int = 2) -> Tensor:
-    """A random normalised clip (B, T, C, H, W) in float64."""
+    """Returns random normalised clips (B, T, C, H, W) in float64."""
     generator = torch.Generator().manual_seed(1)
     shape = (batch, model.num_frames, 3, model.crop_size, model.crop_size)
     return torch.randn(shape, generator=generator, dtype=torch.float64)
@@ -48,7 +48,7 @@ def clip(model: ModelConfig, batch: int = 2) -> Tensor:
 def imported(
     oracle: nn.Module, folder: Path, model: ModelConfig, variant: dict[str, Any], readout: ReadoutConfig
 ) -> tuple[VideoTransformer, ImportReport]:
-    """Our model in float64 with the oracle's weights, taken through a file."""
+    """Builds our model in float64 and imports the oracle's weights from a file."""
     file = folder / "model.safetensors"
     save_file({name: value.contiguous() for name, value in oracle.state_dict().items()}, file)
     ours = VideoTransformer(model, make_variant(variant, model), readout, {"label": NUM_CLASSES}).double().eval()
@@ -56,7 +56,7 @@ def imported(
 
 
 def difference(ours: VideoTransformer, x: Tensor, expected: Tensor, dtype: torch.dtype) -> float:
-    """Largest difference of our logits, computed in `dtype`, from the oracle's in float64."""
+    """Returns the largest difference between our logits, computed in `dtype`, and the oracle's in float64."""
     with torch.no_grad():
         got = ours.to(dtype).logits(x.to(dtype))["label"]
     assert got.shape == expected.shape

@@ -1,4 +1,4 @@
-"""TimeSformer of transformers: divided, joint and space-only attention, weights through our importer."""
+"""Parity with TimeSformer of transformers: divided, joint and space-only attention, with imported weights."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ def oracle(attention: str) -> nn.Module:
 
 
 def expected(model: nn.Module, x: Tensor, attention: str) -> Tensor:
-    """Logits of the oracle; its space-only model averages no frames, the TimeSformer code does, before the norm."""
+    """Returns the logits of the oracle.
+
+    Its space-only model does not average frames; as in the TimeSformer code, we average them before the norm.
+    """
     with torch.no_grad():
         if attention != "space_only":
             return model(x).logits

@@ -1,4 +1,4 @@
-"""VideoMAE of transformers: joint attention without class token, q and v bias, sinusoids, a mean before the norm."""
+"""Parity with VideoMAE of transformers: joint attention, no class token, q and v bias, sinusoids, mean before norm."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_same_logits(dtype: torch.dtype, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("changed", [{"final_norm_eps": None}, {"norm_eps": 1e-6}, {"gelu": "tanh"}])
-def test_a_wrong_norm_or_activation_is_told_apart(changed: dict[str, object], tmp_path: Path) -> None:
+def test_a_wrong_norm_or_activation_is_detected(changed: dict[str, object], tmp_path: Path) -> None:
     theirs = oracle()
     model = ModelConfig(**(MODEL.model_dump() | changed))
     ours, report = imported(theirs, tmp_path, model, VARIANT, READOUT)

@@ -1,4 +1,4 @@
-"""ViViT model 1 of transformers: tubelets, joint positions, tanh GELU, weights through our importer."""
+"""Parity with ViViT model 1 of transformers: tubelets, joint positions, tanh GELU, with imported weights."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def oracle() -> nn.Module:
 
 
 def before_version_5(name: str) -> str:
-    """A key of today's layout as checkpoints on the hub have it."""
+    """Converts a key of the current layout to the layout of checkpoints on the hub."""
     name = name.replace("vivit.layers.", "vivit.encoder.layer.")
     for new, old in (("q_proj", "query"), ("k_proj", "key"), ("v_proj", "value")):
         name = name.replace(f"attention.{new}", f"attention.attention.{old}")

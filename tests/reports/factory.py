@@ -12,7 +12,7 @@ import numpy as np
 from harness.record import (
     Costs,
     MacsCount,
-    Memory,
+    MeasuredMemory,
     PlanFile,
     PlannedRow,
     Record,
@@ -21,7 +21,7 @@ from harness.record import (
     Timings,
     Training,
 )
-from harness.store.load import Run
+from harness.store.load import LoadedRun
 
 ENVIRONMENT = {
     "python": "3.11.9", "torch": "2.11.0", "platform": "Linux-x86_64", "cpu_model": "AMD EPYC 7R13", "gpu": None,
@@ -50,7 +50,7 @@ def make_costs(macs: int, latency_ms: float, memory_mib: float) -> Costs:
         ),
         num_views=1,
         macs_per_video=macs,
-        memory=Memory(
+        memory=MeasuredMemory(
             batch_size=16,
             method="allocator",
             inference_peak_bytes=int(memory_mib * 2**20 / 3),
@@ -115,14 +115,14 @@ def make_run(
     statuses: dict[str, tuple[str, str]] | None = None,
     baseline: str | None = None,
     question: str = "How far in time must a key look, and what does it cost?",
-) -> Run:
+) -> LoadedRun:
     plan = PlanFile(sweep="window_size", question=question, axes=list(axes), baseline_row=baseline, rows=list(rows))
     found = {record.trial_id: record for record in records}
     every = {trial: ("done" if trial in found else "pending", "") for row in rows for trial in row.trials.values()}
-    return Run(plan, found, every | (statuses or {}))
+    return LoadedRun(plan, found, every | (statuses or {}))
 
 
-def save(run: Run, folder: Path) -> Path:
+def save(run: LoadedRun, folder: Path) -> Path:
     """Writes a run as the store does: `plan.json` and `trials/<trial_id>/{record,status}.json`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "plan.json").write_text(run.plan.model_dump_json(), encoding="utf-8")
@@ -135,7 +135,7 @@ def save(run: Run, folder: Path) -> Path:
     return folder
 
 
-def window_run(num_seeds: int = 4, num_failed: int = 0) -> Run:
+def window_run(num_seeds: int = 4, num_failed: int = 0) -> LoadedRun:
     """A window sweep t_w = 0..3 with a control row; the last `num_failed` trials ran out of memory."""
     generator = np.random.default_rng(0)
     design = [(0, "none", 0.50), (1, "none", 0.83), (2, "none", 0.915), (3, "none", 0.93), (0, "learned", 0.61)]
@@ -170,7 +170,7 @@ VARIANTS = (
 )  # fmt: skip
 
 
-def variants_run(num_seeds: int = 4) -> Run:
+def variants_run(num_seeds: int = 4) -> LoadedRun:
     """Twelve variants that differ a lot in cost, on one label with top-5 accuracy; one row never finished."""
     generator = np.random.default_rng(1)
     rows, records = [], []

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from harness.errors import UserError
-from harness.store.load import load
+from harness.store import Store, TrialFolder
+from harness.store.load import NewerVersionError, load, read_plan, read_studies
 from tests.reports.factory import save, window_run
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def edit(path: Path, **changes: object) -> None:
@@ -53,9 +58,48 @@ def test_all_broken_files_are_named_at_once(tmp_path: Path) -> None:
     assert len(caught.value.faults) == 4
     for row in range(4):
         assert str(trials / f"r{row}-s0") in message
-    assert "schema_version: 2 was found; this program reads up to 1" in message
-    assert "surprise" in message
+    assert "schema version 2; this version of the harness reads up to 1. Update the harness" in message
+    assert "surprise: damaged" in message
     assert "run the sweep again" in message
+
+
+READERS: dict[str, Callable[[Path], object]] = {
+    "plan.json": read_plan, "tuning/studies.json": read_studies, "trials/r0-s0/record.json": load,
+    "trial": lambda run: TrialFolder(run / "trials/r0-s0").record(), "store": lambda run: Store(run).plan(),
+}  # fmt: skip
+FILES = {"trial": "trials/r0-s0/record.json", "store": "plan.json"}
+DAMAGES = [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000, b"{}", b'{"schema_version": null}',
+           b'{"schema_version": "1"}', b'{"schema_version": true}', b'{"schema_version": 0}', b'{"schema_version": 1}']  # fmt: skip
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("content", [*DAMAGES, b'{"schema_version": 2}'], ids=range(13))
+def test_one_rule_for_every_reader(tmp_path: Path, reader: str, content: bytes) -> None:
+    path = save(window_run(), tmp_path) / FILES.get(reader, reader)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=re.escape(str(path))) as caught:
+        READERS[reader](tmp_path)
+    newer = content not in DAMAGES
+    assert isinstance(caught.value, NewerVersionError) == (newer and reader != "trials/r0-s0/record.json")
+    for fault in caught.value.faults:
+        assert ("Update the harness" if newer else "damaged") in fault.message
+        assert newer or "run the sweep" in fault.message.lower()
+
+
+def test_files_of_an_older_version_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = save(window_run(), tmp_path)
+    monkeypatch.setattr("harness.store.load.SCHEMA_VERSION", 2)
+    assert load(folder).plan.schema_version == 1
+    assert len(load(folder).records) == 20
+
+
+def test_nothing_else_reads_these_files() -> None:
+    """Model.model_validate of a plan, record or study stands in store/load.py only."""
+    for path in [*(ROOT / "harness").rglob("*.py"), *(ROOT / "reports").rglob("*.py")]:
+        text = path.read_text(encoding="utf-8")
+        found = re.findall(r"\b(?:PlanFile|Record|TuningFile)\.(?:model_validate|parse|model_construct)\w*", text)
+        assert not found, f"{path}: {found}"
 
 
 def test_an_unreadable_status_is_only_a_missing_hint(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ from harness.reports.trials import frame
 from scipy import stats
 
 from harness.record import Record
-from harness.store.load import Run
+from harness.store.load import LoadedRun
 from tests.reports.factory import make_record, make_row, make_run, window_run
 
 
-def two_rows(first: list[Record], second: list[Record], axes: tuple[str, ...] = ("a",)) -> Run:
+def two_rows(first: list[Record], second: list[Record], axes: tuple[str, ...] = ("a",)) -> LoadedRun:
     rows = [make_row("a", "A", {"a": 0}, range(4)), make_row("b", "B", {"a": 1}, range(4))]
     return make_run(rows, [*first, *second], axes=axes, baseline="a")
 
@@ -55,7 +55,7 @@ def test_pairs_are_the_common_seeds() -> None:
 
 
 def test_headline_is_action_then_verb_then_the_only_label() -> None:
-    def of(*names: str) -> Run:
+    def of(*names: str) -> LoadedRun:
         return two_rows([make_record("a-s0", 0, dict.fromkeys(names, 10))], [])
 
     assert headline(of("noun", "action", "verb")) == "action"
@@ -154,7 +154,7 @@ def test_a_dirty_timing_is_marked_with_its_reason_in_every_report() -> None:
     row, clean = summarise(run)
     (mark,) = row.costs["latency_ms"].marks
     assert mark == "dirty timing: other processes use 1.0 of 2 cores: python (the first of 2 such marks)"
-    assert row.costs["train_peak_bytes"].marks == clean.costs["latency_ms"].marks == ()
+    assert row.costs["train_step_peak_bytes"].marks == clean.costs["latency_ms"].marks == ()
     grid = build(run)
     cells = dict(zip(grid.header, grid.rows[0], strict=True))
     (letter,) = cells["latency"].marks
@@ -166,7 +166,10 @@ def test_a_dirty_timing_is_marked_with_its_reason_in_every_report() -> None:
     assert "* A: dirty timing" in captions["accuracy_latency"]
     assert "dirty" not in captions["accuracy_macs"]
     assert any(text.startswith("2 of 5 trials were timed on a machine") for text in warnings(run))
-    assert list(frame(run)["timing_dirty"].fillna(""))[:2] == ["", "other processes use 1.0 of 2 cores: python"]
+    assert list(frame(run)["latency_ms_marks"].fillna(""))[:2] == [
+        "",
+        "dirty timing: other processes use 1.0 of 2 cores: python",
+    ]
 
 
 @pytest.mark.parametrize(

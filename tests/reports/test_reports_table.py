@@ -12,11 +12,11 @@ from harness.reports import html, table
 from harness.reports.common.row_statistics import summarise
 from harness.reports.common.table_data import accuracy, build
 
-from harness.store.load import Run
+from harness.store.load import LoadedRun
 from tests.reports.factory import make_record, make_row, make_run, variants_run, window_run
 
 
-def hostile_run() -> Run:
+def hostile_run() -> LoadedRun:
     rows = [
         make_row("a", "50% | <script>alert(1)</script> & a_b $x$ {y}", {"v": 0}, [0]),
         make_row("b", "B", {"v": 1}, [0]),
@@ -30,7 +30,7 @@ def unescaped_pipes(line: str) -> int:
 
 
 @pytest.mark.parametrize("run", [window_run(num_failed=1), variants_run(), hostile_run(), window_run(1)])
-def test_markdown_has_every_row_and_equal_columns(run: Run) -> None:
+def test_markdown_has_every_row_and_equal_columns(run: LoadedRun) -> None:
     lines = [line for line in table.markdown(run, build(run)).splitlines() if line.startswith("|")]
     assert len(lines) == 2 + len(run.plan.rows)
     assert {unescaped_pipes(line) for line in lines} == {len(build(run).header) + 1}

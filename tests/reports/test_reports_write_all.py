@@ -12,7 +12,8 @@ import pytest
 
 from harness import reports
 from harness.errors import UserError
-from harness.store.load import Run
+from harness.store import TrialFolder, TrialStatus, exclusive_lock
+from harness.store.load import LoadedRun, load
 from tests.reports.factory import save, window_run
 
 
@@ -22,7 +23,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     calls: list[str] = []
     module = ModuleType("quick")
 
-    def write(run: Run, folder: Path) -> list[Path]:
+    def write(run: LoadedRun, folder: Path) -> list[Path]:
         calls.append(run.plan.sweep)
         path = folder / ("big.txt" if len(run.records) > 19 else "small.txt")
         path.write_text(f"{len(run.records)}")
@@ -67,10 +68,27 @@ def test_any_changed_input_renews(tmp_path: Path, quick: list[str], change: str)
         path.unlink()
     else:
         edited = folder / target[change]
-        edited.write_text(json.dumps(json.loads(edited.read_text()), indent=1))
+        changes = {"message": "other"} if change == "status" else {}
+        edited.write_text(json.dumps(json.loads(edited.read_text()) | changes, indent=1))
     assert reports.write_all(folder) == [path]
     assert path.is_file()
     assert len(quick) == 2
+
+
+def test_a_trial_that_lost_its_worker_renews_the_report(tmp_path: Path, quick: list[str]) -> None:
+    """status.json says "running" before and after; only the lock of the worker is gone."""
+    folder = save(window_run(), tmp_path)
+    trial = TrialFolder(folder / "trials" / "r0-s0")
+    trial.record_file.unlink()
+    trial.write_status(TrialStatus(status="running", stage="train", step=7))
+    with exclusive_lock(trial.lock_file):
+        reports.write_all(folder)
+        assert load(folder).statuses["r0-s0"][0] == "running"
+        reports.write_all(folder)
+        assert len(quick) == 1
+    reports.write_all(folder)
+    assert len(quick) == 2
+    assert load(folder).statuses["r0-s0"][0] == "lost"
 
 
 def test_files_of_an_earlier_report_go_and_strangers_stay(tmp_path: Path, quick: list[str]) -> None:
@@ -100,14 +118,14 @@ def test_a_report_that_fails_leaves_the_last_one_whole(
 
 
 def test_a_folder_that_is_no_run_is_refused_and_left_alone(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is not the folder of a run"):
+    with pytest.raises(UserError, match="no run is there"):
         reports.write_all(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_repeated_report_imports_nothing_heavy_and_no_report_imports_torch(tmp_path: Path) -> None:
     folder = save(window_run(), tmp_path)
-    code = "import sys, pathlib, reports; reports.write_all(pathlib.Path(sys.argv[1])); print(*sys.modules)"
+    code = "import sys, pathlib; from harness import reports; reports.write_all(pathlib.Path(sys.argv[1])); print(*sys.modules)"
     loaded = []
     for _ in range(2):
         command = [sys.executable, "-c", code, str(folder)]

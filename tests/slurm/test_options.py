@@ -1,4 +1,4 @@
-"""What `sweep --launch slurm` refuses before it changes anything, and what it leaves to jobs or for later. Needs no cluster."""
+"""Refusals of `sweep --launch slurm` before it changes anything, and trials that it leaves to jobs or for later. Needs no cluster."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
-from harness.cli.submission import without_jobs
+from harness.launch.launchers import launcher, without_owned
 from harness.launch.slurm import submission
 from harness.launch.slurm.submission import Submission
 from harness.launch.tasks import Task
@@ -32,7 +32,7 @@ def test_what_cannot_be_submitted_is_refused_before_anything_is_written(
     assert not (tmp_path / "runs").exists()
 
 
-def test_tasks_with_a_job_are_told_by_their_id(
+def test_tasks_with_a_job_are_distinguished_by_their_id(
     tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store(tmp_path)
@@ -49,7 +49,7 @@ def test_tasks_with_a_job_are_told_by_their_id(
         raise AssertionError("every task compared with every other, field by field: minutes for thousands")
 
     monkeypatch.setattr(Task, "__eq__", compared)
-    assert [task.trial.trial_id for task in without_jobs(store, tasks)] == ["b", "c"]
+    assert [task.trial.trial_id for task in without_owned(store, tasks, launcher("local"))] == ["b", "c"]
 
 
 SBATCH = """
@@ -60,7 +60,7 @@ echo $number >> {jobs}; echo "Submitted batch job 7"
 """
 
 
-def test_a_limit_of_jobs_that_one_may_submit_is_no_fault(
+def test_a_limit_on_submitted_jobs_is_no_error(
     tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     jobs = tmp_path / "jobs"
@@ -71,7 +71,7 @@ def test_a_limit_of_jobs_that_one_may_submit_is_no_fault(
     text = MINI.replace("seeds: 1", "seeds: 10")
     assert main(["sweep", str(write_sweep(tmp_path, text)), "--launch", "slurm"]) == 0
     assert "5 trials submitted" in (said := capsys.readouterr().out)
-    assert "15 trials wait: sbatch did not take the job" in said
+    assert "15 trials wait: sbatch did not accept the job" in said
     assert "QOSMaxSubmitJobPerUserLimit" in said
     states = [folder.written_status().status for folder in Store(tmp_path / "runs" / "mini").trials()]
     assert (states.count("queued"), states.count("pending")) == (5, 15)

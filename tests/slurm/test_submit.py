@@ -1,4 +1,4 @@
-"""What `sweep --launch slurm` hands to SLURM, whatever happens on the way. No job starts here: the partition is shut."""
+"""Submissions of `sweep --launch slurm`, whatever happens meanwhile. No job starts here: the partition is shut."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_the_cap_holds_over_submissions_too(user: User) -> None:
     assert (array["ArrayTaskThrottle"], array["Dependency"]) == ("1", "(null)")
 
 
-def test_a_second_command_submits_nothing_twice_and_cancel_gives_all_back(user: User) -> None:
+def test_a_second_command_submits_nothing_twice_and_cancel_releases_all(user: User) -> None:
     first = user.ok("sweep", user.write())
     assert "2 trials submitted" in first
     assert user.states() == ["queued", "queued"]
@@ -110,11 +110,11 @@ def test_a_submitter_killed_around_sbatch_submits_nothing_twice(user: User, when
     assert len(user.cluster.queue()) == (0 if when == "before" else 2)
     (user.bin / "sbatch").unlink()
     said = user.ok("sweep", "mini.yaml")
-    assert ("taken over" if when == "after" else "pending again") in said
+    assert ("adopted" if when == "after" else "pending again") in said
     assert len(user.cluster.queue()) == 2
     names = {line.split(".")[1] for line in user.cluster.queue("-o", "%j")}
     assert {job.split("/")[0] for job in user.queued_jobs()} == names
-    assert len(list(user.run.glob("jobs/*/log/*_submitted.pkl"))) == 2  # no job waits for its pickle in vain
+    assert len(list(user.run.glob("jobs/*/log/*_submitted.pkl"))) == 2  # every job finds its pickle
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_sbatch_that_fails_or_prints_nonsense(user: User, script: str, submitted
     assert user.states() == (["queued", "queued"] if submitted else ["pending", "pending"])
     assert done.returncode == (0 if submitted else 2), done.stderr
     if not submitted:
-        assert "sbatch did not take the job" in done.stderr
+        assert "sbatch did not accept the job" in done.stderr
         assert "Traceback" not in done.stderr
         (user.bin / "sbatch").unlink()
         assert "2 trials submitted" in user.ok("sweep", "mini.yaml")
@@ -146,13 +146,13 @@ def test_without_squeue_nothing_that_has_a_job_is_submitted(user: User) -> None:
         user.program("squeue", broken)
         done = user.here("sweep", "mini.yaml")
         assert done.returncode == 2
-        assert f"{number} trials have a job of which SLURM says nothing" in done.stderr  # the other was submitted
+        assert f"{number} trials have a job that SLURM does not confirm" in done.stderr  # the other was submitted
     (user.bin / "squeue").unlink()
     assert len(user.cluster.queue()) == 2
     assert "0 trials submitted, 2 at work" in user.ok("sweep", "mini.yaml")
 
 
-def test_a_submission_that_nobody_can_ask_about_is_found_out_later(user: User) -> None:
+def test_an_unconfirmed_submission_is_confirmed_later(user: User) -> None:
     user.program("sbatch", f'{REAL["sbatch"]} "$@" > /dev/null; exit 1')
     user.program("squeue", "exit 1")
     done = user.here("sweep", user.write())
@@ -160,11 +160,11 @@ def test_a_submission_that_nobody_can_ask_about_is_found_out_later(user: User) -
     assert "once squeue answers" in done.stderr
     for name in ("sbatch", "squeue"):
         (user.bin / name).unlink()
-    assert "taken over" in user.ok("sweep", "mini.yaml")
+    assert "adopted" in user.ok("sweep", "mini.yaml")
     assert len(user.cluster.queue()) == 2
 
 
-def test_the_environment_of_an_enclosing_job_is_not_handed_on(user: User) -> None:
+def test_the_environment_of_an_enclosing_job_is_not_passed_on(user: User) -> None:
     inherited = {
         "SLURM_JOB_ID": "7",
         "SLURM_CPU_BIND": "mask_cpu:0x1",
@@ -180,7 +180,7 @@ def test_the_environment_of_an_enclosing_job_is_not_handed_on(user: User) -> Non
     assert seen["MY_DATA"] == "kept"
 
 
-def test_what_the_sweep_no_longer_asks_for_is_listed_and_cancelled_if_wanted(user: User) -> None:
+def test_dropped_trials_are_listed_and_cancelled_on_request(user: User) -> None:
     user.ok("sweep", user.write())
     user.write(TINY.replace("[0, 1]", "[0, 2]"))
     said = user.ok("sweep", "mini.yaml")

@@ -1,4 +1,4 @@
-"""Bad sweep files, one fault each: name -> (text, line:column, part of the message). Faults of what the text says."""
+"""Bad sweep files, one fault each: name -> (text, line:column, part of the message). Faults of fields and values."""
 
 from __future__ import annotations
 

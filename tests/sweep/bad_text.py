@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-# what every case needs; its own line is line 4
+# common first lines; the line under test is line 4
 HEAD = "question: q\ndata: moving_shapes\nvariant: window\n"
 
 CASES: dict[str, tuple[str | bytes, str, str]] = {
-    # text that is not quite YAML
+    # text that is not valid YAML
     "tab": (HEAD + "train:\n\tnum_steps: 5\n", "5:1", "a tab is not allowed"),
     "tab in a value": (HEAD + "seeds:\t2\n", "4:7", "a tab"),
     "NUL": (HEAD + "seeds: \0002\n", "4:8", "NUL"),
@@ -24,7 +24,7 @@ CASES: dict[str, tuple[str | bytes, str, str]] = {
     "escaped NUL": ('question: "a\\0b"\n' + HEAD[12:], "1:11", "U+0000"),
     "escaped half of a pair": ('question: "\\ud800"\n' + HEAD[12:], "1:11", "U+D800"),
     "reserved character": (HEAD + "base: @home\n", "4:7", "not valid YAML"),
-    # YAML that is too clever
+    # YAML features that are not supported
     "second document": (HEAD + "---\nseeds: 2\n", "4:1", "second document"),
     "directive": ("%YAML 1.1\n---\n" + HEAD, "1:1", "directives"),
     "absurd directive": ("%YAML 1." + "9" * 5000 + "\n---\n", "1:1", "not valid YAML"),
@@ -38,7 +38,7 @@ CASES: dict[str, tuple[str | bytes, str, str]] = {
     "many values": (HEAD + "vary: [" + "1," * 60_000 + "]", "4:99990", "50000 values"),
     "many keys": (HEAD + "train:\n" + "".join(f"  k{i}: 1\n" for i in range(20_000)), "1005:3", "1000 keys"),
     "merge key": (HEAD + "train: {<<: {num_steps: 1}}\n", "4:9", "merge keys"),
-    "number as key": (HEAD + "train: {1: 2}\n", "4:9", "a key is text"),
+    "number as key": (HEAD + "train: {1: 2}\n", "4:9", "a key must be text"),
     "null as key": (HEAD + "~: 2\n", "4:1", "null as a key"),
     "list as key": (HEAD + "[a]: 2\n", "4:1", "a list as a key"),
     "infinity": (HEAD + "train: {learning_rate: .inf}\n", "4:24", ".inf is not allowed"),
@@ -51,10 +51,10 @@ CASES: dict[str, tuple[str | bytes, str, str]] = {
     "empty": ("", "1:1", "empty"),
     "comments only": ("# nothing\n", "1:1", "empty"),
     "null": ("---\n", "1:1", "empty"),
-    "list on top": ("- question: q\n", "1:1", "a list on top"),
-    "text on top": ("question\n", "1:1", "a single value on top"),
+    "list on top": ("- question: q\n", "1:1", "a list at the top level"),
+    "text on top": ("question\n", "1:1", "a single value at the top level"),
     "too large": ("# " + "x" * 300_000, "1:1", "256 KiB"),
-    # YAML 1.1's surprises
+    # values that YAML 1.1 reads differently
     "no": (HEAD + "train: {nesterov: no}\n", "4:19", "no is text here, write false"),
     "on": (HEAD + "train: {nesterov: on}\n", "4:19", "on is text here, write true"),
     "16:40": (HEAD + "train: {num_steps: 16:40}\n", "4:20", "got text '16:40'"),

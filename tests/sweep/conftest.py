@@ -1,4 +1,4 @@
-"""Sweeps planned from text, with the variants of `sweep_helpers`."""
+"""Fixtures that plan sweeps from text, with the variants of `sweep_helpers`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.sweep.plan import Plan
 
 @pytest.fixture
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plan]:
-    """Plans a sweep given as text (or bytes); it lies in `q.yaml` of the working folder."""
+    """Returns a function that plans a sweep from text or bytes, written to `q.yaml` in the working folder."""
     monkeypatch.chdir(tmp_path)
 
     def run(text: str | bytes, *overrides: str, device: str = "cpu") -> Plan:
@@ -26,7 +26,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plan]
 
 @pytest.fixture
 def faults(plan: Callable[..., Plan]) -> Callable[..., list[Fault]]:
-    """All faults of a sweep given as text."""
+    """Returns a function that plans a sweep from text and returns all its faults."""
 
     def run(text: str | bytes, *overrides: str) -> list[Fault]:
         with pytest.raises(UserError) as caught:

@@ -1,4 +1,4 @@
-"""Two small variants that need no torch, and a plan made with them."""
+"""Defines two small variants that need no torch, and plans sweeps with them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.sweep.plan import Plan, plan_sweep
 
 
 class FakeVariant:
-    """What planning needs of a variant."""
+    """The part of a variant that planning uses."""
 
     Config: Any = StrictConfig
     default_readout = "mean_frames"

@@ -1,4 +1,4 @@
-"""Every class of bad sweep file gives its message at the right line and column, and nothing else."""
+"""Tests that every kind of faulty sweep file gives exactly one message, at the right line and column."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ OVERRIDES = {
     "tab": ("question=a\tb", "a tab", "1:11"),
     "alias": ("seeds=*x", "aliases", "1:7"),
     "surrogate": ("question=\udcff", "U+DCFF", "1:10"),
-    "undone by an axis": ("variant.reach=2", "vary sets variant.reach in its rows", "1:1"),
-    "undone by an axis above": ("readout.norm=after", "vary sets readout in its rows", "1:1"),
+    "overwritten by an axis": ("variant.reach=2", "vary sets variant.reach in its rows", "1:1"),
+    "overwritten by an axis above": ("readout.norm=after", "vary sets readout in its rows", "1:1"),
 }
 
 
@@ -87,7 +87,7 @@ def test_missing_base(faults: Faults) -> None:
     assert "Did you mean recipe.yaml?" in found.message
 
 
-def test_base_that_leads_back(faults: Faults) -> None:
+def test_a_base_that_is_its_own_base(faults: Faults) -> None:
     Path("r.yaml").write_text("base: q.yaml\n")
     (found,) = faults(HEAD + "base: r.yaml\n")
     assert found.where == "r.yaml:1:7"

@@ -1,4 +1,4 @@
-"""Every file in sweeps/ plans as it is; the papers' questions plan and cost at the papers' size too."""
+"""Every file in sweeps/ can be planned; the papers' sweeps can also be planned and costed at the papers' size."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def uncommented(path: Path) -> str:
     return "\n".join(line for line in path.read_text().splitlines() if not line.startswith("#"))
 
 
-# sweeps over files of videos need the files
+# sweeps over video files need the files
 FILES = [path for path in sorted((ROOT / "sweeps").glob("*.yaml")) if "name: video_list" not in uncommented(path)]
 PAPERS = [path for path in FILES if path.stem.startswith("paper_") or path.stem == "schemes"]
 COMMAND = "#   python -m harness sweep "
 
 
 def settings(path: Path) -> list[str]:
-    """The `--set` arguments of the command for the paper's size that the file's comment gives."""
+    """Returns the `--set` arguments of the command in the file's comment, which sets the paper's size."""
     (line,) = [line for line in path.read_text().splitlines() if line.startswith(COMMAND)]
     file, *arguments = shlex.split(line.removeprefix(COMMAND))
     assert file == f"sweeps/{path.name}"

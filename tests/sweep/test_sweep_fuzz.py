@@ -1,4 +1,4 @@
-"""Properties over generated files: any bytes, any values, the schema beside the planner."""
+"""Properties over generated files: any bytes, any values, agreement of schema and planner."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ YAML_DATA = st.recursive(
 @FUZZ
 @given(data=YAML_DATA, indent=st.none() | st.integers(0, 3))
 def test_reads_back_what_a_json_writer_wrote(data: Any, indent: int | None) -> None:
-    # JSON is YAML with every text quoted, and written by someone else
+    # JSON is YAML with every text quoted, written by an independent program
     faults = FaultList()
     node = compose_text(json.dumps(data, ensure_ascii=False, indent=indent), "f", faults)
     faults.raise_if_any()

@@ -24,7 +24,7 @@ GOOD: dict[str, Any] = {"question": "q", "data": {"name": "moving_shapes"}, "var
 
 
 def models() -> Iterator[tuple[str, str | None, type[BaseModel]]]:
-    """(block, name or None, model) of everything that a sweep file may hold."""
+    """Yields (block, name or None, model) for every block of a sweep file."""
     for block, model in PLAIN_MODELS.items():
         yield block, None, model
     for block, named in NAMED_MODELS.items():
@@ -43,7 +43,7 @@ IDS = [f"{block}.{name or ''}.{field}" for block, name, field, _ in FIELDS]
 
 
 def with_field(block: str, name: str | None, field: str, value: Any, drop: str | None = None) -> str:
-    """A sweep file, one field a line, with one field of one block set; `drop` leaves a required field out."""
+    """Returns a sweep file with one field per line and one field of one block set; `drop` omits a required field."""
     required = REQUIRED.get(name or block, {})
     fields = {key: item for key, item in required.items() if key != drop}
     content = {**({"name": name} if name else {}), **fields, field: value}
@@ -83,7 +83,7 @@ def test_every_top_level_key_misspelt(faults: Faults, key: str) -> None:
 @pytest.mark.parametrize("block", ["data", "variant", "readout"])
 def test_misspelt_name(faults: Faults, block: str) -> None:
     if block == "readout":
-        # without a name it is the variant's default readout, which has no such field
+        # the variant's default readout takes the missing name; it has no such field
         (found,) = faults(yaml.safe_dump({**GOOD, block: {"nmae": "mean_frames"}}))
     else:
         (found,) = faults(yaml.safe_dump({**GOOD, block: {"nmae": "window"}}))
@@ -91,7 +91,7 @@ def test_misspelt_name(faults: Faults, block: str) -> None:
 
 
 def kinds(annotation: Any) -> set[Any]:
-    """The types that a value may have: {int, None}, {'adamw', 'sgd'}, ..."""
+    """Returns the types or values that a field allows: {int, None}, {'adamw', 'sgd'}, ..."""
     origin = get_origin(annotation)
     if origin in (Union, types.UnionType):
         return {kind for branch in get_args(annotation) for kind in kinds(branch)}
@@ -119,7 +119,7 @@ def test_every_field_of_a_wrong_type(faults: Faults, block: str, name: str | Non
 
 
 def bounds(info: Any) -> Iterator[float]:
-    """Values just outside the range of a field."""
+    """Yields values just outside the range of a field."""
     marks = [*info.metadata]
     for branch in [info.annotation, *get_args(info.annotation)]:
         marks += [item for data in getattr(branch, "__metadata__", ()) for item in getattr(data, "metadata", [data])]

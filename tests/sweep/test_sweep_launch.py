@@ -1,4 +1,4 @@
-"""The launch block: what a trial asks for, and faults at their places."""
+"""The launch block: resources of trials, and faults at their places."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def tasks(found: Plan) -> list[Task]:
 @pytest.mark.parametrize(
     ("launch", "place", "message"),
     [
-        ("{mem: 4 GB}", "7:15", "'4 GB' is no amount of memory; a whole number with M, G or T, such as 16G"),
+        ("{mem: 4 GB}", "7:15", "'4 GB' is not a valid amount of memory; a whole number with M, G or T, such as 16G"),
         ("{time: 90}", "7:16", "expected text, got the number 90"),
-        ("{time: 4h}", "7:16", "'4h' is no duration; [DAYS-]HH:MM:SS, such as 04:00:00"),
-        ("{partition: a b}", "7:21", "'a b' is no name; one word without quotes"),
+        ("{time: 4h}", "7:16", "'4h' is not a valid duration; [DAYS-]HH:MM:SS, such as 04:00:00"),
+        ("{partition: a b}", "7:21", "'a b' is not a valid name; one word without quotes"),
         ("{setup: [a, 3]}", "7:21", "expected text"),
         ("{cpus: 1}", "7:16", "1 CPUs for trials with 2 threads"),
         ("{nodes: 2}", "7:17", "train.num_processes: 1 cannot be spread evenly over 2 nodes"),
@@ -59,14 +59,14 @@ def tasks(found: Plan) -> list[Task]:
         ("{overrides: [{gpus: 1}]}", "7:22", "missing"),
     ],
 )  # fmt: skip
-def test_faults_are_told_at_their_places(tmp_path: Path, launch: str, place: str, message: str) -> None:
+def test_faults_are_reported_at_their_places(tmp_path: Path, launch: str, place: str, message: str) -> None:
     with pytest.raises(UserError) as caught:
         plan(tmp_path, launch)
     assert f":{place}  " in str(caught.value)
     assert message in str(caught.value)
 
 
-def test_the_last_override_that_fits_wins_field_by_field(tmp_path: Path) -> None:
+def test_the_last_matching_override_wins_field_by_field(tmp_path: Path) -> None:
     found = plan(
         tmp_path,
         "{where: slurm, mem: 1G, gpus: 1, overrides: [{where: {variant: mixing, seed: 1}, mem: 2G, gpus: 2},"
@@ -110,7 +110,7 @@ def test_arrays_that_may_run_at_once_never_exceed_the_cap(tmp_path: Path, cap: i
     found = plan(tmp_path, "{where: slurm}")
     made = capped(arrays(tasks(found), found.launch, 1), cap)
     lanes = min(cap, len(made))
-    for index, array in enumerate(made):  # at most one array of a lane is not waiting for another
+    for index, array in enumerate(made):  # in each lane, at most one array does not wait for another
         assert array.after == (lanes if index >= lanes else None)
     assert sum(array.limit for array in made[:lanes]) == cap
     assert all(array.limit >= 1 for array in made)

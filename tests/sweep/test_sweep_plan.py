@@ -1,4 +1,4 @@
-"""What good sweep files mean: axes, rows, labels, overrides, bases, identities."""
+"""Plans of valid sweep files: axes, rows, labels, overrides, bases, identities."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from harness.sweep.schema import TrialConfig
 MakePlan = Callable[..., Plan]
 
 HEAD = "question: q\ndata: moving_shapes\nvariant: {name: window, reach: 1}\n"
-# the example of the design, with everything that a file may hold
+# an example with every kind of block
 COMPLETE = """\
-question: How far in time must a key look, and what does it cost?
+question: How large a temporal window does mixing need, and what does it cost?
 base: null
 data: {name: moving_shapes, task: motion}
 model: {size: demo, num_frames: 8, crop_size: 16, patch_size: 4, temporal_position: none}
@@ -79,7 +79,7 @@ def test_grid_is_the_product_with_the_last_axis_fastest(plan: MakePlan) -> None:
     assert labels(made)[0] == "reach = 0, batch_size = 8"
 
 
-def test_zip_goes_in_step(plan: MakePlan) -> None:
+def test_zip_combines_lists_element_by_element(plan: MakePlan) -> None:
     made = plan(HEAD + "vary: [{zip: {variant.reach: [0, 1], train.batch_size: [8, 16]}}]\n")
     assert values(made, "variant.reach", "train.batch_size") == [(0, 8), (1, 16)]
 
@@ -110,7 +110,7 @@ def test_a_variant_axis_replaces_the_block_and_its_readout(plan: MakePlan) -> No
     assert labels(made) == ["whole", "window, reach = 1", "window, reach = 2"]
 
 
-def test_a_new_name_empties_the_block_and_the_same_name_keeps_it(plan: MakePlan) -> None:
+def test_a_new_name_clears_the_block_and_the_same_name_keeps_it(plan: MakePlan) -> None:
     made = plan(HEAD.replace("reach: 1", "reach: 3") + "vary: [{grid: {variant.name: [whole, window]}}]\n")
     assert config(made, 0)["variant"] == {"name": "whole"}
     assert config(made, 1)["variant"]["reach"] == 3
@@ -162,13 +162,13 @@ def test_base_gives_defaults_field_by_field(plan: MakePlan) -> None:
     assert len(made.trials) == 2
 
 
-def test_another_variant_takes_no_field_of_the_bases(plan: MakePlan) -> None:
+def test_another_variant_inherits_no_field_of_the_base(plan: MakePlan) -> None:
     Path("r.yaml").write_text("variant: {name: window, reach: 2}\n")
     made = plan("base: r.yaml\nquestion: q\ndata: moving_shapes\nvariant: whole\n")
     assert config(made)["variant"] == {"name": "whole"}
 
 
-def test_numbers_mean_what_they_say(plan: MakePlan) -> None:
+def test_numbers_are_read_as_written(plan: MakePlan) -> None:
     for text, value in (("1e-3", 0.001), (".5", 0.5), ("1", 1.0), ("+2.5E-1", 0.25)):
         assert config(plan(HEAD + f"train: {{learning_rate: {text}}}\n"))["train"]["learning_rate"] == value
 

@@ -1,4 +1,4 @@
-"""The `tune:` block: every fault at its place, typed against every row; what is searched for each row."""
+"""The `tune:` block: every fault at its place, checked against every row; the search space of each row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RATE = "train.learning_rate: {low: 0.001, high: 0.1, log: true}"
 
 
 def tuned(space: str, more: str = "", head: str = ROWS) -> str:
-    """A sweep whose block `tune` begins in line 6 (with ROWS), its space in line 8."""
+    """Returns a sweep whose block `tune` starts in line 6 (with ROWS), and its space in line 8."""
     return f"{head}tune:\n  num_trials: 4\n  space: {{{space}}}\n{more}"
 
 
@@ -29,7 +29,7 @@ CASES = {
         "variant.raech: {low: 0, high: 3, where: {variant: window}}", "", "8:11", "Did you mean reach?",
     ),
     "a knob that another row lacks": ("variant.reach: {low: 0, high: 3}", "", "8:11",
-        "whole has no such field; say whose it is, with where: {variant: [window]}",
+        "whole has no such field; select the rows that have it with where: {variant: [window]}",
     ),
     "type of a choice": (
         "variant.reach: {choices: [0, far], where: {variant: window}}", "", "8:40", "expected an integer, got text 'far'",
@@ -44,12 +44,12 @@ CASES = {
     "a choice twice": ("train.batch_size: {choices: [8, 16, 8]}", "", "8:29", "8 is listed twice under choices"),
     "upside down": ("train.learning_rate: {low: 1, high: 0.1}", "", "8:32", "low 1 must be less than high 0.1"),
     "log of zero": ("train.weight_decay: {low: 0, high: 1, log: true}", "", "8:31", "log needs low above 0"),
-    "step past the end": ("train.batch_size: {low: 8, high: 30, step: 8}", "", "8:29", "does not lead from low 8 to high 30"),
+    "step past the end": ("train.batch_size: {low: 8, high: 30, step: 8}", "", "8:29", "does not divide the range from low 8 to high 30"),
     "not a range": ("train.learning_rate: 3", "", "8:32", "expected a mapping, got the number 3"),
-    "where nobody is": (f"{RATE}, train.momentum: {{low: 0, high: 1, where: {{variant: wide}}}}", "", "8:102", "no row has these values"),
+    "where without rows": (f"{RATE}, train.momentum: {{low: 0, high: 1, where: {{variant: wide}}}}", "", "8:102", "no row has these values"),
     "sampler": (RATE, "  sampler: tp\n", "9:12", "Did you mean tpe?"),
     "unknown key": (RATE, "  num_trails: 3\n", "9:3", "Did you mean num_trials?"),
-    "objective": (RATE, "  objective: test_top1\n", "9:14", "one of val_top1, macs_per_view"),
+    "objective": (RATE, "  objective: test_top1\n", "9:14", "one of val_top1, num_parameters"),
     "objective twice": (RATE, "  objective: [val_top1, val_top1]\n", "9:14", "an objective is listed twice"),
     "label": (RATE, "  label: vreb\n", "9:10", "'vreb' given; the data has the labels action, noun, verb. Did you mean verb?"),
     "constraint": (RATE, "  constraints: {latency: 3}\n", "9:17", "Did you mean latency_ms?"),
@@ -72,7 +72,7 @@ def test_one_fault_one_message(faults: Faults, space: str, more: str, place: str
     assert message in str(found[0])
 
 
-def test_what_is_varied_is_not_searched(faults: Faults) -> None:
+def test_a_varied_field_cannot_be_searched(faults: Faults) -> None:
     head = HEAD + "vary: [{grid: {train.batch_size: [8, 16]}}]\nseeds: 2\n"
     (found,) = faults(tuned("train.batch_size: {low: 4, high: 64}", head=head))
     assert "vary sets train.batch_size in its rows; search it or vary it" in str(found)
@@ -110,7 +110,7 @@ def test_rows_have_their_own_space_and_types(plan: Callable[..., Plan]) -> None:
     assert integers == {
         "train.learning_rate": False, "train.weight_decay": False, "train.batch_size": True, "variant.share": False,
     }  # fmt: skip
-    assert made.tuning.train_seed == 2  # none of the seeds of the table
+    assert made.tuning.train_seed == 2  # differs from the seeds of the table
     assert made.to_file().tuned
 
 

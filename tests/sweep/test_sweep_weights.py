@@ -1,4 +1,4 @@
-"""The optional block `weights`: left out, inherited, varied, and in the identity by content, never by path."""
+"""The optional block `weights`: omitted, inherited, varied, and identified by content, never by path."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_identity_is_the_content_not_the_path(plan: MakePlan) -> None:
     assert len({first, trial_id(plan(text)), trial_id(plan(HEAD))}) == 3
 
 
-def test_a_base_gives_the_block_and_null_takes_it_back(plan: MakePlan) -> None:
+def test_a_base_sets_the_block_and_null_removes_it(plan: MakePlan) -> None:
     write("a.npz")
     Path("r.yaml").write_text("weights: {file: a.npz, classifier: keep}\n")
     text = HEAD + "base: r.yaml\n"
@@ -82,7 +82,7 @@ def test_with_and_without_is_an_axis(plan: MakePlan) -> None:
     assert made.rows[1].label == "weights = a.npz"
 
 
-def test_fields_vary_and_tell_rows_apart(plan: MakePlan) -> None:
+def test_varied_fields_distinguish_rows(plan: MakePlan) -> None:
     write("a.npz")
     text = HEAD + "weights: {file: a.npz}\nvary: [{grid: {weights.tubelet_inflation: [central_frame, average]}}]\n"
     made = plan(text + "baseline: {weights.tubelet_inflation: average}\n")
@@ -123,9 +123,7 @@ def test_the_hub_needs_its_client(faults: Faults, monkeypatch: pytest.MonkeyPatc
     assert "needs the optional package huggingface_hub" in found.message
 
 
-def test_the_hubs_client_is_asked_for_repository_file_and_revision(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_hubs_client_receives_repository_file_and_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "model.safetensors"
     file.write_bytes(b"weights")
     asked: list[Any] = []
@@ -140,7 +138,7 @@ def test_the_hubs_client_is_asked_for_repository_file_and_revision(
     assert weights_source.locate("hf://org/name") == file
     assert weights_source.locate("hf://org/name@v1/sub/w.bin") == file
     assert asked == [("org/name", "model.safetensors", None), ("org/name", "sub/w.bin", "v1")]
-    with pytest.raises(UserError, match=r"hf://org/gone: the hub did not deliver it \(OSError: 404\)"):
+    with pytest.raises(UserError, match=r"hf://org/gone: the download from the hub failed \(OSError: 404\)"):
         weights_source.locate("hf://org/gone")
 
 

@@ -1,6 +1,6 @@
-"""One rank of a group that trains a list of small trials: `python -m tests.train.rank_job RANK SIZE FOLDER`.
+"""Runs one rank of a group that trains a list of small trials: `python -m tests.train.rank_job RANK SIZE FOLDER`.
 
-The jobs are read from FOLDER/jobs.json; rank 0 writes what came out to FOLDER/SIZE.pt.
+Reads the jobs from FOLDER/jobs.json; rank 0 writes the results to FOLDER/SIZE.pt.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from harness.data import data_identity
 from harness.sweep.schema import TrialConfig
 from harness.train.checkpoint import Progress
 from harness.train.distributed import Group, joined, open_store
-from harness.train.loop import Interrupted, NonFiniteLoss, Saving, Watching, train
-from harness.worker import stages
+from harness.train.loop import CheckpointPolicy, Interrupted, NonFiniteLoss, TrainingHooks, train
+from harness.worker.setup import build
 from tests.e2e import ROOT, environment
 
 BASE: dict[str, Any] = {
@@ -32,7 +32,7 @@ BASE: dict[str, Any] = {
 
 
 def trial(changes: dict[str, Any]) -> TrialConfig:
-    """The base with changes by dotted name; a block itself may be given too."""
+    """Returns the base configuration with changes, by dotted name or for a whole block."""
     blocks: dict[str, Any] = json.loads(json.dumps(BASE))
     for path, value in changes.items():
         block, _, key = path.partition(".")
@@ -41,9 +41,9 @@ def trial(changes: dict[str, Any]) -> TrialConfig:
 
 
 def run(job: dict[str, Any], group: Group, checkpoint: Path) -> dict[str, Any]:
-    """Trains one job; `stop`: (rank, step) at which this rank alone asks to stop. Weights, losses, and what ended it."""
+    """Trains one job and returns its weights, losses and the way it ended; `stop` is a (rank, step) that interrupts it."""
     config = trial(job["changes"])
-    model, sources = stages._build(config, {"variant_dirs": [], "data_identity": data_identity(config.data)})
+    model, sources = build(config, {"variant_dirs": [], "data_identity": data_identity(config.data)})
     group.seed(config.seed)
     model = model.double() if job.get("double") else model
     steps = [0]
@@ -59,8 +59,8 @@ def run(job: dict[str, Any], group: Group, checkpoint: Path) -> dict[str, Any]:
             sources["train"],
             config.train,
             config.seed,
-            Saving(checkpoint, 1000),
-            Watching(lambda _: None, stop),
+            CheckpointPolicy(checkpoint, 1000),
+            TrainingHooks(lambda _: None, stop),
             group,
         )
     except (Interrupted, NonFiniteLoss) as error:
@@ -71,7 +71,10 @@ def run(job: dict[str, Any], group: Group, checkpoint: Path) -> dict[str, Any]:
 
 
 def run_all(group: Group, folder: Path) -> dict[str, Any]:
-    """Every job by name, but in a group those that are for `only` another size. Each rank has a checkpoint file of its own name, so that the files say who wrote."""
+    """Runs every job by name, except those for `only` another group size.
+
+    Each rank has a separate checkpoint file name, so that the files show which rank wrote.
+    """
     jobs = json.loads((folder / "jobs.json").read_text())
     return {
         name: run(job, group, folder / f"{group.size}.{job.get('file', name)}.{group.rank}")
@@ -81,7 +84,7 @@ def run_all(group: Group, folder: Path) -> dict[str, Any]:
 
 
 def run_group(folder: Path, size: int) -> dict[str, Any]:
-    """Starts `size` processes for the jobs of the folder; what rank 0 found."""
+    """Starts `size` processes for the jobs of the folder; returns the results of rank 0."""
     command = [sys.executable, "-m", "tests.train.rank_job"]
     ranks = [
         subprocess.Popen([*command, str(rank), str(size), str(folder)], cwd=ROOT, env=environment())

@@ -1,4 +1,4 @@
-"""Every row of every sweep trains: two steps on a few clips end in a record with exact counts and whole scores."""
+"""Every row of every sweep trains: two steps on a few clips give a record with exact counts and complete scores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.store import Store, TrialFolder
 from harness.sweep.plan import Plan, PlannedTrial, plan_sweep
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-# at the papers' sizes and never trained; in need of videos on disk
+# too large to train; needs videos on disk
 NOT_HERE = ("published_cost", "from_videos")
 SWEEPS = [path for path in sorted((ROOT / "sweeps").glob("*.yaml")) if path.stem not in NOT_HERE]
 NUM_VAL, NUM_TEST = 6, 8
@@ -35,9 +35,9 @@ def planned(path: Path, *more: str) -> Plan:
 
 
 PLANS = [planned(path) for path in SWEEPS]
-# a variant that no sweep asks for is trained with its defaults
+# variants that no sweep uses are trained with their defaults
 PLANS.append(planned(ROOT / "sweeps/schemes.yaml", f"vary=[{{grid: {{variant: {variant_names()}}}}}]", "baseline=null"))
-# the same row of two sweeps is one trial
+# equal rows of two sweeps are one trial
 TRIALS: dict[str, tuple[Plan, PlannedTrial]] = {
     trial.trial_id: (plan, trial) for plan in reversed(PLANS) for trial in plan.trials
 }
@@ -50,7 +50,7 @@ def identify(trial_id: str) -> str:
 
 @pytest.fixture(autouse=True)
 def process_as_before() -> Iterator[None]:
-    """A worker owns its process: here it is given back its signal handlers and threads."""
+    """Restores signal handlers and threads, which a worker changes in its process."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)}
     num_threads = torch.get_num_threads()
     yield
@@ -60,7 +60,7 @@ def process_as_before() -> Iterator[None]:
 
 
 def run_row(store: Store, trial_id: str, stage: worker.Stage = "train") -> TrialFolder:
-    """Runs a stage of one trial in this process, as a launcher would in one of its own."""
+    """Runs a stage of one trial in this process."""
     plan, trial = TRIALS[trial_id]
     prepare(find_todo(plan, store, [trial]), plan, [])
     folder = store.trial(trial_id)

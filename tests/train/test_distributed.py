@@ -1,6 +1,6 @@
-"""One trial in several processes: the same training as in one, the same bits when interrupted, and a clean end.
+"""One trial in several processes: training equals that of one process, a resume is bit-identical, shutdown is clean.
 
-The groups run all their jobs in one start of two and of four processes; about 40 s on two cores in all.
+One group of two and one of four processes run all jobs; about 40 s on two cores in total.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from harness.registry import variant_names
-from harness.train.distributed import ALONE
+from harness.train.distributed import SINGLE_PROCESS
 from tests.model.weights_files import image_vit, save
 from tests.train import rank_job
 
 SIZES = (2, 4)
-#: in float64, where nothing but a mistake is larger than 1e-11
+#: compared in float64, where rounding stays below 1e-11
 EXACT: dict[str, dict[str, Any]] = {
     "adamw": {},
     "clipped": {"train.clip_norm": 0.05},
@@ -33,7 +33,7 @@ DIVERGING = {"train.optimizer": "sgd", "train.learning_rate": 90.0, "train.clip_
 
 
 def jobs(folder: Path) -> dict[str, dict[str, Any]]:
-    """By name; `file` names the checkpoint that a job shares with another one."""
+    """Returns the jobs by name; `file` names a checkpoint that two jobs share."""
     weights = save({name: value.float() for name, value in image_vit().items()}, folder / "vit.safetensors")
     made: dict[str, dict[str, Any]] = {name: {"changes": changes, "double": True} for name, changes in EXACT.items()}
     made["weights"] = {"changes": {"weights": {"file": str(weights)}}, "double": True}
@@ -53,17 +53,17 @@ def jobs(folder: Path) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[int, dict[str, Any]], Path]:
-    """What every job found in 1, 2 and 4 processes, and the folder that they worked in."""
+    """Returns the results of every job in 1, 2 and 4 processes, and their folder."""
     folder = tmp_path_factory.mktemp("ranks")
     (folder / "jobs.json").write_text(json.dumps(jobs(folder)))
     threads = torch.get_num_threads()
-    found = {1: rank_job.run_all(ALONE, folder)} | {size: rank_job.run_group(folder, size) for size in SIZES}
+    found = {1: rank_job.run_all(SINGLE_PROCESS, folder)} | {size: rank_job.run_group(folder, size) for size in SIZES}
     torch.set_num_threads(threads)
     return found, folder
 
 
-def farthest(one: dict[str, Any], other: dict[str, Any]) -> float:
-    """The largest difference of any loss or weight."""
+def max_difference(one: dict[str, Any], other: dict[str, Any]) -> float:
+    """Returns the largest difference of any loss or weight."""
     losses = [abs(a - b) for (_, a), (_, b) in zip(one["losses"], other["losses"], strict=True)]
     weights = [float((value - other["weights"][name]).abs().max()) for name, value in one["weights"].items()]
     return max(losses + weights)
@@ -73,18 +73,18 @@ def farthest(one: dict[str, Any], other: dict[str, Any]) -> float:
 def test_equal_batches_train_equally_in_float64(results: tuple[dict[int, dict[str, Any]], Path], size: int) -> None:
     found, _ = results
     names = [*EXACT, "weights", *(variant_names() if size == 2 else [])]
-    far = {name: farthest(found[1][name], found[size][name]) for name in names}
+    far = {name: max_difference(found[1][name], found[size][name]) for name in names}
     assert {name: value for name, value in far.items() if value > 1e-11} == {}
     assert all(found[1][name]["ended"] == found[size][name]["ended"] == "done" for name in far)
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("name", "tolerance"), [("float32", 2e-6), ("float32, adamw", 2e-3), ("bf16", 2e-2)])
-def test_they_do_so_within_rounding_in_lower_precision(
+def test_equal_batches_train_equally_within_rounding_in_lower_precision(
     results: tuple[dict[int, dict[str, Any]], Path], size: int, name: str, tolerance: float
 ) -> None:
     found, _ = results
-    assert farthest(found[1][name], found[size][name]) < tolerance
+    assert max_difference(found[1][name], found[size][name]) < tolerance
 
 
 def test_a_parameter_without_gradient_stays_without(results: tuple[dict[int, dict[str, Any]], Path]) -> None:
@@ -95,7 +95,7 @@ def test_a_parameter_without_gradient_stays_without(results: tuple[dict[int, dic
 
 
 @pytest.mark.parametrize("size", [1, *SIZES])
-def test_interrupted_by_any_rank_they_end_in_the_same_bits(
+def test_a_training_that_any_rank_interrupts_resumes_bit_identically(
     results: tuple[dict[int, dict[str, Any]], Path], size: int
 ) -> None:
     found, _ = results
@@ -106,7 +106,7 @@ def test_interrupted_by_any_rank_they_end_in_the_same_bits(
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_ranks_draw_numbers_of_their_own_and_only_the_first_writes(
+def test_ranks_draw_different_random_numbers_and_only_rank_0_writes(
     results: tuple[dict[int, dict[str, Any]], Path], size: int
 ) -> None:
     found, folder = results
@@ -115,7 +115,7 @@ def test_ranks_draw_numbers_of_their_own_and_only_the_first_writes(
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_loss_that_is_not_finite_is_named_with_its_step_as_in_one(
+def test_a_loss_that_is_not_finite_is_reported_with_its_step(
     results: tuple[dict[int, dict[str, Any]], Path], size: int
 ) -> None:
     found, _ = results

@@ -1,4 +1,4 @@
-"""Scores are those of all views of all clips, however they are cut into forward passes; NaN is no answer."""
+"""Scores cover all views of all clips, independently of the size of forward passes; NaN is an error."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Clips(ClipSource):
 
 
 class Linear(nn.Module):
-    """A linear classifier in float64, whose answers do not depend on the batch, that notes its largest batch."""
+    """A linear classifier in float64, whose output does not depend on the batch size; stores its largest batch."""
 
     def __init__(self, labels: dict[str, int]) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ def test_chunks_change_no_score_and_bound_every_batch(batch_size: int) -> None:
 
 
 def by_hand(source: Clips, model: Linear) -> dict[str, list[Tensor]]:
-    """Probabilities of each clip, from one view at a time."""
+    """Returns the probabilities of each clip, computed one view at a time."""
     return {
         name: [torch.stack([model(view[None])[name][0].softmax(-1) for view in clip]).mean(0) for clip in source.clips]
         for name in source.labels
@@ -89,7 +89,7 @@ def test_scores_are_those_of_a_slow_count() -> None:
         right = int(source.right["verb"][clip]), int(source.right["noun"][clip])
         pairs = sorted(((v * n, i, j) for i, v in enumerate(verb) for j, n in enumerate(noun)), reverse=True)
         both = np.argmax(verb) == right[0] and np.argmax(noun) == right[1]
-        assert both == (pairs[0][1:] == right)  # top-1 of the pair: both right
+        assert both == (pairs[0][1:] == right)  # top 1 of the pair: both correct
         first["action"] += both
         five["action"] += right in [pair[1:] for pair in pairs[:5]]
         first["verb"] += np.argmax(verb) == right[0]
@@ -111,7 +111,7 @@ def test_ties_count_against_the_model() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_answers_that_are_not_finite_are_no_scores(value: float) -> None:
+def test_probabilities_that_are_not_finite_are_an_error(value: float) -> None:
     source, model = Clips({"label": 8}), Linear({"label": 8})
     model.heads["label"].bias.data[3] = value  # type: ignore[union-attr, operator]
     with pytest.raises(NonFiniteLoss, match="label are not finite") as caught:

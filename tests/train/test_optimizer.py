@@ -26,7 +26,7 @@ train: {device: cpu}
 vary:
   - list:
 """
-# settings that bring tokens, positions and tables which a default leaves out
+# settings with tokens, positions and tables that the defaults do not have
 MORE = [
     "{variant: spatial_only, readout: {name: temporal_attention, positions: true}}",
     "{variant: spatial_only, readout: gru}",
@@ -57,7 +57,7 @@ def decayed(model: nn.Module) -> set[int]:
     return {id(p) for group in groups if group["weight_decay"] for p in group["params"]}
 
 
-def test_weight_decay_spares_norms_biases_tokens_and_positions() -> None:
+def test_weight_decay_excludes_norms_biases_tokens_and_positions() -> None:
     class Model(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -71,7 +71,7 @@ def test_weight_decay_spares_norms_biases_tokens_and_positions() -> None:
 
 
 def every_variant(folder: Path) -> list[VideoTransformer]:
-    """Models of all variants with their defaults, and of the settings above."""
+    """Returns models of all variants with their defaults, and of the settings above."""
     rows = [f"{{variant: {name}}}" for name in variant_names()] + MORE
     path = folder / "decay.yaml"
     path.write_text(SWEEP + "".join(f"      - {row}\n" for row in rows), encoding="utf-8")
@@ -79,7 +79,7 @@ def every_variant(folder: Path) -> list[VideoTransformer]:
     return [VideoTransformer.of(TrialConfig(**trial.config), {"label": 5}) for trial in plan.trials]
 
 
-def test_weight_decay_goes_by_the_kind_of_module_in_every_variant(tmp_path: Path) -> None:
+def test_weight_decay_depends_on_the_type_of_module_in_every_variant(tmp_path: Path) -> None:
     spared = set()
     for model in every_variant(tmp_path):
         chosen = decayed(model)

@@ -1,6 +1,6 @@
-"""The processes of one trial, started as a user or a launcher does: stopped, killed and failing at any of them.
+"""The processes of one trial, started as a user or a launcher does: any of them is stopped, killed or fails.
 
-About 70 s on two cores, most of it the start of processes.
+Takes about 70 s on two cores, mostly for starting processes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.train.rank_job import trial
 STEPS = 400
 DROPPED = {"model.dropout": 0.2, "model.drop_path": 0.2, "data.num_val": 20, "data.num_test": 20}
 
-#: put into a copy of a variant's file: in its fifth forward pass, rank 1 meets with something
+#: added to a copy of a variant's file: a fault on rank 1 in its fifth forward pass
 PLANTED = """
 import os
 
@@ -41,7 +41,7 @@ class Planted(Block):
 
 
 def make(path: Path, variant_dirs: tuple[Path, ...] = (), **changes: Any) -> TrialFolder:
-    """A trial of two processes."""
+    """Creates a trial of two processes."""
     train = {"train.num_steps": STEPS, "train.num_processes": 2}
     config = trial(DROPPED | train | {name.replace("__", "."): value for name, value in changes.items()})
     folder = TrialFolder(path)
@@ -54,7 +54,7 @@ def make(path: Path, variant_dirs: tuple[Path, ...] = (), **changes: Any) -> Tri
 
 
 def start(folder: TrialFolder, *extra: str) -> subprocess.Popen[bytes]:
-    """A worker whose output goes to the trial's log."""
+    """Starts a worker whose output goes to the trial's log."""
     with open(folder.log_file, "ab") as log:
         return subprocess.Popen(
             command("worker", folder.path, "--stage", "train", *extra), cwd=ROOT, env=environment(),
@@ -63,21 +63,21 @@ def start(folder: TrialFolder, *extra: str) -> subprocess.Popen[bytes]:
 
 
 def ranks_alive(folder: TrialFolder, leader: int) -> list[int]:
-    """Processes of the trial other than the one that leads."""
+    """Returns the processes of the trial except its leader."""
     return [pid for pid in processes_with(folder.path, "--rank") if pid != leader]
 
 
-def wait_for(true: Callable[[], Any], seconds: float = 60) -> float:
-    """Waits until something is true; returns the seconds it took."""
+def wait_for(condition: Callable[[], Any], seconds: float = 60) -> float:
+    """Waits until a condition is true; returns the seconds it took."""
     begin = time.monotonic()
-    while not true():
-        assert time.monotonic() - begin < seconds, "waited in vain"
+    while not condition():
+        assert time.monotonic() - begin < seconds, "timeout"
         time.sleep(0.02)
     return time.monotonic() - begin
 
 
 def wait_for_steps(folder: TrialFolder, process: subprocess.Popen[bytes], steps: int) -> None:
-    """Waits until this start of the trial has taken so many steps more than it found."""
+    """Waits until this worker has reported a number of steps."""
     wait_for(lambda: folder.written_status().pid == process.pid)
     wait_for(lambda: folder.written_status().step >= steps and process.poll() is None)
 
@@ -90,7 +90,7 @@ def result(folder: TrialFolder) -> tuple[Any, ...]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> TrialFolder:
-    """Trained by two workers that were started separately, as on two nodes."""
+    """Trains a trial with two separately started workers, as on two nodes."""
     folder = make(tmp_path_factory.mktemp("two nodes") / "trial")
     meeting = str(folder.path.parent / "meeting")
     workers = [start(folder, "--rank", rank, "--rendezvous", meeting) for rank in ("1", "0")]
@@ -107,11 +107,11 @@ def test_a_trial_survives_a_stop_a_killed_rank_and_a_killed_leader(tmp_path: Pat
     assert stopped.wait(timeout=60) == worker.EXIT_PREEMPTED
     assert folder.status().status == "preempted"
 
-    bereft = start(folder)
-    wait_for_steps(folder, bereft, 60)
-    (other,) = ranks_alive(folder, bereft.pid)
+    orphaned = start(folder)
+    wait_for_steps(folder, orphaned, 60)
+    (other,) = ranks_alive(folder, orphaned.pid)
     os.kill(other, signal.SIGKILL)
-    assert bereft.wait(timeout=20) == worker.EXIT_FAILED
+    assert orphaned.wait(timeout=20) == worker.EXIT_FAILED
     assert folder.status().status == "killed"
     assert "rank 1 was ended by SIGKILL" in folder.status().message
 
@@ -137,7 +137,7 @@ def test_a_trial_survives_a_stop_a_killed_rank_and_a_killed_leader(tmp_path: Pat
         ("os._exit(3)", "failed", "rank 1 ended with exit code 3"),
     ],
 )
-def test_a_failing_rank_ends_the_trial_with_its_own_verdict(
+def test_a_failing_rank_ends_the_trial_with_its_status_and_message(
     tmp_path: Path, fault: str, status: str, message: str
 ) -> None:
     text = (ROOT / "variants/joint.py").read_text(encoding="utf-8")

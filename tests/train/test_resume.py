@@ -1,4 +1,4 @@
-"""Training is a function of configuration and seed alone: interrupted anywhere, it ends in the same bits."""
+"""Training depends only on configuration and seed: a resumed training is bit-identical to an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.data import open_split
 from harness.model.video_transformer import VideoTransformer
 from harness.sweep.schema import TrialConfig
 from harness.train.checkpoint import Progress
-from harness.train.loop import Interrupted, NonFiniteLoss, Saving, Watching, batches, train
+from harness.train.loop import CheckpointPolicy, Interrupted, NonFiniteLoss, TrainingHooks, batches, train
 
 
 def trial(**changes: object) -> TrialConfig:
@@ -43,7 +43,12 @@ def run(
         return stop_at is not None and len(seen) == stop_at
 
     progress = train(
-        model, source, config.train, config.seed, Saving(checkpoint, every, code), Watching(lambda _: None, stop)
+        model,
+        source,
+        config.train,
+        config.seed,
+        CheckpointPolicy(checkpoint, every, code),
+        TrainingHooks(lambda _: None, stop),
     )
     return model.state_dict(), progress
 
@@ -61,7 +66,7 @@ def test_interrupted_training_ends_in_the_same_bits(tmp_path: Path, optimizer: s
     assert resumed.loss_curve[-1] == undisturbed.loss_curve[-1]
 
 
-def test_code_that_changed_in_the_midst_of_training_is_told(tmp_path: Path) -> None:
+def test_code_that_changed_during_training_is_recorded(tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         run(trial(), tmp_path / "a", stop_at=5, code="old")
     _, progress = run(trial(), tmp_path / "a", code="new")
@@ -73,7 +78,7 @@ def half(content: bytes) -> bytes:
 
 
 def flipped(content: bytes) -> bytes:
-    """One bit of some weight is another: the file keeps its form."""
+    """Flips one bit of a weight; the file format stays valid."""
     place = len(content) - 1000
     return content[:place] + bytes([content[place] ^ 16]) + content[place + 1 :]
 

@@ -1,7 +1,8 @@
-"""Searches whose trials take no time: a launcher that writes real trial folders from a function of the configuration."""
+"""Simulates searches: a launcher that writes real trial folders from a function of the configuration, in no time."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data import data_identity
-from harness.launch.feed import drive
+from harness.launch.source import drive
 from harness.launch.tasks import Task
 from harness.record import Record, Score
 from harness.store import Store, TrialStatus
@@ -37,8 +38,8 @@ tune:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a simulated trial ends."""
+class SimulatedResult:
+    """The result of a simulated trial."""
 
     correct: int = 500
     macs: int = 1000
@@ -47,11 +48,11 @@ class Outcome:
     reports: Sequence[int] = ()
 
 
-Simulate = Callable[[dict[str, Any]], Outcome]
+Simulate = Callable[[dict[str, Any]], SimulatedResult]
 
 
-class Simulated:
-    """A launcher: every task ends at the next poll. `starts` counts how often each trial was started."""
+class SimulatedLauncher:
+    """A launcher whose tasks end at the next poll. `starts` counts the starts of each trial."""
 
     def __init__(self, simulate: Simulate, stop_after: int | None = None):
         self.simulate, self.stop_after = simulate, stop_after
@@ -79,8 +80,8 @@ class Simulated:
         return self.stop_after is not None and sum(self.starts.values()) >= self.stop_after
 
 
-def record_of(task: Task, outcome: Outcome) -> Record:
-    """A record whose score on test cannot be turned into an accuracy."""
+def record_of(task: Task, outcome: SimulatedResult) -> Record:
+    """Returns a record whose test score cannot be converted to an accuracy."""
     record = make_record(task.trial.trial_id, config=task.trial.config)
     record.scores = {
         "val": {"verb": Score(top1_correct=outcome.correct, top5_correct=None, total=1000)},
@@ -91,30 +92,38 @@ def record_of(task: Task, outcome: Outcome) -> Record:
 
 
 def plan_of(folder: Path, text: str = SWEEP, *overrides: str) -> Plan:
-    """Plans a sweep given as text."""
+    """Plans a sweep from text."""
     path = folder / "search.yaml"
     path.write_text(text, encoding="utf-8")
     return plan_sweep(path, overrides, data_identity=data_identity, device=lambda: "cpu")
 
 
 def controller_of(plan: Plan, run: Path) -> Controller:
-    """The controller of a search in a run's folder."""
+    """Returns the controller of a search in the folder of a run."""
     assert plan.tuning is not None
     return Controller(plan, plan.tuning, run, Store(run / "tuning"), [])
 
 
-def search(plan: Plan, run: Path, launcher: Simulated) -> Controller:
-    """Runs a search until it is through, or the launcher asks to stop."""
+def search(plan: Plan, run: Path, launcher: SimulatedLauncher) -> Controller:
+    """Runs a search until it ends or the launcher asks to stop; returns its controller."""
     controller = controller_of(plan, run)
     drive(controller, launcher, poll_s=0, should_stop=launcher.should_stop)
     return controller
 
 
 def proposals(controller: Controller) -> list[list[dict[str, Any]]]:
-    """What each row's search asked for and was told a value of, in order."""
+    """Returns the proposals of each row that have a value, in order."""
     return [[trial.params for trial in study.trials() if trial.values] for study in controller.studies]
 
 
 def learning_rate(config: dict[str, Any]) -> float:
-    """The searched field that all rows have."""
+    """Returns the learning rate, which all rows search."""
     return float(config["train"]["learning_rate"])
+
+
+def peak(config: dict[str, Any]) -> SimulatedResult:
+    """Simulates an accuracy with its peak at a learning rate of 1e-3 that rises with the window; costs rise with both."""
+    distance = abs(math.log10(learning_rate(config)) + 3)
+    window = config["variant"].get("temporal_window", 1)
+    cost = round(1e6 * learning_rate(config)) * (1 + window)
+    return SimulatedResult(round(900 - 400 * distance + 30 * window), macs=cost, latency_ms=1e3 * learning_rate(config))

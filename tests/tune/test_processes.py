@@ -1,4 +1,4 @@
-"""Searches with real workers: killed at any instant they go on, and a bad trial is really stopped early."""
+"""Searches with real workers: they resume after any kill, and a bad trial is pruned."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from harness.launch.feed import EndedByFiles, drive
+from harness.launch.source import EndedByFiles, drive
 from harness.launch.tasks import Task
 from harness.worker.pruning import read_reports
 from tests.e2e import command, environment, harness, records, statuses, write_sweep
@@ -25,11 +25,11 @@ from tests.tune.simulated import SWEEP, controller_of, plan_of
 SMALL = SWEEP.replace("num_trials: 6", "num_trials: 2").replace("parallel: 1", "parallel: 2").replace("seeds: 2", "seeds: 1").replace(
     "num_steps: 100", "num_steps: 60"
 ) + "measure: {batch_size: 2, min_samples: 3, max_seconds: 0.05}\nlaunch: {checkpoint_every_steps: 10}\n"  # fmt: skip
-TOLD = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 def studies(run: Path) -> list[list[FrozenTrial]]:
-    """The trials of each study, as anyone with optuna reads them."""
+    """Reads the trials of each study with plain optuna."""
     storage = JournalStorage(JournalFileBackend(str(run / "optuna.journal")))
     names = optuna.get_all_study_names(storage)
     return [optuna.load_study(study_name=name, storage=storage).trials for name in names]
@@ -51,7 +51,7 @@ def wait_for(condition: Callable[[], Any], process: subprocess.Popen[bytes]) -> 
 
 
 def training(run: Path) -> list[dict[str, Any]]:
-    """Statuses of tuning trials in the midst of training."""
+    """Returns the statuses of tuning trials that are training."""
     return [status for status in statuses(run / "tuning").values() if status["status"] == "running" and status["step"]]
 
 
@@ -62,10 +62,10 @@ def test_worker_and_controller_killed_the_budget_is_exact_and_nothing_finished_r
     assert "mixing: over train.learning_rate, variant.temporal_window" in planned
     process = start(sweep)
     wait_for(lambda: training(run), process)
-    os.kill(training(run)[0]["pid"], signal.SIGKILL)  # the worker: told FAIL, asked again
+    os.kill(training(run)[0]["pid"], signal.SIGKILL)  # the worker: its trial fails and is proposed again
     wait_for(lambda: len(records(run / "tuning")) >= 1, process)
     wait_for(lambda: training(run), process)
-    os.killpg(process.pid, signal.SIGKILL)  # controller and workers, in the midst of a trial
+    os.killpg(process.pid, signal.SIGKILL)  # controller and workers, while a trial runs
     process.wait()
     finished = {key: value["finished_at"] for key, value in records(run / "tuning").items()}
     done = harness("sweep", sweep, cwd=tmp_path)
@@ -75,7 +75,7 @@ def test_worker_and_controller_killed_the_budget_is_exact_and_nothing_finished_r
     assert finished
     for trials in studies(run):
         assert sum(trial.state == TrialState.COMPLETE for trial in trials) == 2
-        assert all(trial.state in TOLD for trial in trials)
+        assert all(trial.state in ENDED for trial in trials)
     failed = [trial for trials in studies(run) for trial in trials if trial.state == TrialState.FAIL]
     assert [trial.user_attrs["ended"] for trial in failed if trial.params] == ["lost"]
     again = [trial for trials in studies(run) for trial in trials if trial.user_attrs.get("again_of") is not None]
@@ -87,15 +87,17 @@ def test_worker_and_controller_killed_the_budget_is_exact_and_nothing_finished_r
     assert report.count("**chosen**") == 2
     assert "## mixing: 2 of 2" in report
     before = {path: path.stat().st_mtime_ns for path in run.glob("**/record.json")}
-    assert harness("sweep", sweep, cwd=tmp_path).returncode == 0  # through: nothing is asked or run again
+    assert (
+        harness("sweep", sweep, cwd=tmp_path).returncode == 0
+    )  # the search has ended: nothing is proposed or run again
     assert before == {path: path.stat().st_mtime_ns for path in run.glob("**/record.json")}
-    assert harness("clean", run, "--checkpoints", cwd=tmp_path).returncode == 0  # of the search too
+    assert harness("clean", run, "--checkpoints", cwd=tmp_path).returncode == 0  # also those of the search
     assert list(run.rglob("checkpoint.safetensors")) == []
     assert before == {path: path.stat().st_mtime_ns for path in run.glob("**/record.json")}
 
 
 def detached(tasks: Sequence[Task]) -> None:
-    """Starts workers and forgets them, as a cluster's queue does."""
+    """Starts detached workers, as a cluster's queue does."""
     for task in tasks:
         with open(task.folder.log_file, "ab") as log:
             words = [sys.executable, "-m", "harness", "worker", str(task.folder.path), "--stage", task.stage]
@@ -120,8 +122,8 @@ tune:
 """
 
 
-def test_a_hopeless_trial_is_stopped_in_the_midst(tmp_path: Path) -> None:
-    """Good first, as the file has it; then the hopeless one, by the first sampler seed that proposes it."""
+def test_a_hopeless_trial_is_pruned_during_training(tmp_path: Path) -> None:
+    """The first proposal is the good value of the file; with this sampler seed, the second one is the hopeless value."""
     controller = controller_of(plan_of(tmp_path, HOPELESS, "tune.seed=1"), tmp_path)
     launcher = EndedByFiles(detached, needs_timings=False)
     assert drive(controller, launcher, poll_s=0.05)
@@ -135,5 +137,5 @@ def test_a_hopeless_trial_is_stopped_in_the_midst(tmp_path: Path) -> None:
     assert folder.record() is None
     steps = [step for step, _ in read_reports(folder)]
     assert steps == list(range(50, steps[-1] + 1, 50))
-    assert status.step - 50 <= steps[-1] <= status.step  # it may be told to end just before a look
+    assert status.step - 50 <= steps[-1] <= status.step  # it may receive the request to stop just before a report
     assert controller.studies[0].num_counted == 2

@@ -6,8 +6,6 @@ import argparse
 import re
 from pathlib import Path
 
-from harness.errors import UserError
-
 MAX_SECONDS = 365 * 24 * 3600.0
 
 
@@ -83,23 +81,6 @@ def positive_float(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} given; a number above 0 is allowed")
     return value
-
-
-def check_folder(path: Path) -> None:
-    """Raises: UserError where a folder cannot be made because a file is in the way."""
-    for place in (path, *path.parents):
-        if place.exists() and not place.is_dir():
-            raise UserError(f"{place}: is a file, and a folder is needed. Choose another place with --runs.")
-
-
-def make_folder(path: Path) -> Path:
-    """Creates a folder. Raises: UserError where that is not possible."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        message = f"{path}: cannot be made into a folder ({error.strerror}). Choose another place with --runs."
-        raise UserError(message) from error
-    return path
 
 
 def add_protocol(parser: argparse.ArgumentParser) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from harness import units
-from harness.cli.common.cost_rows import CostRow, differences, ledger_lines
+from harness.python_api.cost_fields import CostRow, differences, ledger_lines
 
 if TYPE_CHECKING:
     from harness.measure.count.any_module import ModuleCost
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harness.record import Costs, MacsCount
 
 
-def print_rows(rows: list[CostRow], not_built: list[Published]) -> None:
+def print_rows(rows: Sequence[CostRow], not_built: Sequence[Published]) -> None:
     """One line for each row; published numbers beside where there are any."""
     compared = any(row.published for row in rows)
     columns = ["row", "parameters", "MACs per view", "attention"]
@@ -51,7 +51,7 @@ def _cells(row: CostRow, masked: bool, backward: bool, compared: bool) -> list[s
     cells += [units.macs(macs.useful_macs)] * masked + [_backward(macs)] * backward
     cells += _memory_cells(costs)
     cells += [] if compared else [units.macs(costs.macs_per_frame), units.macs(costs.macs_per_token)]
-    cells += [str(costs.num_views), _lower(macs) + units.macs(costs.macs_per_video), _status(row)]
+    cells += [str(costs.num_views), _lower(macs) + units.macs(costs.macs_per_video), row.status]
     if compared:
         found = differences(row)
         for difference in (found["parameters"], found["macs"]):
@@ -60,11 +60,7 @@ def _cells(row: CostRow, masked: bool, backward: bool, compared: bool) -> list[s
     return cells
 
 
-def _status(row: CostRow) -> str:
-    return row.costs.macs.status.replace("_", " ") + ", unproven" * row.unproven
-
-
-def _memory_columns(rows: list[CostRow]) -> list[str]:
+def _memory_columns(rows: Sequence[CostRow]) -> list[str]:
     return ["memory, inference", "memory, train step"] if any(row.costs.predicted_memory for row in rows) else []
 
 
@@ -133,7 +129,7 @@ def _remark(row: CostRow, found: Mapping[str, Difference | None]) -> str:
     return ", ".join(remarks + (["cause below"] if row.published.cause else []))
 
 
-def _notes(rows: list[CostRow], not_built: list[Published]) -> Iterator[str]:
+def _notes(rows: Sequence[CostRow], not_built: Sequence[Published]) -> Iterator[str]:
     """What the table has no room for: uncounted operators, causes, models that are not built."""
     for row in rows:
         yield from _uncounted(row.label, row.costs.macs)

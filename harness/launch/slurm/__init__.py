@@ -1,11 +1,6 @@
-"""Trials as SLURM job arrays, through submitit. The files of a run are the truth; what SLURM says is a hint.
+"""Trials as SLURM job arrays, through submitit. The files of a run are authoritative; SLURM's output is advisory.
 
-`sweep` writes down what it is about to submit (`<run>/jobs/TOKEN/submission.json`), then submits, then returns. A job
-starts `python -m harness job`, which runs the local pool over the trials that the submission names. What starts first
-in a job imports this package, so nothing heavy is imported here.
+`Slurm.run` writes a submission file (`<run>/jobs/TOKEN/submission.json`), calls sbatch, and returns. A job runs the
+local pool over the trials that the submission names (`harness.launch.slurm.job`). The first program of a job imports
+this package, so it imports nothing heavy.
 """
-
-from harness.launch.slurm.logs import job_fate, job_log_tail
-from harness.launch.slurm.submission import is_confirmed
-
-__all__ = ["is_confirmed", "job_fate", "job_log_tail"]

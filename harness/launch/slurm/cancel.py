@@ -1,11 +1,12 @@
-"""Ends jobs. What their trials have so far stays: the sweep command goes on from there."""
+"""Ends jobs. Their trials keep what they have: the sweep command continues from there."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
+from harness.launch import assignment
+from harness.launch.base import Cancelled, Log
 from harness.launch.slurm import client, reconcile, submission
 from harness.launch.slurm.submission import Submission
 from harness.launch.tasks import state_of
@@ -13,73 +14,58 @@ from harness.record import OPEN_STATUSES
 from harness.store import Store, TrialFolder
 
 POLL_SECONDS = 0.5
-Say = Callable[[str], None]
 
 
-@dataclass
-class Cancelled:
-    """What became of the trials: their jobs were ended; they share a job with others; they run, or wait, without one.
-
-    `problem` is what scancel said, if it failed.
-    """
-
-    trials: list[str] = field(default_factory=list)
-    shared: list[str] = field(default_factory=list)
-    elsewhere: list[str] = field(default_factory=list)
-    problem: str = ""
-    still_there: int = 0
-
-
-def cancel(store: Store, folders: Sequence[TrialFolder], wait_s: float, say: Say = print) -> Cancelled:
+def cancel(store: Store, folders: Sequence[TrialFolder], wait_s: float, log: Log = print) -> Cancelled:
     """Ends the jobs of open trials and waits at most `wait_s` seconds for their end.
 
-    A job that other open trials need too is left. Trials that had not begun are pending again; one that runs writes
-    a checkpoint and is preempted. Raises: UserError for a submission file that is damaged.
+    Keeps a job that other open trials need too. Trials that had not begun become pending; one that runs writes a
+    checkpoint and is preempted. Raises: UserError for a damaged submission file.
     """
+    for line in reconcile.confirm_all(store):
+        log(line)
     done = Cancelled()
     by_job: dict[str, list[TrialFolder]] = {}
     for folder in folders:
-        if state_of(folder).status in OPEN_STATUSES:
-            by_job.setdefault(folder.written_status().job, []).append(folder)
-    done.elsewhere = [folder.trial_id for folder in by_job.pop("", []) if folder.is_held()]
+        job = folder.written_status().job
+        if job and state_of(folder).status in OPEN_STATUSES:
+            by_job.setdefault(job, []).append(folder)
     found: dict[str, Submission] = {}
     ids: list[str] = []
-    for job, asked in by_job.items():
-        known = submission.find_job(store, job)
-        if known is None:
-            _forget_job(job, asked, say)
-            continue
-        noted, index = known
-        found[noted.token] = noted
-        _cancel_job(store, noted, index, asked, ids, done)
+    for job, chosen in by_job.items():
+        if (known := submission.find_job(store, job)) is None:
+            _release_from_unknown(job, chosen, log)
+        else:
+            found[known[0].token] = known[0]
+            _cancel_job(store, *known, chosen, ids, done)
     done.problem = client.cancel_jobs(ids)
     if not done.problem and ids:
-        done.still_there = _wait(list(found.values()), set(ids), wait_s)
-    if not done.problem and not done.still_there:
-        for trial in done.trials:  # what ran has ended meanwhile, and no job will come for it
-            reconcile.leave_job(store.trial(trial))
+        done.num_ending = _wait(list(found.values()), set(ids), wait_s)
+    if not done.problem and not done.num_ending:
+        for trial in done.trials:  # those that ran have ended meanwhile, and no job will start them again
+            assignment.leave_job(store.trial(trial))
     return done
 
 
-def _forget_job(job: str, asked: Sequence[TrialFolder], say: Say) -> None:
+def _release_from_unknown(job: str, chosen: Sequence[TrialFolder], log: Log) -> None:
     """Takes trials from a job that was never submitted: their status files are damaged."""
-    for folder in asked:
-        if reconcile.release_one(folder, reconcile.token_of(job)):
-            say(f"{folder.trial_id}: named the job {job!r}, which nobody submitted; it is pending again")
+    for folder in chosen:
+        if assignment.release(folder, lambda named: named == job):
+            log(f"{folder.trial_id}: named the job {job!r}, which was never submitted; it is pending again")
         else:
-            say(f"{folder.trial_id}: names the job {job!r}, which nobody submitted, and a worker has it; left alone")
+            log(f"{folder.trial_id}: names the job {job!r}, which was never submitted, and a worker has it; left alone")
 
 
 def _cancel_job(
-    store: Store, noted: Submission, index: int, asked: Sequence[TrialFolder], ids: list[str], done: Cancelled
+    store: Store, noted: Submission, index: int, folders: Sequence[TrialFolder], ids: list[str], done: Cancelled
 ) -> None:
     job = noted.job(index)
-    chosen = {folder.trial_id for folder in asked}
+    chosen = {folder.trial_id for folder in folders}
     others = [store.trial(trial) for trial in noted.trials[index] if trial not in chosen]
     if any(folder.written_status().job == job and state_of(folder).status in OPEN_STATUSES for folder in others):
         done.shared += sorted(chosen)
         return
-    reconcile.release(store, noted, sorted(chosen))  # before scancel: a job that starts meanwhile leaves them alone
+    reconcile.release(store, noted, sorted(chosen))  # before scancel: a job that starts meanwhile skips them
     done.trials += sorted(chosen)
     if noted.job_id:
         ids.append(noted.slurm_id(index))

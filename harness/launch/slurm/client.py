@@ -1,4 +1,4 @@
-"""SLURM's commands, asked with a time-out. Whatever they answer, or fail to answer, is a hint."""
+"""SLURM's commands, with a timeout. Their output is advisory; the trial's files are authoritative."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from dataclasses import dataclass
 TIMEOUT_SECONDS = 30.0
 MAX_NAMES = 100  # of jobs in one command line
 MAX_ARRAY_SIZE = 1000  # SLURM's own default, less the element that counting from 0 costs
-#: A job in one of these states is over. squeue is asked for all, since its own defaults hide jobs that wait in
-#: unusual ones (held after a requeue), and tell no more of those than this.
+#: A job in one of these states has ended. squeue is asked for all states, since by default it hides jobs that wait in
+#: unusual ones (held after a requeue).
 ENDED_STATES = (
     "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED",
     "TIMEOUT",
 )  # fmt: skip
 #: Variables that change what SLURM's commands do or say. `squeue` with a user's SQUEUE_STATES would hide our jobs.
 OPTIONS = ("SLURM_", "SUBMITIT_", "SQUEUE_", "SBATCH_", "SCANCEL_", "SINFO_", "SRUN_", "SALLOC_", "SCONTROL_")
-#: Those that only say on whose account, and where, somebody's jobs run.
+#: Those that only say on which account, and where, a user's jobs run.
 KEPT = ("SLURM_CONF", "SBATCH_ACCOUNT", "SBATCH_PARTITION", "SBATCH_QOS", "SBATCH_RESERVATION")
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a command said. `problem` is empty where it ended well."""
+class CommandResult:
+    """Output of a command. `problem` is empty where it succeeded."""
 
     out: str
     problem: str = ""
@@ -44,35 +44,35 @@ class QueueLine:
 
     @property
     def full_id(self) -> str:
-        """As scancel wants it."""
+        """The id as scancel takes it."""
         return f"{self.job_id}_{self.index}" if self.is_array else self.job_id
 
 
-def ask(*command: str, timeout_s: float = TIMEOUT_SECONDS) -> Answer:
-    """Runs a command; one that is missing, fails or hangs is an answer with a problem."""
+def ask(*command: str, timeout_s: float = TIMEOUT_SECONDS) -> CommandResult:
+    """Runs a command; one that is missing, fails or hangs gives a result with a problem."""
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, env=clean_environment(),
             check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return Answer("", f"{command[0]} did not answer within {timeout_s:g} s")
+        return CommandResult("", f"{command[0]} did not answer within {timeout_s:g} s")
     except OSError as error:
-        return Answer("", f"{command[0]}: {error.strerror}")
-    out, said = (text.decode(errors="replace").strip() for text in (done.stdout, done.stderr))
-    return Answer(out, f"{command[0]}: {said or f'exit code {done.returncode}'}" if done.returncode else "")
+        return CommandResult("", f"{command[0]}: {error.strerror}")
+    out, errors = (text.decode(errors="replace").strip() for text in (done.stdout, done.stderr))
+    return CommandResult(out, f"{command[0]}: {errors or f'exit code {done.returncode}'}" if done.returncode else "")
 
 
 def queue(names: Sequence[str], *, ended: bool = False) -> tuple[list[QueueLine], str]:
-    """(jobs with these names that SLURM still has, problem). With a problem the list says nothing.
+    """Returns (jobs with these names that SLURM still has, problem). Where there is a problem the list is empty.
 
-    `ended`: also those that are over and that SLURM has not forgotten yet (MinJobAge).
+    `ended`: includes ended jobs that SLURM still remembers (MinJobAge).
     """
     found: list[QueueLine] = []
     for first in range(0, len(names), MAX_NAMES):
-        asked = ",".join(names[first : first + MAX_NAMES])
+        some = ",".join(names[first : first + MAX_NAMES])
         answer = ask(
-            "squeue", "--noheader", "--array", "--states=all", f"--name={asked}", "--format=%j|%F|%K|%T"
+            "squeue", "--noheader", "--array", "--states=all", f"--name={some}", "--format=%j|%F|%K|%T"
         )  # fmt: skip
         if answer.problem:
             return [], answer.problem
@@ -86,10 +86,10 @@ def queue(names: Sequence[str], *, ended: bool = False) -> tuple[list[QueueLine]
 
 
 def max_array_size() -> int:
-    """Most elements that an array may have here; a safe guess where SLURM does not say."""
+    """Returns the largest size of an array here; a safe default where SLURM does not say."""
     config = ask("scontrol", "show", "config").out
-    said = [re.search(rf"^{name}\s*=\s*(\d+)", config, re.MULTILINE) for name in ("MaxArraySize", "MaxJobCount")]
-    return max(1, min([int(match[1]) for match in said if match] or [MAX_ARRAY_SIZE]))
+    limits = [re.search(rf"^{name}\s*=\s*(\d+)", config, re.MULTILINE) for name in ("MaxArraySize", "MaxJobCount")]
+    return max(1, min([int(match[1]) for match in limits if match] or [MAX_ARRAY_SIZE]))
 
 
 def cancel_jobs(ids: Sequence[str]) -> str:
@@ -99,9 +99,9 @@ def cancel_jobs(ids: Sequence[str]) -> str:
 
 
 def clean_environment(given: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment without what an enclosing job or the user's habits would make of our commands.
+    """Returns the environment without the variables by which an enclosing job or a user changes SLURM's commands.
 
-    SLURM_* of a job would bind our jobs to its CPUs, SQUEUE_* of a user would hide jobs from us.
+    SLURM_* of an enclosing job would bind new jobs to its CPUs; SQUEUE_* of a user would hide jobs.
     """
     given = os.environ if given is None else given
     inside = "SLURM_JOB_ID" in given
@@ -110,13 +110,13 @@ def clean_environment(given: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 @contextmanager
-def scrubbed_environment(said: Collection[str] = ()) -> Iterator[None]:
-    """Within, this process has the clean environment: submitit hands its own to sbatch.
+def scrubbed_environment(given: Collection[str] = ()) -> Iterator[None]:
+    """Gives this process the clean environment within a block: submitit passes its own on to sbatch.
 
-    `said`: options that the batch script gives; sbatch would let the variable of that name (SBATCH_PARTITION) win.
+    `given`: options of the batch script; sbatch would prefer the variable of that name (SBATCH_PARTITION).
     """
     before = dict(os.environ)
-    kept = clean_environment().keys() - {f"SBATCH_{name.upper()}" for name in said}
+    kept = clean_environment().keys() - {f"SBATCH_{name.upper()}" for name in given}
     try:
         for key in before.keys() - kept:
             del os.environ[key]

@@ -1,4 +1,4 @@
-"""What `doctor` finds on the cluster: does SLURM answer, what does it allow, what does a node say of itself."""
+"""Checks of a cluster for `doctor`: whether SLURM answers, what it allows, and what a node reports."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ COMMANDS = ("sbatch", "srun", "squeue", "scancel", "scontrol")
 MAX_SKEW_SECONDS = 5.0
 
 
-def look_at_cluster(launch: LaunchConfig, runs: Path, wait_s: float) -> Iterator[Finding]:
-    """SLURM's commands, its controller, its limits, and a small job of at most `wait_s` seconds in the queue."""
+def check_cluster(launch: LaunchConfig, runs: Path, wait_s: float) -> Iterator[Finding]:
+    """Checks SLURM's commands, its controller, its limits, and a small job that waits at most `wait_s` seconds."""
     missing = [name for name in COMMANDS if shutil.which(name) is None]
     if missing:
         yield _no_slurm(missing, launch)
@@ -35,6 +35,7 @@ def look_at_cluster(launch: LaunchConfig, runs: Path, wait_s: float) -> Iterator
         todo = "wait for the controller, or ask who runs the cluster; nothing is lost meanwhile"
         yield Finding("problem", "slurm", config.problem, todo)
         return
+    yield _submitit()
     yield Finding("ok", "slurm", f"answers: version {_setting(config.out, 'SLURM_VERSION')}")
     yield Finding("ok", "limits", f"arrays of up to {client.max_array_size()} jobs; longer ones are split")
     yield _preemption(config.out, launch)
@@ -42,14 +43,22 @@ def look_at_cluster(launch: LaunchConfig, runs: Path, wait_s: float) -> Iterator
     partition = _partition(launch)
     yield partition
     if partition.kind != "problem":
-        yield from look_at_resources(launch)
-        yield from look_at_node(launch, runs, wait_s)
+        yield from check_resources(launch)
+        yield from check_node(launch, runs, wait_s)
 
 
 def _no_slurm(missing: list[str], launch: LaunchConfig) -> Finding:
     if launch.where == "slurm":
         return Finding("problem", "slurm", f"not found: {', '.join(missing)}", "log in to a machine of the cluster")
     return Finding("note", "slurm", f"not here ({', '.join(missing)} not found): sweeps run on this machine alone")
+
+
+def _submitit() -> Finding:
+    try:
+        import submitit
+    except ImportError as error:
+        return Finding("problem", "submitit", f"cannot be imported: {error}", "pip install -e . again")
+    return Finding("ok", "submitit", submitit.__version__)
 
 
 def _setting(config: str, name: str) -> str:
@@ -59,7 +68,7 @@ def _setting(config: str, name: str) -> str:
 
 def _preemption(config: str, launch: LaunchConfig) -> Finding:
     if "preempt_send_user_signal" in _setting(config, "SlurmctldParameters"):
-        return Finding("ok", "preemption", "a job is told, writes a checkpoint, and is queued again")
+        return Finding("ok", "preemption", "a job is signalled, writes a checkpoint, and is queued again")
     every = launch.checkpoint_every_steps
     text = f"a job may be killed after SIGTERM: a trial goes on from its last checkpoint (every {every} steps)"
     return Finding("note", "preemption", text)
@@ -67,7 +76,7 @@ def _preemption(config: str, launch: LaunchConfig) -> Finding:
 
 def _accounting() -> Finding:
     problem = client.ask("sacct", "--version", timeout_s=10).problem
-    return Finding("note" if problem else "ok", "sacct", f"{problem or 'there'}; not needed: the truth is in the files")
+    return Finding("note" if problem else "ok", "sacct", f"{problem or 'there'}; not needed: only files count")
 
 
 def _partition(launch: LaunchConfig) -> Finding:
@@ -89,29 +98,27 @@ def _partition(launch: LaunchConfig) -> Finding:
     return Finding("ok", "partition", ", ".join(up))
 
 
-def look_at_resources(launch: LaunchConfig) -> Iterator[Finding]:
-    """Whether SLURM could ever start what the block and each of its overrides ask for; nothing is submitted."""
+def check_resources(launch: LaunchConfig) -> Iterator[Finding]:
+    """Checks whether SLURM could start the jobs of the block and of each override; submits nothing."""
     for number, shape in enumerate([launch, *(_overridden(launch, override) for override in launch.overrides)]):
         where = "launch" if number == 0 else f"launch.overrides[{number - 1}]"
         options = [*_options(shape, launch), f"--time={minutes(shape.time or launch.time)}"]
         options += [f"--nodes={shape.nodes}"] if shape.nodes else []
         problem = client.ask("sbatch", "--test-only", *options, "--wrap=true").problem
         if problem:
-            yield Finding(
-                "problem", "resources", f"{where}: {problem}", f"look at the fields of {where} and at `sinfo`"
-            )
+            yield Finding("problem", "resources", f"{where}: {problem}", f"compare the fields of {where} with `sinfo`")
         else:
             yield Finding("ok", "resources", f"{where}: SLURM would take such a job")
 
 
 def _overridden(launch: LaunchConfig, override: ResourceOverride) -> Resources:
-    """What a trial asks for that this override alone fits."""
+    """Returns the resources of a trial that fits this override alone."""
     chosen = {name: getattr(launch, name) for name in Resources.model_fields}
     return Resources(**(chosen | override.model_dump(include=override.model_fields_set - {"where"})))
 
 
 def _options(shape: Resources, launch: LaunchConfig) -> list[str]:
-    """What a job of this shape asks for, as sbatch and srun understand it."""
+    """Returns the options of sbatch and srun for a job of this shape."""
     named = shape.model_dump(include={"partition", "account", "qos", "constraint", "mem"}, exclude_none=True)
     named |= {"exclude": launch.exclude} if launch.exclude else {}
     named |= {"gpus-per-node": shape.gpus} if shape.gpus else {}
@@ -119,8 +126,8 @@ def _options(shape: Resources, launch: LaunchConfig) -> list[str]:
     return [*options, f"--cpus-per-task={shape.cpus or 1}", *(["--exclusive"] if shape.exclusive else [])]
 
 
-def look_at_node(launch: LaunchConfig, runs: Path, wait_s: float) -> Iterator[Finding]:
-    """Lets a node say what it sees."""
+def check_node(launch: LaunchConfig, runs: Path, wait_s: float) -> Iterator[Finding]:
+    """Runs a small job that reports what its node sees."""
     check_folder(runs)
     file = runs.resolve() / f".doctor.{uuid.uuid4().hex}.tmp"
     file.write_text(file.name, encoding="utf-8")
@@ -132,50 +139,50 @@ def look_at_node(launch: LaunchConfig, runs: Path, wait_s: float) -> Iterator[Fi
     finally:
         file.unlink(missing_ok=True)
     try:
-        said = json.loads(answer.out.splitlines()[-1])
+        report = json.loads(answer.out.splitlines()[-1])
     except (ValueError, IndexError):
         client.ask("scancel", f"--name={name}")
-        text = f"no node answered within {wait_s:g} s ({answer.problem or answer.out[-200:] or 'nothing said'})"
+        text = f"no node answered within {wait_s:g} s ({answer.problem or answer.out[-200:] or 'no output'})"
         todo = "is the cluster busy? --wait gives it longer; do launch.setup and Python work there?"
         yield Finding("problem", "node", text, todo)
         return
-    yield from _about_node(said, file, began, ended, launch)
+    yield from _about_node(report, file, began, ended, launch)
 
 
 def _command(launch: LaunchConfig, file: Path, name: str, wait_s: float) -> list[str]:
-    look = [
+    report = [
         "env", f"PYTHONPATH={ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
         sys.executable, "-P", "-m", "harness.launch.slurm.node_report", str(file),
     ]  # fmt: skip
     return [
         "srun", "--ntasks=1", f"--job-name={name}", "--time=1", f"--immediate={max(1, int(wait_s))}", "--quiet",
-        *_options(launch, launch), "bash", "-c", "\n".join([*launch.setup, shlex.join(look)]),
+        *_options(launch, launch), "bash", "-c", "\n".join([*launch.setup, shlex.join(report)]),
     ]  # fmt: skip
 
 
 def _about_node(
-    said: dict[str, Any], file: Path, began: float, ended: float, launch: LaunchConfig
+    report: dict[str, Any], file: Path, began: float, ended: float, launch: LaunchConfig
 ) -> Iterator[Finding]:
-    node = str(said["node"])
+    node = str(report["node"])
     yield Finding("ok", "node", f"{node} starts this Python")
-    if said["content"] == file.name:
+    if report["content"] == file.name:
         yield Finding("ok", "shared folder", f"{node} sees {file.parent}")
     else:
         todo = "give a folder that all nodes share with --runs"
-        yield Finding("problem", "shared folder", f"{node} does not see {file.parent} ({said['content']})", todo)
-    if said["missing"]:
-        text = f"{node} lacks {', '.join(said['missing'])}"
+        yield Finding("problem", "shared folder", f"{node} does not see {file.parent} ({report['content']})", todo)
+    if report["missing"]:
+        text = f"{node} lacks {', '.join(report['missing'])}"
         yield Finding("problem", "node packages", text, "use one environment on a shared folder, or launch.setup")
-    skew = max(began - said["time"], said["time"] - ended, 0.0)
+    skew = max(began - report["time"], report["time"] - ended, 0.0)
     text = f"{node} is off by {'less than 1' if skew < 1 else f'{skew:.0f}'} s"
     if skew < MAX_SKEW_SECONDS:
         yield Finding("ok", "clock", text)
     else:
         yield Finding("note", "clock", text, "nothing depends on it; times in logs will differ")
-    if said["cpus"] < said["cpus_asked"]:
-        text = f"{node} binds a job of {said['cpus_asked']} CPUs to {said['cpus']}"
-        yield Finding("problem", "node CPUs", text, "submit from outside of a job; look at TaskPlugin, SLURM_CPU_BIND")
-    if launch.gpus and not said["gpus"]:
+    if report["cpus"] < report["cpus_asked"]:
+        text = f"{node} binds a job of {report['cpus_asked']} CPUs to {report['cpus']}"
+        yield Finding("problem", "node CPUs", text, "submit from outside of a job; check TaskPlugin and SLURM_CPU_BIND")
+    if launch.gpus and not report["gpus"]:
         yield Finding(
-            "problem", "node GPUs", f"{node} was given none of {launch.gpus}", "look at launch.partition, gpus"
+            "problem", "node GPUs", f"{node} was given none of {launch.gpus}", "check launch.partition and launch.gpus"
         )

@@ -1,10 +1,10 @@
-"""What starts first in a SLURM job. Standard library only: it must not be slow, and must not fail.
+"""First program of a SLURM job. Standard library only, so that it starts fast and cannot fail on an import.
 
-    python -P -m harness.launch.slurm.job_start ARGUMENTS      python ARGUMENTS, with SIGUSR2 held back
+    python -P -m harness.launch.slurm.job_start ARGUMENTS      python ARGUMENTS, with SIGUSR2 blocked
 
-SLURM says by SIGUSR2 that the end is near, to every process of a job and at any moment, also while Python still
-imports. It is held back (blocked) from the first process on, through every exec and spawn, until the process has a
-handler for it: nothing is lost and nothing is killed by it.
+SLURM announces the end of a job by SIGUSR2: to every process of the job, at any moment, also while Python still
+imports. The signal is blocked from the first process on, through every exec and spawn, until the process has a handler
+for it; so it is never lost and kills nothing.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any
 
+JOB = "harness.launch.slurm.job"
 POLL_SECONDS = 0.2
-LAST_WORDS_SECONDS = 15.0  # for rank 0 to say in the trial's status that another rank failed
+RANK_FAILURE_SECONDS = 15.0  # for rank 0 to write into the trial's status that another rank failed
 
 _child: subprocess.Popen[bytes] | None = None
 
 
 class Entry:
-    """The callable that goes through submitit's pickle: the folder of a submission, nothing else."""
+    """The callable that submitit pickles; it holds the folder of a submission and nothing else."""
 
     def __init__(self, folder: str):
         self.folder = folder
 
     def __call__(self) -> None:
-        """Runs this job's trials in a child; ends with its exit code."""
+        """Runs this job's trials in a child process; exits with its exit code."""
         global _child
         index = os.environ.get("SLURM_ARRAY_TASK_ID", "0")
-        command = [sys.executable, "-P", "-m", "harness", "job", self.folder, index, "--parent", str(os.getpid())]
+        command = [sys.executable, "-P", "-m", JOB, self.folder, index, "--parent", str(os.getpid())]
         _child = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # inherits SIGUSR2 blocked
         signal.signal(signal.SIGTERM, _pass_on)  # submitit's own handler only notes it
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2})  # from here on submitit's handler has it
@@ -43,11 +44,11 @@ class Entry:
         if _child.returncode:
             if rank := int(os.environ.get("SLURM_PROCID", "0")):
                 print(f"rank {rank} on {os.uname().nodename} ended with exit code {_child.returncode}", flush=True)
-                time.sleep(LAST_WORDS_SECONDS)  # our own end in error ends all tasks of the job at once
+                time.sleep(RANK_FAILURE_SECONDS)  # exiting with an error ends all tasks of the job at once
             sys.exit(_child.returncode if _child.returncode > 0 else 128 - _child.returncode)
 
     def checkpoint(self) -> Any:
-        """Called by submitit on SIGUSR2: waits until the child has saved everything; the job is then requeued."""
+        """Waits until the child has saved everything; submitit calls it on SIGUSR2 and requeues the job afterwards."""
         from submitit.helpers import DelayedSubmission
 
         if _child is not None:

@@ -1,4 +1,4 @@
-"""What the files of a job say of it: its marks and its log. Standard library only.
+"""The files that a job leaves: its marks and its log. Standard library only.
 
 Under `<run>/jobs/TOKEN`: `started/INDEX/RESTART` (node and SLURM's id, written by the shell before Python starts),
 `ended/INDEX/RESTART` ("job CODE" by our code at its end, else "shell CODE"), `log/` (what submitit makes).
@@ -10,27 +10,27 @@ from pathlib import Path
 from typing import Protocol
 
 
-class Run(Protocol):
-    """Anything that lies in a run's folder; `harness.store.Store`."""
+class RunFolder(Protocol):
+    """Anything with the path of a run; `harness.store.Store`."""
 
     path: Path
 
 
-def job_folder(run: Run, token: str) -> Path:
-    """Where a submission keeps its files."""
+def job_folder(run: RunFolder, token: str) -> Path:
+    """Returns the folder of a submission."""
     return run.path / "jobs" / token
 
 
-def starts(run: Run, job: str) -> dict[int, tuple[str, str]]:
-    """Restart -> (node, SLURM's id) of a job TOKEN/INDEX."""
+def starts(run: RunFolder, job: str) -> dict[int, tuple[str, str]]:
+    """Returns, for each restart of a job TOKEN/INDEX, its (node, SLURM's id)."""
     token, _, index = job.partition("/")
     found = _marks(job_folder(run, token) / "started" / index)
     words = {restart: [*line.split(), "", ""] for restart, line in found.items()}
     return {restart: (first, second) for restart, (first, second, *_) in words.items()}
 
 
-def ends(run: Run, job: str) -> dict[int, str]:
-    """Restart -> how it ended, of those that came to their end."""
+def ends(run: RunFolder, job: str) -> dict[int, str]:
+    """Returns how each restart of a job ended, for those that wrote a mark."""
     token, _, index = job.partition("/")
     return _marks(job_folder(run, token) / "ended" / index)
 
@@ -50,8 +50,8 @@ def _first_line(path: Path) -> str:
     return lines[0].strip() if lines else ""
 
 
-def job_log(run: Run, job: str) -> Path | None:
-    """The log of a job TOKEN/INDEX, all its restarts in one; None before it started."""
+def job_log(run: RunFolder, job: str) -> Path | None:
+    """Returns the log of a job TOKEN/INDEX, all its restarts in one; None before it started."""
     begun = starts(run, job)
     if not begun:
         return None
@@ -59,8 +59,8 @@ def job_log(run: Run, job: str) -> Path | None:
     return path if path.exists() else None
 
 
-def job_log_tail(run: Run, job: str, num_lines: int = 5) -> list[str]:
-    """Last lines of a job's own log, for messages; empty where there is none."""
+def job_log_tail(run: RunFolder, job: str, num_lines: int = 5) -> list[str]:
+    """Returns the last lines of a job's own log, for messages; empty where there is none."""
     path = job_log(run, job)
     try:
         text = "" if path is None else path.read_text(encoding="utf-8", errors="replace")
@@ -69,8 +69,8 @@ def job_log_tail(run: Run, job: str, num_lines: int = 5) -> list[str]:
     return [line for line in text.splitlines() if line.strip()][-num_lines:]
 
 
-def job_fate(run: Run, job: str) -> str:
-    """What a job's marks say: "" (not started), 'started on n1', 'ended on n1 with exit code 127'."""
+def job_fate(run: RunFolder, job: str) -> str:
+    """Returns the state of a job by its marks: "" (not started), 'started on n1', 'ended on n1 with exit code 127'."""
     begun = starts(run, job)
     if not begun:
         return ""

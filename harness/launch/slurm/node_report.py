@@ -1,4 +1,4 @@
-"""What `doctor` lets a node say of itself, as one line of JSON. Standard library only: packages may be missing here.
+"""Diagnostics of a node for `doctor`, as one line of JSON. Standard library only: packages may be missing here.
 
 python -m harness.launch.slurm.node_report FILE
 """
@@ -17,8 +17,8 @@ from typing import Any
 PACKAGES = ("torch", "numpy", "pydantic", "yaml", "safetensors", "av", "einops", "fvcore", "scipy", "rich", "submitit")
 
 
-def look(file: Path) -> dict[str, Any]:
-    """The node's view: the content of a file on the shared folder, the clock, packages, CPUs and GPUs."""
+def node_report(file: Path) -> dict[str, Any]:
+    """Returns the content of a file on the shared folder as this node sees it, its clock, packages, CPUs and GPUs."""
     try:
         content = file.read_text(encoding="utf-8")
     except OSError as error:
@@ -35,4 +35,4 @@ def look(file: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(look(Path(sys.argv[1]))))
+    print(json.dumps(node_report(Path(sys.argv[1]))))

@@ -1,4 +1,4 @@
-"""A trial whose processes are the tasks of one SLURM job, on several nodes: where they meet, and who leads."""
+"""Trials whose processes are the tasks of one SLURM job on several nodes: their ranks and their rendezvous file."""
 
 from __future__ import annotations
 
@@ -12,29 +12,28 @@ from harness.launch.slurm.logs import job_folder
 from harness.launch.slurm.submission import Submission
 from harness.launch.tasks import Task
 from harness.store import Store
-from harness.worker.exit_codes import EXIT_DONE
-from harness.worker.signals import STOP_SIGNALS
+from harness.worker.signals import EXIT_DONE, STOP_SIGNALS
 
 
 def own_rank() -> int:
-    """Which task of the job this is. SLURM counts them from 0 on, node by node."""
+    """Returns the number of this task in the job. SLURM counts from 0, node by node."""
     return int(os.environ.get("SLURM_PROCID", "0"))
 
 
 def meeting(store: Store, noted: Submission, index: int, restart: int) -> Path:
-    """The file where the ranks of this attempt meet; no other attempt has one of that name."""
+    """Returns the rendezvous file of this attempt; no other attempt uses the name."""
     folder = job_folder(store, noted.token) / "meeting"
     folder.mkdir(exist_ok=True)
     return folder / f"{index}.{os.environ.get('SLURM_JOB_ID', '')}.{restart}"
 
 
 def arguments(rank: int, file: Path) -> list[str]:
-    """What tells a worker its rank."""
+    """Returns the arguments that give a worker its rank."""
     return ["--rank", str(rank), "--rendezvous", str(file)]
 
 
 def follow(tasks: Sequence[Task], file: Path) -> int:
-    """Becomes the worker of another rank than the first; returns only where nothing is left to train."""
+    """Becomes the worker of a rank other than 0; returns only where nothing is left to train."""
     task = next((task for task in tasks if task.stage == "train"), None)
     if task is None:
         return EXIT_DONE

@@ -1,4 +1,4 @@
-"""Runs a source of tasks (a search) through job arrays: what is asked for is submitted, files say what ended."""
+"""Runs a source of tasks (a search) through job arrays: submits what it generates, reads from files what ended."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.launch.feed import EndedByFiles, Source, drive
+from harness.launch.queued import AT_ONCE
 from harness.launch.slurm.reconcile import Queue, ask_queue
 from harness.launch.slurm.submit import submit
+from harness.launch.source import EndedByFiles, Source, drive
 from harness.launch.tasks import Task
 from harness.store import Store
 from harness.sweep.plan import Plan
 
-AT_ONCE = 8  # trials, where neither tune.parallel nor launch.array_parallelism says: a search learns from what ended
-LOOK_SECONDS = 10.0  # between questions to squeue: trials say themselves how they ended, it only knows the silent ones
-FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 5.0, 60.0  # before trying again, doubled from the first to the longest
-PATIENCE_SECONDS = 600.0  # with a SLURM that does not answer: a controller restarts within minutes
-#: what sbatch and squeue say when SLURM itself is away or busy; any other refusal comes again however often one asks
+ASK_SECONDS = 10.0  # between two calls of squeue: it is needed only for jobs that ended without writing a status
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 5.0, 60.0  # before a retry, doubled from the first to the longest
+PATIENCE_SECONDS = 600.0  # while SLURM does not answer: a controller restarts within minutes
+#: errors of sbatch and squeue while SLURM itself is away or busy; any other error is permanent
 TRANSIENT = re.compile(
     "unable to contact|did not answer|once squeue answers|timed? ?out|temporar|try again|connection|communication"
     "|zero bytes|backup controller|standby|too busy|send/recv",
@@ -28,9 +28,9 @@ TRANSIENT = re.compile(
 
 
 class Arrays(EndedByFiles):
-    """The submitting side of a search in one store, and what SLURM says of its jobs.
+    """Submits the tasks of a search in one store, and asks SLURM which of its jobs are gone.
 
-    While SLURM does not answer, or has no room for more jobs, tasks wait here and those that run are told of as ever.
+    While SLURM does not answer, or accepts no more jobs, new tasks wait here; running tasks are still reported.
     """
 
     def __init__(self, plan: Plan, store: Store, variant_dirs: Sequence[Path], *, needs_timings: bool = False):
@@ -38,12 +38,12 @@ class Arrays(EndedByFiles):
         self.plan, self.store, self.variant_dirs = plan, store, variant_dirs
         self.queue = Queue()
         self.waiting: list[Task] = []
-        self._next_look = self._next_try = 0.0
+        self._next_question = self._next_try = 0.0
         self._wait_s = FIRST_WAIT_SECONDS
         self._silent_since: float | None = None
 
     def poll(self) -> list[Task]:
-        """Tasks that ended since the last call; tries again to submit those that wait."""
+        """Returns the tasks that ended since the last call; retries to submit those that wait."""
         self._hand_over()
         return super().poll()
 
@@ -52,17 +52,19 @@ class Arrays(EndedByFiles):
         self._hand_over()
 
     def _hand_over(self) -> None:
-        """Submits what waits and has no job, unless it is too early to ask again.
+        """Submits what waits and has no job, unless the next retry is not due.
 
-        Raises: UserError where sbatch refuses for good, or nobody could tell for too long.
+        Raises: UserError where sbatch refuses permanently, or SLURM does not answer for too long.
         """
         if time.monotonic() < self._next_try:
             return
-        self.waiting = [task for task in self.waiting if not self._has_ended(task)]  # of a job that was in doubt
+        self.waiting = [
+            task for task in self.waiting if not self._has_ended(task)
+        ]  # by a job whose submission was unconfirmed
         if not self.waiting:
             return
         problem = self._try_to_submit()
-        self._next_look = 0.0
+        self._next_question = 0.0
         self.waiting = [task for task in self.waiting if problem or not task.folder.written_status().job]
         if not self.waiting:
             self._wait_s, self._silent_since = FIRST_WAIT_SECONDS, None
@@ -72,43 +74,43 @@ class Arrays(EndedByFiles):
         self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_SECONDS)
 
     def _try_to_submit(self) -> str:
-        """What kept SLURM from answering; empty where it did."""
+        """Submits what waits; returns the error of a SLURM that does not answer, or an empty string."""
         try:
-            outcome = submit(self.plan, self.store, self.waiting, self.variant_dirs, partly=True)
+            result = submit(self.plan, self.store, self.waiting, self.variant_dirs, partly=True)
         except UserError as error:
             if not TRANSIENT.search(str(error)):
                 raise
             return str(error)
-        if not outcome.unknown:
+        if not result.unknown:
             return ""
-        return f"{outcome.unknown} trials of the search have a job of which SLURM says nothing ({outcome.problem})."
+        return f"{result.unknown} trials of the search have a job that SLURM does not confirm ({result.problem})."
 
     def _be_patient(self, problem: str) -> None:
-        """Says once that SLURM is silent. Raises: UserError where it was silent for too long."""
-        if not problem:  # it answers, and has no room: that passes when jobs end
+        """Reports once that SLURM does not answer. Raises: UserError where that takes too long."""
+        if not problem:  # it answers and accepts no more jobs: that passes when jobs end
             self._silent_since = None
         elif self._silent_since is None:
             self._silent_since = time.monotonic()
-            print(f"{problem} Trying again for {PATIENCE_SECONDS / 60:g} minutes.", flush=True)
+            print(f"{problem} Retrying for {PATIENCE_SECONDS / 60:g} minutes.", flush=True)
         elif time.monotonic() - self._silent_since > PATIENCE_SECONDS:
-            raise UserError(f"{problem} Run the same command again once squeue answers; jobs go on meanwhile.")
+            raise UserError(f"{problem} Run the same command again once squeue answers; jobs continue meanwhile.")
 
     def _is_gone(self, task: Task, status: str) -> bool:
-        """Whether SLURM answers, and has no job of a trial that does not run."""
+        """Returns whether SLURM answers and no longer has the job of a trial that does not run."""
         if any(task is other for other in self.waiting):
             return False
-        if time.monotonic() >= self._next_look:
+        if time.monotonic() >= self._next_question:
             self.queue = ask_queue(self.store)
-            self._next_look = time.monotonic() + LOOK_SECONDS
+            self._next_question = time.monotonic() + ASK_SECONDS
         return not self.queue.problem and task.folder.written_status().job not in self.queue.live
 
 
 def run_search(
     plan: Plan, store: Store, variant_dirs: Sequence[Path], source: Source, time_budget_s: float | None = None
 ) -> bool:
-    """Runs a search to its end, False if the time budget ended before; its jobs go on then, and are found again."""
+    """Runs a search to its end; returns False if the time budget ended before. Its jobs continue."""
     assert plan.tuning is not None
-    launcher = Arrays(plan, store, variant_dirs, needs_timings=plan.tuning.config.needs_timings)
+    queue = Arrays(plan, store, variant_dirs, needs_timings=plan.tuning.config.needs_timings)
     deadline = None if time_budget_s is None else time.monotonic() + time_budget_s
     most = plan.launch.array_parallelism or AT_ONCE
-    return drive(source, launcher, most=most, should_stop=lambda: deadline is not None and time.monotonic() > deadline)
+    return drive(source, queue, most=most, should_stop=lambda: deadline is not None and time.monotonic() > deadline)

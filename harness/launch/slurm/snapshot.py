@@ -1,4 +1,4 @@
-"""A copy of the code for the jobs of a submission: editing a file after `sweep` changes nothing that waits."""
+"""Copies the code for the jobs of a submission, so that later edits do not affect waiting jobs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.code_identity import hash_files
-from harness.measure.machine.environment import ROOT, git_state
-
-FOLDERS = ("harness", "variants")
+from harness.locations import source_files
+from harness.measure.machine.environment import git_state
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Snapshot:
 
 
 def take(run: Path, variant_dirs: Sequence[Path]) -> Snapshot:
-    """Copies harness, variants and the user's variants to `<run>/code/HASH`, unless that very code lies there."""
+    """Copies harness, variants and the user's variants to `<run>/code/HASH`, unless the copy exists."""
     files = list(_files(variant_dirs))
     target = run / "code" / hash_files(files)[:16]
     extras = [f"extra_{number}" for number in range(len(variant_dirs))]
@@ -34,18 +33,17 @@ def take(run: Path, variant_dirs: Sequence[Path]) -> Snapshot:
 
 
 def _files(variant_dirs: Sequence[Path]) -> Iterator[tuple[str, Path]]:
-    """(place in the snapshot, file)."""
-    for folder in FOLDERS:
-        for path in sorted((ROOT / folder).rglob("*")):
-            if path.is_file() and path.suffix not in (".pyc", ".pyo"):
-                yield str(path.relative_to(ROOT)), path
+    """Yields (path in the snapshot, file)."""
+    for name, path in source_files("*"):
+        if path.is_file() and path.suffix not in (".pyc", ".pyo"):
+            yield name, path
     for number, extra in enumerate(variant_dirs):
         for path in sorted(Path(extra).glob("*.py")):
             yield f"extra_{number}/{path.name}", path
 
 
 def _copy(files: Sequence[tuple[str, Path]], extras: Sequence[str], target: Path) -> None:
-    """Written aside and renamed, so that a snapshot is whole or absent."""
+    """Copies atomically (to another name, then renames), so that a snapshot is whole or absent."""
     aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     shutil.rmtree(aside, ignore_errors=True)
     for folder in extras:  # also one that holds no file

@@ -1,4 +1,4 @@
-"""What was submitted, written down before it is: `<run>/jobs/TOKEN/submission.json`."""
+"""The file of a submission, written before sbatch is called: `<run>/jobs/TOKEN/submission.json`."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ FOLDERS = ("log", "started", "ended")
 
 
 class Submission(RecordModel):
-    """One job array (or single job). Its trials are named here and nowhere else; the job reads this file.
+    """One job array (or single job). Only this file names its trials; the job reads it.
 
-    `state`: intent (about to be handed to sbatch, or nobody noted what became of that), submitted, abandoned (SLURM
-    does not have it; a job that turns up all the same does nothing).
+    `state`: intent (unconfirmed: sbatch is about to be called, or its caller was killed), submitted, abandoned (SLURM
+    does not have it; a job that starts nevertheless does nothing).
     """
 
     token: str
-    name: str = Field(description="of the job; holds the token, so that a job can be found that nobody noted")
+    name: str = Field(description="of the job; holds the token, so that an unconfirmed job can be found")
     state: Literal["intent", "submitted", "abandoned"] = "intent"
     job_id: str = ""
     trials: list[list[str]] = Field(description="index in the array -> ids of its trials")
@@ -39,25 +39,25 @@ class Submission(RecordModel):
 
     @property
     def is_array(self) -> bool:
-        """Submitit makes no array of one job."""
+        """Returns whether SLURM has an array: submitit makes none for a single job."""
         return len(self.trials) > 1
 
     def job(self, index: int) -> str:
-        """The name of one job of the array in a trial's status."""
+        """Returns the name of one job of the array, as trials note it."""
         return f"{self.token}/{index}"
 
     def slurm_id(self, index: int) -> str:
-        """One job of the array as SLURM knows it."""
+        """Returns SLURM's id of one job of the array."""
         return f"{self.job_id}_{index}" if self.is_array else self.job_id
 
 
 def new_token() -> str:
-    """A name that no other submission has."""
+    """Returns a name that no other submission has."""
     return secrets.token_hex(5)
 
 
 def write(store: Store, submission: Submission) -> Path:
-    """Writes a submission down, and makes its folders; returns its folder."""
+    """Writes the file of a submission and makes its folders; returns its folder."""
     folder = job_folder(store, submission.token)
     for name in FOLDERS:
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def write(store: Store, submission: Submission) -> Path:
 
 
 def read(folder: Path) -> Submission:
-    """The submission of a folder. Raises: UserError where there is none, or a damaged one."""
+    """Returns the submission of a folder. Raises: UserError where there is none, or a damaged one."""
     path = folder / "submission.json"
     try:
         return Submission.model_validate_json(path.read_text(encoding="utf-8"))
@@ -78,13 +78,13 @@ def read(folder: Path) -> Submission:
 
 
 def find(store: Store, token: str) -> Submission | None:
-    """The submission with this token, or None where its folder is gone."""
+    """Returns the submission with this token, or None where its folder is gone."""
     folder = job_folder(store, token)
     return read(folder) if token and (folder / "submission.json").exists() else None
 
 
 def find_job(store: Store, job: str) -> tuple[Submission, int] | None:
-    """The submission and the index of a job TOKEN/INDEX; None for one that nobody submitted."""
+    """Returns the submission and the index of a job TOKEN/INDEX; None for an unknown job."""
     match = re.fullmatch(r"([0-9a-f]+)/([0-9]{1,9})", job, re.ASCII)
     found = find(store, match[1]) if match else None
     if match is None or found is None or int(match[2]) >= len(found.trials):
@@ -93,11 +93,11 @@ def find_job(store: Store, job: str) -> tuple[Submission, int] | None:
 
 
 def is_confirmed(store: Store, job: str) -> bool:
-    """Whether SLURM is known to have taken a job; one that nobody submitted is another matter."""
+    """Returns whether SLURM is known to have accepted a job; unknown jobs count as confirmed."""
     known = find_job(store, job)
     return known is None or known[0].state != "intent"
 
 
 def every(store: Store) -> list[Submission]:
-    """All submissions of a run."""
+    """Returns all submissions of a run."""
     return [read(path.parent) for path in sorted((store.path / "jobs").glob("*/submission.json"))]

@@ -1,8 +1,8 @@
-"""`sweep --launch slurm`: submits what is open and has no job, and returns.
+"""Submits the open trials of a run that have no job.
 
-The order makes it safe to be killed at any instant: what is going to be submitted is written down, then noted in each
-trial, then handed to sbatch, then noted as submitted. The next command finds out what became of the rest by the job's
-name (see `reconcile`).
+The order makes it safe against a kill at any instant: the submission is written to a file, then noted in each trial,
+then handed to sbatch, then confirmed in the file. The next command looks up unconfirmed submissions by the job's name
+(see `reconcile`).
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 import shutil
 import signal
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 
 from harness.errors import UserError
+from harness.launch.base import Log
 from harness.launch.slurm import client, reconcile, snapshot, submission
 from harness.launch.slurm.bad_nodes import excludable, failing_nodes
 from harness.launch.slurm.job_start import Entry
@@ -31,7 +32,6 @@ from harness.units import counted
 SBATCH_SECONDS = 120.0
 #: of a QOS or an association: 'QOSMaxSubmitJobPerUserLimit', 'AssocGrpSubmitJobsLimit'
 SUBMIT_LIMIT = re.compile(r"\b(?:QOS|Assoc)\w*Submit\w*Limit\b|\bMaxSubmit\w*")
-Say = Callable[[str], None]
 
 
 class LimitReached(UserError):
@@ -39,11 +39,9 @@ class LimitReached(UserError):
 
 
 @dataclass
-class Outcome:
-    """What one command did: trials that were submitted, that have a job or a worker already, that nobody can tell.
-
-    `waiting`: trials that SLURM takes no jobs for until others have ended; `limit` is its word on that.
-    """
+class SubmitResult:
+    """Numbers of trials: `submitted`, `taken` by a job or a worker already, `unknown` while squeue has a `problem`,
+    and `waiting` since SLURM accepts no more jobs; `limit` is its message."""
 
     submitted: int = 0
     taken: int = 0
@@ -59,47 +57,47 @@ def submit(
     store: Store,
     tasks: Sequence[Task],
     variant_dirs: Sequence[Path],
-    say: Say = print,
+    log: Log = print,
     partly: bool = False,
-) -> Outcome:
-    """Submits the open tasks of a plan as job arrays. Only under the run's lock.
+) -> SubmitResult:
+    """Submits the open tasks of a plan as job arrays. The caller holds the run's lock.
 
-    `partly`: at a limit of the jobs that a user may have, submits what fits, and leaves the rest pending.
-    Raises: UserError where sbatch is missing or refuses; what it did not take is pending again.
+    `partly`: at a limit on the jobs of a user, submits what fits and leaves the rest pending.
+    Raises: UserError where sbatch is missing or refuses; what it did not accept is pending again.
     """
     check_folder(store.path)
-    for line in reconcile.settle_intents(store):
-        say(line)
+    for line in reconcile.confirm_all(store):
+        log(line)
     found, queue = reconcile.sort_tasks(store, tasks)
-    outcome = Outcome(0, len(found.taken), len(found.unknown), queue.problem)
+    result = SubmitResult(0, len(found.taken), len(found.unknown), queue.problem)
     if not found.free:
-        return outcome
+        return result
     check_commands()
     code = snapshot.take(store.path.resolve(), variant_dirs)
     prepare(Todo(found.free), plan, code.variant_dirs)
     made = arrays(found.free, plan.launch, client.max_array_size())
-    exclude = {} if queue.problem else _nodes_to_avoid(plan.launch, store, made, queue.live, code.path, say)
+    exclude = {} if queue.problem else _nodes_to_avoid(plan.launch, store, made, queue.live, code.path, log)
     cap, first = _room(store, plan.launch.array_parallelism, queue.live)
-    handing = _Handing(plan, store, code.path, exclude, partly)
-    _submit_all(handing, capped(made, cap), first, outcome, say)
-    outcome.waiting = len(found.free) - outcome.submitted
-    return outcome
+    batch = _Batch(plan, store, code.path, exclude, partly)
+    _submit_all(batch, capped(made, cap), first, result, log)
+    result.waiting = len(found.free) - result.submitted
+    return result
 
 
 def _nodes_to_avoid(
-    launch: LaunchConfig, store: Store, made: Sequence[JobArray], live: Collection[str], code: Path, say: Say
+    launch: LaunchConfig, store: Store, made: Sequence[JobArray], live: Collection[str], code: Path, log: Log
 ) -> dict[str | None, list[str]]:
-    """Partition -> nodes where every job died."""
+    """Returns, for each partition, the nodes to exclude since every job died there."""
     failing = failing_nodes(store, live, str(code), launch.setup)
     partitions = {array.resources.partition for array in made}
     avoided = {partition: excludable(failing, partition, launch.exclude) for partition in partitions}
     if any(avoided.values()):
-        say(f"not on {', '.join(failing)}: every job there died ({store.path / 'jobs'} says when)")
+        log(f"not on {', '.join(failing)}: every job there died ({store.path / 'jobs'} says when)")
     return avoided
 
 
 def _room(store: Store, cap: int | None, live: Collection[str]) -> tuple[int | None, str]:
-    """(jobs that may run beside those of earlier submissions, what has to end first where there is no room)."""
+    """Returns (jobs that may run alongside those of earlier submissions, ids to wait for where there is no room)."""
     if cap is None or len(live) < cap:
         return (None if cap is None else cap - len(live)), ""
     found = (submission.find(store, token) for token in sorted({reconcile.token_of(job) for job in live}))
@@ -110,7 +108,7 @@ def check_commands() -> None:
     """Raises: UserError on a machine from which nothing can be submitted."""
     if shutil.which("sbatch") is None or shutil.which("srun") is None:
         raise UserError(
-            "no sbatch and srun here: this is no machine of a SLURM cluster. Use --launch local, or log in."
+            "no sbatch and srun here: this machine is not part of a SLURM cluster. Use --launch local, or log in."
         )
 
 
@@ -126,7 +124,7 @@ def check_folder(run: Path) -> None:
 
 
 @dataclass(frozen=True)
-class _Handing:
+class _Batch:
     """What all arrays of a command have in common; `exclude`: partition -> nodes."""
 
     plan: Plan
@@ -136,33 +134,35 @@ class _Handing:
     partly: bool
 
 
-def _submit_all(handing: _Handing, made: Sequence[JobArray], first: str, outcome: Outcome, say: Say) -> None:
+def _submit_all(batch: _Batch, made: Sequence[JobArray], first: str, result: SubmitResult, log: Log) -> None:
     for number, whole in enumerate(made):
-        before = first if whole.after is None else outcome.job_ids[number - whole.after]
-        noted, array, outcome.limit = _submit_what_fits(handing, whole, before)
+        before = first if whole.after is None else result.job_ids[number - whole.after]
+        noted, array, result.limit = _submit_what_fits(batch, whole, before)
         if noted is not None:
-            outcome.job_ids.append(noted.job_id)
+            result.job_ids.append(noted.job_id)
             trials = sum(len(job) for job in array.jobs)
-            outcome.submitted += trials
+            result.submitted += trials
             what = "array" if noted.is_array else "job"
             size = f"{counted(trials, 'trial')} in {counted(len(array.jobs), 'job')}"
-            say(f"submitted {what} {noted.job_id}: {size} ({summary(array)})")
-        if outcome.limit:
+            log(f"submitted {what} {noted.job_id}: {size} ({summary(array)})")
+        if result.limit:
             return
 
 
-def _submit_what_fits(handing: _Handing, array: JobArray, before: str) -> tuple[Submission | None, JobArray, str]:
-    """(submission or None, what of the array it has, the limit that was met): SLURM takes an array whole or not at all,
-    so one that is too large is halved until it fits."""
+def _submit_what_fits(batch: _Batch, array: JobArray, before: str) -> tuple[Submission | None, JobArray, str]:
+    """Returns (submission or None, the part of the array that it has, the limit that was met).
+
+    SLURM accepts an array whole or not at all, so one that is too large is halved until it fits.
+    """
     limit = ""
     while True:
-        noted = _note(handing.plan, handing.store, array, handing.code)
+        noted = _write_intent(batch.plan, batch.store, array, batch.code)
         try:
-            exclude = handing.exclude.get(array.resources.partition, ())
-            _hand_over(handing.store, noted, array, handing.plan.launch, exclude, before)
+            exclude = batch.exclude.get(array.resources.partition, ())
+            _hand_over(batch.store, noted, array, batch.plan.launch, exclude, before)
             return noted, array, limit
         except LimitReached as error:
-            if not handing.partly:
+            if not batch.partly:
                 raise
             limit, half = str(error), array.jobs[: len(array.jobs) // 2]
         if not half:
@@ -170,8 +170,8 @@ def _submit_what_fits(handing: _Handing, array: JobArray, before: str) -> tuple[
         array = replace(array, jobs=half, limit=min(array.limit, len(half)))
 
 
-def _note(plan: Plan, store: Store, array: JobArray, code: Path) -> Submission:
-    """Writes down what is going to be submitted, there and in each trial."""
+def _write_intent(plan: Plan, store: Store, array: JobArray, code: Path) -> Submission:
+    """Writes the submission file, and notes the job in each trial."""
     token = submission.new_token()
     every = [task.trial for job in array.jobs for task in job]
     noted = Submission(
@@ -194,14 +194,14 @@ def _note(plan: Plan, store: Store, array: JobArray, code: Path) -> Submission:
 def _hand_over(
     store: Store, noted: Submission, array: JobArray, launch: LaunchConfig, exclude: Sequence[str], before: str
 ) -> None:
-    """Calls sbatch, and notes what came of it. Raises: UserError where SLURM did not take it, or nobody can tell."""
+    """Calls sbatch and confirms the submission. Raises: UserError where SLURM did not accept it, or does not answer."""
     folder = (store.path / "jobs" / noted.token).resolve()
     parameters = sbatch_parameters(array, launch, noted.name, folder, Path(noted.code), exclude)
     if before:
         parameters["dependency"] = f"afterany:{before}"
     try:
         noted.job_id = _sbatch(folder, parameters, len(noted.trials))
-    except Exception as error:  # whatever submitit or sbatch does: SLURM may have the job all the same
+    except Exception as error:  # of submitit or sbatch: SLURM may have accepted the job nevertheless
         _after_failure(store, noted, error)
         return
     noted.state = "submitted"
@@ -209,7 +209,7 @@ def _hand_over(
 
 
 def _sbatch(folder: Path, parameters: dict[str, object], number: int) -> str:
-    """SLURM's id of the new job or array."""
+    """Returns SLURM's id of the new job or array."""
     import submitit
 
     executor = submitit.SlurmExecutor(folder / "log", max_num_timeout=reconcile.NO_LIMIT, python=python_command())
@@ -220,20 +220,22 @@ def _sbatch(folder: Path, parameters: dict[str, object], number: int) -> str:
 
 
 def _after_failure(store: Store, noted: Submission, error: Exception) -> None:
-    """Looks by name whether SLURM took the job in spite of the error. Raises: UserError where it did not."""
-    line = reconcile.settle(store, noted)
+    """Checks by name whether SLURM accepted the job despite the error. Raises: UserError where it did not."""
+    line = reconcile.confirm(store, noted)
     if noted.state == "submitted":
         return
     reason = " ".join(str(error).split()) or type(error).__name__
     if noted.state == "abandoned":
         kind = LimitReached if SUBMIT_LIMIT.search(reason) else UserError
-        raise kind(f"sbatch did not take the job: {reason}. Its trials are pending again; the same command goes on.")
-    raise UserError(f"sbatch: {reason}. {line}. Run the same command again once squeue answers: it finds out.")
+        raise kind(
+            f"sbatch did not accept the job: {reason}. Its trials are pending again; the same command continues."
+        )
+    raise UserError(f"sbatch: {reason}. {line}. Run the same command again once squeue answers.")
 
 
 @contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
-    """Within, a hanging command ends with TimeoutError."""
+    """Raises TimeoutError in a block that takes longer."""
 
     def too_late(number: int, frame: FrameType | None) -> None:
         raise TimeoutError(f"sbatch did not answer within {seconds:g} s")

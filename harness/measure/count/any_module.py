@@ -76,13 +76,13 @@ def _build(path: str, thing: Any) -> nn.Module:
     return module
 
 
-def module_cost(path: str, inputs: Sequence[InputShape], *, backward: bool = False) -> ModuleCost:
+def module_cost(module: str | nn.Module, inputs: Sequence[InputShape], *, backward: bool = False) -> ModuleCost:
     """Counts a module on the meta device, or on the CPU where it does not run there (data-dependent operators).
 
     Raises:
         UserError: it cannot be found, or runs with these inputs on neither.
     """
-    thing = find(path)
+    path, thing = (module, find(module)) if isinstance(module, str) else (type(module).__name__, module)
     try:
         return _count(path, thing, inputs, "meta", backward)
     except UserError:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from harness.measure.isolated.request import Answer, Request
+from harness.measure.process_end import num_oom_kills, status_of_exit
 
 #: every tensor of this size or more is a mapping of its own, returned when freed: no fragmentation in the peak
 MMAP_THRESHOLD = "65536"
@@ -21,6 +21,7 @@ def ask(request: Request, *, timeout_s: float = 300.0) -> Answer:
         asked, answered = Path(folder, "request.json"), Path(folder, "answer.json")
         asked.write_text(request.model_dump_json(), encoding="utf-8")
         command = [sys.executable, "-m", "harness", "probe", str(asked), str(answered)]
+        oom_kills_before = num_oom_kills()
         try:
             done = subprocess.run(
                 command, env=_environment(request), stdin=subprocess.DEVNULL, capture_output=True, text=True,
@@ -30,7 +31,7 @@ def ask(request: Request, *, timeout_s: float = 300.0) -> Answer:
             return Answer(status="timeout", message=f"no answer after {timeout_s:g} s")
         if answered.exists():
             return Answer.model_validate_json(answered.read_text(encoding="utf-8"))
-    return _unexplained(done.returncode, done.stderr)
+    return _unexplained(done.returncode, done.stderr, oom_kills_before)
 
 
 def _environment(request: Request) -> dict[str, str]:
@@ -43,12 +44,8 @@ def _environment(request: Request) -> dict[str, str]:
     return found | ({"MALLOC_MMAP_THRESHOLD_": MMAP_THRESHOLD} if request.kind == "memory" else {})
 
 
-def _unexplained(code: int, stderr: str) -> Answer:
-    """A process that ended without a word of its own: by a signal (the kernel's, when memory is short) or a crash."""
-    if code < 0:
-        name = signal.Signals(-code).name
-        status = "oom" if -code == signal.SIGKILL else "killed"
-        cause = ", as the kernel does when memory is short" if status == "oom" else ""
-        return Answer(status=status, message=f"ended by {name}{cause}")
-    lines = [line for line in stderr.splitlines() if line.strip()]
-    return Answer(status="failed", message=f"exit code {code}: {' | '.join(lines[-3:])}")
+def _unexplained(code: int, stderr: str, oom_kills_before: int) -> Answer:
+    """Answer for a process that ended without writing one: a signal ended it, or it crashed."""
+    status, message = status_of_exit(code, oom_kills_before)
+    lines = [line for line in stderr.splitlines() if line.strip()] if code >= 0 else []
+    return Answer(status=status, message=": ".join([message, *([" | ".join(lines[-3:])] if lines else [])]))

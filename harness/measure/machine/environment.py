@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.code_identity import hash_files
+from harness.locations import PACKAGE, TREE, source_files
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-CODE_FOLDERS = ("harness", "variants")
-CODE_PATHS = (*CODE_FOLDERS, "reports", "pyproject.toml", "constraints.txt")  # a new sweep or result is no other code
+ROOT = PACKAGE.parent
+# a new sweep or result is no other code
+CODE_PATHS = ("harness", "variants", "reports", "pyproject.toml", "constraints.txt")
 PACKAGES = ("torch", "numpy", "fvcore", "av", "safetensors")
 
 
@@ -85,7 +86,7 @@ def git_state() -> dict[str, Any]:
     noted = ROOT / "snapshot.json"  # a copy of the code knows where it was taken
     if noted.exists():
         return dict(json.loads(noted.read_text(encoding="utf-8")))
-    commit = _git("rev-parse", "HEAD")
+    commit = _git("rev-parse", "HEAD") if TREE else None  # a repository around an installed wheel is another project
     if commit is None:
         return {"git_commit": None, "git_dirty": None}
     return {
@@ -107,5 +108,4 @@ def _git(*arguments: str) -> str | None:
 @cache
 def code_hash() -> str:
     """Hash of all source files of the harness and its variants, by relative path and content."""
-    paths = [path for folder in CODE_FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
-    return hash_files((str(path.relative_to(ROOT)), path) for path in paths)[:16]
+    return hash_files(source_files("*.py"))[:16]

@@ -16,7 +16,7 @@ import time
 import numpy as np
 import torch
 
-from harness.stats.quiet import is_quiet
+from harness.stats.ratios import is_quiet
 
 STREAM_LENGTH = 6 << 20  # float32: 24 MiB read, 24 MiB written
 PRODUCT_SIZE = 256

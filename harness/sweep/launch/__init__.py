@@ -1,1 +1,1 @@
-"""The `launch:` section of a sweep file: its fields and the resources of each trial."""
+"""Types and checks the `launch:` block of a sweep file and the resources of each trial."""

@@ -1,1 +1,1 @@
-"""Reads YAML with line marks into nodes, and reports all faults of a file at once."""
+"""Reads YAML into nodes with line marks and reports all faults of a file at once."""

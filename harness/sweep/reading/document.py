@@ -1,24 +1,26 @@
-"""A sweep file, its base and its `--set` overrides merged into one tree of nodes; its top-level fields typed."""
+"""Merges a sweep file, its bases and `--set` overrides into one tree of nodes; types its top-level fields."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator
 
+from harness.errors import Fault, UserError
 from harness.nn.config import StrictConfig
 from harness.sweep.reading.faults import FaultList, describe, field_faults, unknown_field
+from harness.sweep.reading.mapping import compose_mapping
 from harness.sweep.reading.node import Mark, Node
 from harness.sweep.reading.text import check_characters, printable, read_file
 from harness.sweep.reading.yaml import compose_text
 
 NAMED_BLOCKS = ("data", "variant", "readout")
 PLAIN_BLOCKS = ("model", "global_tokens", "train", "measure", "launch")
-OPTIONAL_BLOCKS = ("weights",)  # null or absent: a trial without it, not one with its defaults
+OPTIONAL_BLOCKS = ("weights",)  # null or absent means none, not the defaults
 BLOCKS = (*NAMED_BLOCKS, *PLAIN_BLOCKS, *OPTIONAL_BLOCKS)
 KEYS = ("question", "base", *BLOCKS, "vary", "tune", "seeds", "baseline")
 MAX_BASES = 10
@@ -28,9 +30,9 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class SweepHead(StrictConfig):
-    """What a sweep says beside its configuration: the question, the seeds, the row to compare with."""
+    """The top-level fields of a sweep other than its blocks: question, base, seeds, baseline."""
 
-    question: Annotated[str, Field(min_length=1, description="what the sweep is to answer, in a sentence")]
+    question: Annotated[str, Field(min_length=1, description="the question that the sweep answers, in one sentence")]
     base: str | None = Field(None, description="file whose blocks are the defaults, relative to this file")
     seeds: Annotated[int, Field(ge=1, le=MAX_TRIALS)] | Annotated[list[Seed], Field(min_length=1)] = Field(
         1, description="N = seeds 0 to N-1, or a list of distinct seeds; all rows run with each"
@@ -46,7 +48,7 @@ class SweepHead(StrictConfig):
 
     @property
     def seed_list(self) -> list[int]:
-        """The seeds, in the order of the file."""
+        """The seeds in the order of the file."""
         return list(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
 
 
@@ -59,23 +61,32 @@ class Setting:
 
 
 def sweep_name(path: Path) -> str:
-    """The name of a sweep: its file's stem, which also names a folder of results.
+    """Returns the name of a sweep: the stem of its file, which also names the folder of its runs.
 
     Raises:
-        UserError: the stem holds other characters than letters, digits, '.', '_' and '-', or starts with a dot.
+        UserError: the stem has characters other than letters, digits, '.', '_' and '-', or starts with a dot.
     """
-    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", path.stem):
-        faults = FaultList()
-        message = f"{path.stem!r} cannot name a sweep: letters, digits, '.', '_', '-', no dot in front. Rename the file"
-        faults.add(Mark(printable(str(path)), 1, 1), "", printable(message))
-        faults.raise_if_any()
-    return path.stem
+    return check_name(path.stem, Mark(printable(str(path)), 1, 1), "Rename the file")
 
 
-def read_document(path: Path, overrides: Sequence[str], faults: FaultList) -> tuple[Node | None, list[tuple[str, ...]]]:
-    """The merged tree of a sweep file (None where the file cannot be read at all) and the paths set by hand."""
+def check_name(name: str, mark: Mark, way_out: str) -> str:
+    """Return a name that can be that of a sweep, see `sweep_name`. Raises: UserError where it cannot."""
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name):
+        message = f"{name!r} cannot name a sweep: letters, digits, '.', '_', '-', no dot in front. {way_out}"
+        raise UserError([Fault(str(mark), "", printable(message))])
+    return name
+
+
+def read_document(
+    source: Path | Mapping[str, Any], overrides: Sequence[str], faults: FaultList
+) -> tuple[Node | None, list[tuple[str, ...]]]:
+    """The merged tree of a sweep file or dict (None where it cannot be read at all) and the paths set by hand."""
     settings = [item for item in (parse_override(text, faults) for text in overrides) if item is not None]
-    root = _with_bases(path, faults, (), None)
+    if isinstance(source, Path):
+        root = _with_bases(source, faults, (), None)
+    else:
+        content = compose_mapping(source, faults)
+        root = content if content is None else _on_base(content, Path(), faults, ())
     if root is None:
         return None, []
     seen: set[tuple[str, ...]] = set()
@@ -89,8 +100,11 @@ def read_document(path: Path, overrides: Sequence[str], faults: FaultList) -> tu
 
 def _with_bases(path: Path, faults: FaultList, above: tuple[Path, ...], blame: Mark | None) -> Node | None:
     root = read_file(path, faults, blame)
-    if root is None:
-        return None
+    return None if root is None else _on_base(root, path.parent, faults, (*above, path))
+
+
+def _on_base(root: Node, folder: Path, faults: FaultList, chain: tuple[Path, ...]) -> Node:
+    """`root` on the base that it names, whose path starts in `folder`; `chain` are the files read so far."""
     base = root.child("base")
     for key, child in root.children.items():
         if key not in KEYS:
@@ -100,17 +114,16 @@ def _with_bases(path: Path, faults: FaultList, above: tuple[Path, ...], blame: M
     if not isinstance(base.value, str) or not base.value:
         faults.add(base.mark, "base", f"expected the path of a YAML file or null, got {describe(base.plain())}")
         return root
-    target = path.parent / base.value
-    chain = (*above, path)
+    target = folder / base.value
     if len(chain) > MAX_BASES or target.resolve() in [file.resolve() for file in chain]:
-        faults.add(base.mark, "base", f"{printable(base.value)} leads back to a file it is the base of")
+        faults.add(base.mark, "base", f"{printable(base.value)} leads back to this file; a chain of bases must end")
         return root
     below = _with_bases(target, faults, chain, base.mark)
     return root if below is None else _merge(below, root)
 
 
 def _merge(below: Node, above: Node) -> Node:
-    """`above` with what it leaves open taken from `below`, block by block and field by field."""
+    """Returns `above` with missing fields taken from `below`, block by block."""
     merged = {**below.children, **above.children}
     for block in BLOCKS:
         lower, upper = below.child(block), above.child(block)
@@ -132,17 +145,17 @@ def _merge_block(block: str, lower: Node, upper: Node) -> Node:
 
 
 def as_mapping(block: Node) -> Node:
-    """A named block given as bare text, as the mapping it stands for: joint -> {name: joint}."""
+    """Converts a named block written as plain text to a mapping: joint -> {name: joint}."""
     return block.holding({"name": block}) if isinstance(block.value, str) else block
 
 
 def parse_override(text: str, faults: FaultList) -> Setting | None:
-    """One `--set` argument, or None where it cannot be used (the fault list then says why)."""
+    """Parses one `--set` argument; returns None, with a fault added, if it cannot be used."""
     place = Mark(f"--set {printable(text)}", 1, 1)
     name, equals, value = text.partition("=")
     path = tuple(part.strip() for part in name.split("."))
     if not equals or not all(path) or not value.strip():
-        faults.add(place, "", "expected path=value, such as train.num_steps=100 (null for no value)")
+        faults.add(place, "", "expected path=value, such as train.num_steps=100 (null removes a value)")
     elif path[0] not in KEYS:
         faults.add(place, printable(name), printable(unknown_field("a sweep", path[0], KEYS)))
     elif path[0] == "base":
@@ -158,15 +171,15 @@ def parse_override(text: str, faults: FaultList) -> Setting | None:
 
 
 def assignment_order(path: Sequence[str]) -> int:
-    """Whole blocks first, then names, then single fields: a field always meets the block it is meant for."""
+    """Returns the sort key of an assignment: whole blocks first, then names, then fields of those blocks."""
     return 0 if len(path) == 1 else 1 if path[0] in NAMED_BLOCKS and path[1] == "name" else 2
 
 
 def assign(root: Node, path: Sequence[str], leaf: Node, faults: FaultList) -> Node:
-    """The tree with one field set.
+    """Returns the tree with one field set; adds a fault if the field cannot be set.
 
-    A new name of a named block empties the block: fields of one variant never reach another. The name it already has
-    changes nothing.
+    A new name for a named block clears the block, so that fields of one variant never reach another. Setting the
+    current name changes nothing.
     """
     block = root.child(path[0])
     if len(path) == 1:
@@ -181,12 +194,12 @@ def assign(root: Node, path: Sequence[str], leaf: Node, faults: FaultList) -> No
         return root.put(path, leaf)
     except TypeError:
         where = ".".join(path)
-        faults.add(leaf.head, leaf.via + where, "cannot be set: what it lies in is not a mapping; set that as a whole")
+        faults.add(leaf.head, leaf.via + where, "cannot be set: its parent is not a mapping; set the parent as a whole")
         return root
 
 
 def read_head(root: Node, faults: FaultList) -> SweepHead:
-    """The typed top-level fields; stand-ins where they are at fault, so that the rest can be checked too."""
+    """Returns the typed top-level fields; placeholders if they have faults, so that the other checks still run."""
     typed = ("question", "seeds", "baseline")
     head = root.holding({key: child for key, child in root.children.items() if key in typed})
     try:

@@ -1,7 +1,7 @@
-"""Faults of a sweep: collected with their marks, told in the words of the field.
+"""Collects the faults of a sweep with their marks and words them for users.
 
-`FaultList` gathers everything that is wrong before anything is raised; `field_faults` turns what pydantic found into
-messages that say what was given, what is allowed and the way out.
+`FaultList` collects all faults before it raises. `field_faults` converts pydantic's errors into messages that name
+the given value, the allowed values and a fix.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ YAML_1_1_BOOLS = {"yes": "true", "y": "true", "on": "true", "no": "false", "n": 
 
 
 class FaultList:
-    """Faults of one reading; each is kept once, however many trials share it.
+    """Faults of one sweep; a fault that many trials share is kept once.
 
-    `incomplete` says that values were left out because they could not be read: then nothing counts as missing.
+    `incomplete` is set when unreadable values were skipped; missing fields are then no faults.
     """
 
     def __init__(self) -> None:
@@ -50,24 +50,29 @@ class FaultList:
         return len(self._found)
 
     def add(self, mark: Mark, path: str, message: str) -> None:
-        """Notes a fault at a place."""
+        """Adds a fault at a place in a file."""
         self._found[mark, path, message] = None
 
     def has(self, mark: Mark, path: str) -> bool:
-        """Whether a fault of that field at that place was noted."""
+        """Returns True if the list has a fault of that field at that place."""
         return any(found[:2] == (mark, path) for found in self._found)
 
     def absorb(self, error: UserError, mark: Mark, path: str) -> None:
-        """Notes the faults of an error from elsewhere, at `mark` where they name no place of their own."""
+        """Adds the faults of an error from another module at `mark`."""
         for fault in error.faults:
             self.add(mark, path, f"{fault.path}: {fault.message}" if fault.path else fault.message)
 
     def error(self) -> UserError:
-        """Everything found so far, sorted by file, line and column."""
-        return UserError(Fault(str(mark), path, message) for mark, path, message in sorted(self._found))
+        """Returns an error with all faults, sorted by file, line and column."""
+        found = sorted(self._found)
+        # the place in a dict often is the path itself
+        return UserError(
+            Fault("" if mark.place and mark.place == path else str(mark), path, message)
+            for mark, path, message in found
+        )
 
     def raise_if_any(self) -> None:
-        """Raises everything found so far.
+        """Raises an error with all faults, if there are any.
 
         Raises:
             UserError: there is at least one fault.
@@ -77,7 +82,7 @@ class FaultList:
 
 
 def describe(value: Any) -> str:
-    """A value in words: text 'abc', the number 5, true, null, a list, a mapping."""
+    """Describes a value in words: text 'abc', the number 5, true, null, a list, a mapping."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -90,31 +95,31 @@ def describe(value: Any) -> str:
 
 
 def one_of(names: Sequence[Any]) -> str:
-    """Allowed values as text: 'one of a, b' (or the only one)."""
+    """Lists allowed values as text: 'one of a, b', or 'only a'."""
     text = ", ".join(str(name) for name in names)
     return f"one of {text}" if len(names) != 1 else f"only {text}"
 
 
 def unknown_name(given: Any, names: Sequence[str]) -> str:
-    """Message for a name that is not among the allowed ones."""
+    """Returns the message for a name that is not allowed."""
     hint = did_you_mean(given, names) if isinstance(given, str) else ""
     shown = repr(given) if isinstance(given, str) else describe(given)
     return f"{shown} is not allowed; {one_of(names)}.{hint}"
 
 
 def unknown_field(owner: str, given: str, fields: Sequence[str]) -> str:
-    """Message for a key that its owner does not have."""
+    """Returns the message for a key that its owner does not have."""
     return _unknown_field(owner, given, tuple(fields))
 
 
-@lru_cache(maxsize=1024)  # one misspelt axis is a fault of each of its rows
+@lru_cache(maxsize=1024)  # one misspelt axis gives the same fault in each of its rows
 def _unknown_field(owner: str, given: str, fields: tuple[str, ...]) -> str:
     names = ", ".join(sorted(fields)) or "none"
     return f"{owner} has no such field. Fields: {names}.{did_you_mean(given, fields)}"
 
 
 def hint(value: Any, kind: str) -> str:
-    """The way out for a value that YAML reads otherwise than its writer thought; may be empty."""
+    """Suggests a fix for a value whose YAML type differs from the intended one; may be empty."""
     if kind == "list_type" and not isinstance(value, dict | list):
         return f"; write [{'null' if value is None else value}]" if not isinstance(value, str) else "; write it in [ ]"
     if kind == "string_type" and isinstance(value, bool | int | float):
@@ -141,7 +146,7 @@ def _text_hint(text: str, kind: str) -> str:
 
 
 def message_of(item: dict[str, Any], value: Any) -> str:
-    """What is wrong with one value of the right type, for one error of pydantic."""
+    """Returns the message for one pydantic error about a value of the right type."""
     kind, context = item["type"], item.get("ctx", {})
     if kind in BOUNDS:
         return f"{value!r} is {BOUNDS[kind].format(**context)}"
@@ -163,22 +168,22 @@ def _bare(expected: str) -> list[str]:
 def field_faults(
     error: ValidationError, block: Node, path: FieldPath, owner: str, fields: Sequence[str]
 ) -> Iterator[tuple[Mark, str, str]]:
-    """Faults of one validated block as (mark, path, message).
+    """Yields the faults of one validated block as (mark, path, message).
 
-    `path` is where the block sits in the sweep, `owner` its name in messages, `fields` the keys it may have.
+    `path` is the location of the block in the sweep, `owner` its name in messages, `fields` the keys it may have.
     """
     grouped: dict[FieldPath, list[dict[str, Any]]] = {}
     for item in error.errors(include_url=False):
         grouped.setdefault(_written(tuple(item["loc"]), item["type"], block), []).append(dict(item))
     for loc, items in grouped.items():
-        # several errors at one place, or one above another, are the branches of a union
+        # errors at one place, or at a place and its parent, come from the branches of one union
         inner = any(other[: len(loc)] == loc != other for other in grouped)
         if not (inner and all(item["type"] in (*EXPECTED, "literal_error") for item in items)):
             yield _one_fault(items, loc, block, path, owner, fields)
 
 
 def _written(loc: FieldPath, kind: str, block: Node) -> FieldPath:
-    """The location as the file knows it: pydantic also names the branch of a union."""
+    """Returns the location without the parts by which pydantic names branches of a union."""
     real: FieldPath = ()
     for part in loc:
         if nearest(block, (*real, part))[1] == len(real) + 1:
@@ -197,17 +202,17 @@ def _one_fault(
     if "missing" in kinds:
         return node.head, where, f"missing; {owner} needs it"
     given = node.plain()
-    telling = [item for item in items if item["type"] not in EXPECTED]
-    if not telling:
+    informative = [item for item in items if item["type"] not in EXPECTED]
+    if not informative:
         expected = " or ".join(dict.fromkeys(EXPECTED[kind] for kind in kinds))
         hints = [text for kind in kinds if (text := hint(given, kind))]
         return node.mark, where, f"expected {expected}, got {describe(given)}{hints[0] if hints else ''}"
-    messages = dict.fromkeys(message_of(item, given) for item in telling)
+    messages = dict.fromkeys(message_of(item, given) for item in informative)
     return node.mark, where, ", or ".join(messages)
 
 
 def literal_faults(config: BaseModel, block: Node, path: FieldPath) -> Iterator[tuple[Mark, str, str]]:
-    """Values that equal an allowed number without being one: pydantic takes `true` for 1 and 1.0 for 1."""
+    """Yields values that equal an allowed number but have another type: pydantic accepts `true` and 1.0 for 1."""
     for name, field in type(config).model_fields.items():
         node = block.children.get(name)
         allowed = get_args(field.annotation)

@@ -1,7 +1,7 @@
-"""A value of a sweep file together with the place where it was written.
+"""Represents values of a sweep file together with their places in the file.
 
-Everything that reads, merges or varies a sweep works on these nodes, so that a fault that is found last (in a resolved
-trial) can still name the line and column that caused it.
+Reading, merging and varying all work on these nodes. A fault found in a resolved trial can therefore name the line and
+column that caused it.
 """
 
 from __future__ import annotations
@@ -15,22 +15,26 @@ FieldPath = tuple[str | int, ...]
 
 @dataclass(frozen=True, order=True, slots=True)
 class Mark:
-    """A place in a file (or in a command-line argument); line and column count from 1."""
+    """A place in a file (or in a command-line argument); line and column count from 1.
+
+    `place` names a place that has no line, such as a value of a dict; then line and column only order the faults.
+    """
 
     file: str
     line: int
     column: int
+    place: str = ""
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return self.place or f"{self.file}:{self.line}:{self.column}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """A scalar, a list of nodes or a mapping of nodes. Two nodes are the same only if they are one object.
+    """A scalar, a list of nodes or a mapping of nodes. Nodes compare by identity.
 
-    `mark` is where the value starts, `key_mark` where its key starts. `via` is "vary." for a value that an axis put
-    in its place, so that messages name the axis.
+    `mark` is the start of the value, `key_mark` the start of its key. `via` is "vary." for a value that an axis set,
+    so that messages name the axis.
     """
 
     value: Any
@@ -40,12 +44,12 @@ class Node:
 
     @property
     def is_mapping(self) -> bool:
-        """Whether the value is a mapping."""
+        """True if the value is a mapping."""
         return isinstance(self.value, dict)
 
     @property
     def head(self) -> Mark:
-        """Where the key starts, or the value where it has no key."""
+        """The start of the key, or of the value if it has no key."""
         return self.key_mark or self.mark
 
     @property
@@ -54,7 +58,7 @@ class Node:
         return self.value if isinstance(self.value, dict) else {}
 
     def plain(self) -> Any:
-        """The value as ordinary dicts, lists and scalars."""
+        """Returns the value as plain dicts, lists and scalars."""
         if isinstance(self.value, dict):
             return {key: child.plain() for key, child in self.value.items()}
         if isinstance(self.value, list):
@@ -62,21 +66,21 @@ class Node:
         return self.value
 
     def child(self, part: str | int) -> Node | None:
-        """The entry under a key or an index, or None."""
+        """Returns the entry at a key or an index, or None."""
         if isinstance(self.value, dict) and isinstance(part, str):
             return self.children.get(part)
         items: list[Node] = self.value if isinstance(self.value, list) else []
         return items[part] if isinstance(part, int) and 0 <= part < len(items) else None
 
     def holding(self, value: Any) -> Node:
-        """The same place with another value."""
+        """Returns a node at the same place with another value."""
         return replace(self, value=value)
 
     def put(self, path: Sequence[str], leaf: Node) -> Node:
-        """A copy with `leaf` at `path`; mappings on the way are made where there are none.
+        """Returns a copy with `leaf` at `path`; creates missing mappings along the path.
 
         Raises:
-            TypeError: something on the way is neither a mapping nor null.
+            TypeError: a node along the path is neither a mapping nor null.
         """
         if not path:
             return leaf
@@ -88,7 +92,7 @@ class Node:
 
 
 def nearest(root: Node, path: FieldPath) -> tuple[Node, int, str]:
-    """The deepest node on the way along `path`, how many parts of the path lead to it, and the `via` nearest to it."""
+    """Returns the deepest existing node along `path`, its depth in parts, and the closest `via` at or above it."""
     node, depth, via = root, 0, root.via
     for part in path:
         below = node.child(part)
@@ -99,7 +103,7 @@ def nearest(root: Node, path: FieldPath) -> tuple[Node, int, str]:
 
 
 def dotted(path: FieldPath) -> str:
-    """A path as text: ('vary', 0, 'grid') -> 'vary[0].grid'."""
+    """Formats a path as text: ('vary', 0, 'grid') -> 'vary[0].grid'."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part

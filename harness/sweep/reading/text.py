@@ -1,4 +1,4 @@
-"""Bytes of a sweep file -> text that the YAML reader may see: one encoding, no tabs, no control characters."""
+"""Reads a sweep file as UTF-8 text; rejects tabs and control characters before YAML is parsed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _FORBIDDEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\u
 
 
 def read_file(path: Path, faults: FaultList, blame: Mark | None = None) -> Node | None:
-    """The mapping of a YAML file, or None where it has none (the fault list then says why).
+    """Returns the mapping of a YAML file; None, with a fault added, if there is none.
 
-    `blame` is the place that names the file, for problems of the file as a whole; by default its own start.
+    `blame` is the place to report for problems of the whole file, such as the line that names it; default: its start.
     """
     file = printable(str(path))
     start = Mark(file, 1, 1)
@@ -34,12 +34,16 @@ def read_file(path: Path, faults: FaultList, blame: Mark | None = None) -> Node 
         faults.add(start, "", "the file is empty; a sweep file needs at least question, data and variant")
     elif not root.is_mapping:
         what = "a list" if isinstance(root.value, list) else "a single value"
-        faults.add(root.mark, "", f"{what} on top; a sweep file is a mapping of keys such as question, data, variant")
+        faults.add(
+            root.mark,
+            "",
+            f"{what} at the top level; a sweep file is a mapping with keys such as question, data, variant",
+        )
     return root if root is not None and root.is_mapping else None
 
 
 def printable(name: str) -> str:
-    """A file name or argument as one line that every terminal can show."""
+    """Escapes a file name or argument so that it fits one line of any terminal."""
     safe = name.encode("utf-8", "backslashreplace").decode("utf-8")
     return _FORBIDDEN.sub(lambda bad: f"\\x{ord(bad[0]):02x}", safe).replace("\n", "\\n")
 
@@ -54,7 +58,7 @@ def _read_bytes(path: Path, faults: FaultList, blame: Mark) -> bytes | None:
         elif not path.is_file():
             problem = f"{path} is not a regular file"
         elif path.stat().st_size > MAX_BYTES:
-            problem = f"{path} is larger than {MAX_BYTES // 1024} KiB; a sweep file is written by hand"
+            problem = f"{path} is larger than {MAX_BYTES // 1024} KiB, the limit for a sweep file"
         else:
             return path.read_bytes()
     except (OSError, ValueError) as error:
@@ -89,14 +93,14 @@ def _decode(data: bytes, file: str, faults: FaultList) -> str | None:
 
 
 def check_characters(text: str, file: str, faults: FaultList, offset: int = 0) -> bool:
-    """Notes tabs and control characters, each with its place; True if there are none."""
+    """Adds a fault for every tab and control character; returns True if there are none."""
     count = 0
     for number, line in enumerate(text.split("\n"), start=1):
         shift = offset if number == 1 else 0
         for bad in _FORBIDDEN.finditer(line):
             count += 1
             if count > MAX_SHOWN:
-                faults.add(Mark(file, number, bad.start() + 1 + shift), "", "and more such characters from here on")
+                faults.add(Mark(file, number, bad.start() + 1 + shift), "", "more such characters follow")
                 return False
             faults.add(Mark(file, number, bad.start() + 1 + shift), "", _complaint(bad[0]))
     return count == 0

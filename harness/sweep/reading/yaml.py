@@ -1,8 +1,8 @@
-"""YAML text -> nodes with line and column, without YAML's surprises.
+"""Parses YAML text into nodes with line and column.
 
-A small part of YAML 1.2: mappings with text keys, lists, and scalars after the core schema (`true`, `null`, `3`,
-`1e-3`; everything else, `no` and `16:40` too, is text). Anchors, aliases, tags, merge keys, directives, a second
-document and repeated keys are refused. PyYAML only splits the text into events; it decides nothing.
+Supports a small subset of YAML 1.2: mappings with text keys, lists, and scalars of the core schema (`true`, `null`,
+`3`, `1e-3`; everything else, including `no` and `16:40`, is text). Rejects anchors, aliases, tags, merge keys,
+directives, a second document and repeated keys. PyYAML only splits the text into events; this module resolves types.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ _BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": Fal
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
-_DROPPED = object()  # a value with a fault of its own; no second fault shall be made of it
+_DROPPED = object()  # replaces a faulty value, so that it causes no second fault
 
 
 class _Stop(Exception):
-    """Composing cannot go on; the reason is in the fault list."""
+    """Parsing cannot continue; the fault list has the reason."""
 
 
 def compose_text(text: str, file: str, faults: FaultList, offset: int = 0, path: FieldPath = ()) -> Node | None:
-    """The nodes of one YAML document, or None where it is empty or broken (the fault list then says why).
+    """Returns the nodes of one YAML document; None if it is empty, or invalid (a fault is then added).
 
-    `offset` columns precede the text on its first line; `path` is where its top sits in messages. The text holds no
-    tab and no control character (`harness.sweep.reading.text` sees to that).
+    `offset` columns precede the text on its first line; `path` is the location of its root in messages. The text must
+    not contain tabs or control characters (`harness.sweep.reading.text` rejects them).
     """
     composer = _Composer(text, file, faults, offset)
     try:
@@ -63,12 +63,14 @@ def compose_text(text: str, file: str, faults: FaultList, offset: int = 0, path:
         problem = problem.replace("'<stream end>'", "the end").replace("'\\x00'", "the end")
         faults.add(composer.mark(error.problem_mark or error.context_mark), dotted(path), f"not valid YAML: {problem}")
     except (yaml.YAMLError, ValueError, OverflowError) as error:
-        # PyYAML lets int() and chr() fail on over-long version numbers and escapes like "\UFFFFFFFF"
+        # in PyYAML, int() and chr() fail on very long version numbers and escapes like "\UFFFFFFFF"
         faults.add(composer.last, dotted(path), f"not valid YAML near here: {error}")
     return None
 
 
 class _Composer:
+    """Builds nodes from the events of PyYAML."""
+
     def __init__(self, text: str, file: str, faults: FaultList, offset: int):
         self.file, self.faults, self.offset = file, faults, offset
         self.events: Iterator[Event] = yaml.parse(text, yaml.SafeLoader)
@@ -76,16 +78,19 @@ class _Composer:
         self.num_values = 0
 
     def mark(self, mark: Any) -> Mark:
+        """Converts a mark of PyYAML."""
         if mark is None:
             return self.last
         return Mark(self.file, mark.line + 1, mark.column + 1 + (self.offset if mark.line == 0 else 0))
 
     def next(self) -> Event:
+        """Returns the next event and stores its place in `last`."""
         event = next(self.events)
         self.last = self.mark(event.start_mark)
         return event
 
     def document(self, path: FieldPath) -> Node | None:
+        """Parses the only document of the text; returns None if it is empty."""
         self.next()
         start = self.next()
         if not isinstance(start, DocumentStartEvent):
@@ -95,15 +100,16 @@ class _Composer:
         node = self.node(self.next(), path, 0)
         self.next()
         if isinstance(self.next(), DocumentStartEvent):
-            self.faults.add(self.last, dotted(path), "a second document; a file holds one, remove it")
+            self.faults.add(self.last, dotted(path), "a second document; a file has only one, remove it")
         return node
 
     def node(self, event: Event, path: FieldPath, depth: int) -> Node:
+        """Parses the value that starts with an event."""
         mark = self.last
         self.num_values += 1
         if self.num_values > MAX_VALUES or depth > MAX_DEPTH:
             limit = f"nested deeper than {MAX_DEPTH} levels" if depth > MAX_DEPTH else f"more than {MAX_VALUES} values"
-            self.faults.add(mark, dotted(path[:3]), f"{limit}; no sweep needs that")
+            self.faults.add(mark, dotted(path[:3]), f"{limit}; simplify the file")
             raise _Stop
         sound = self.refuse_extras(event, mark, path)
         value: Any = _DROPPED
@@ -116,7 +122,7 @@ class _Composer:
         return Node(value if sound else _DROPPED, mark)
 
     def refuse_extras(self, event: Any, mark: Mark, path: FieldPath) -> bool:
-        """Whether the value means what it shows: an alias or a tag says otherwise, an anchor changes nothing."""
+        """Adds a fault for an alias, an anchor or a tag; returns False if it changes the value (alias, tag)."""
         if isinstance(event, AliasEvent):
             self.faults.add(mark, dotted(path), f"alias *{event.anchor}: aliases are not allowed; repeat the value")
             return False
@@ -128,12 +134,14 @@ class _Composer:
         return tag is None
 
     def sequence(self, path: FieldPath, depth: int) -> Any:
+        """Parses the items of a list up to its end."""
         items: list[Node] = []
         while not isinstance(event := self.next(), SequenceEndEvent):
             items.append(self.node(event, (*path, len(items)), depth + 1))
         return _DROPPED if any(item.value is _DROPPED for item in items) else items
 
     def mapping(self, path: FieldPath, depth: int) -> dict[str, Node]:
+        """Parses the entries of a mapping up to its end; skips faulty ones."""
         entries: dict[str, Node] = {}
         while isinstance(event := self.next(), CollectionStartEvent | ScalarEvent | AliasEvent):
             mark = self.last
@@ -144,7 +152,7 @@ class _Composer:
                 self.faults.add(mark, dotted((*path, key)), f"repeated key; first given in line {first}. Keep one")
                 continue
             if len(entries) == MAX_KEYS:
-                self.faults.add(mark, dotted(path), f"more than {MAX_KEYS} keys in one mapping; no sweep needs that")
+                self.faults.add(mark, dotted(path), f"more than {MAX_KEYS} keys in one mapping; remove some")
                 raise _Stop
             entries[key] = Node(value.value, value.mark, mark)
         sound = {key: node for key, node in entries.items() if key and node.value is not _DROPPED}
@@ -152,6 +160,7 @@ class _Composer:
         return sound
 
     def key(self, event: Event, mark: Mark, path: FieldPath, depth: int) -> str:
+        """Parses a key; returns "", with a fault added, if it is not allowed."""
         node = self.node(event, path, depth + 1)
         if isinstance(node.value, str):
             if node.value == "<<":
@@ -160,12 +169,13 @@ class _Composer:
                 self.faults.add(mark, dotted(path), "an empty key; write the name of a field")
             return "" if node.value == "<<" else node.value
         if not isinstance(event, AliasEvent) and node.value is not _DROPPED:
-            self.faults.add(mark, dotted(path), f"{describe(node.value)} as a key; a key is text")
+            self.faults.add(mark, dotted(path), f"{describe(node.value)} as a key; a key must be text")
         return ""
 
     def scalar(self, event: ScalarEvent, mark: Mark, path: FieldPath) -> Any:
+        """Converts a scalar to None, a bool, a number or text."""
         text = event.value
-        if bad := _UNPRINTABLE.search(text):
+        if bad := UNPRINTABLE.search(text):
             self.faults.add(mark, dotted(path), f"character U+{ord(bad[0]):04X} is not allowed in text; remove it")
             return _DROPPED
         if event.style is not None:
@@ -176,6 +186,7 @@ class _Composer:
         return self.number(text, mark, path) if _FLOAT.fullmatch(text) else _word(text)
 
     def number(self, text: str, mark: Mark, path: FieldPath) -> Any:
+        """Converts text to a number; adds a fault if it is too large."""
         whole = _INT.fullmatch(text) is not None
         too_large = len(text.lstrip("+-")) > MAX_DIGITS if whole else not math.isfinite(float(text))
         if too_large:

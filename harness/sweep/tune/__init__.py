@@ -1,1 +1,1 @@
-"""The `tune:` section of a sweep file: its fields, checks, search space and plan."""
+"""Types and checks the `tune:` block of a sweep file; resolves its search space and the tuned plan."""

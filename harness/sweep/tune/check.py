@@ -1,4 +1,4 @@
-"""Checks a `tune:` block: its own fields, and every searched field against every row, the variant's knobs too."""
+"""Checks a `tune:` block: its own fields, and every searched field against the configuration of every row."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from harness.data import scored_labels
 from harness.errors import did_you_mean
+from harness.fields import matches, path_of
 from harness.sweep.blocks import BlockChecker
-from harness.sweep.expand import Axis, Point
-from harness.sweep.labels import scored_labels
+from harness.sweep.expand import Axis, VaryPoint
 from harness.sweep.reading.document import NAMED_BLOCKS, SweepHead, assign
 from harness.sweep.reading.faults import FaultList, describe, field_faults, unknown_field
 from harness.sweep.reading.node import Node
 from harness.sweep.resolve import Resolver, Row
-from harness.sweep.rows import matches
 from harness.sweep.tune.config import ConstraintsConfig, ParameterConfig, TuneConfig
 from harness.sweep.tune.space import VIA, Parameter, RowSpace, Tuning
 
@@ -24,9 +24,9 @@ SEARCHABLE = ("model", "variant", "readout", "global_tokens", "train")
 
 
 def check_tune(
-    root: Node, head: SweepHead, overridden: Sequence[Axis], rows: Sequence[tuple[Point, Row]], resolver: Resolver
+    root: Node, head: SweepHead, overridden: Sequence[Axis], rows: Sequence[tuple[VaryPoint, Row]], resolver: Resolver
 ) -> Tuning | None:
-    """The `tune:` block of a sweep for its rows; None where there is none, or it has a fault."""
+    """Returns the checked `tune:` block with a space for each row; None if there is no block or it has faults."""
     node, faults = root.child("tune"), resolver.faults
     if node is None or node.value is None:
         return None
@@ -44,13 +44,13 @@ def check_tune(
     _check_where(config, fields, [row for _, row in rows], faults)
     _check_label(config, node, [row for _, row in rows], faults)
     for space in spaces.values():
-        if not len(faults):  # one row is enough to see it
+        if not len(faults):  # one fault is enough
             _check_size(space, config, node, faults)
     return Tuning(config, spaces, train_seed, resolver)
 
 
 def _typed_block(node: Node, faults: FaultList) -> TuneConfig | None:
-    """The block's own fields; parts are checked by themselves first, so that a fault names the part's fields."""
+    """Returns the block's own fields; checks its parts first, so that a fault names the fields of the part."""
     if not node.is_mapping:
         faults.add(node.mark, "tune", f"expected a mapping, got {describe(node.plain())}")
         return None
@@ -60,7 +60,7 @@ def _typed_block(node: Node, faults: FaultList) -> TuneConfig | None:
     if bounds is not None:
         _typed(bounds, ConstraintsConfig, ("tune", "constraints"), "constraints", faults)
     whole = dict(node.plain())
-    if len(faults) > before:  # the parts are told already; the rest is checked with stand-ins
+    if len(faults) > before:  # the faults of the parts are known; placeholders allow checking the rest
         whole = {key: value for key, value in whole.items() if key != "constraints"}
         whole["space"] = {"train.learning_rate": {"low": 1, "high": 2}}
     config = _validated(node, TuneConfig, whole, ("tune",), "tune", faults)
@@ -98,7 +98,7 @@ def _searchable(key: str, node: Node, faults: FaultList) -> bool:
     elif block in NAMED_BLOCKS and field == "name":
         problem = f"a search stays within its row; list the names under vary, such as grid: {{{block}: [...]}}"
     elif key in ("train.device", "train.num_threads", "train.num_processes"):
-        problem = "says how a trial is run, which is no part of a search"
+        problem = "this field sets how a trial runs and is no part of a search; set it in the block train"
     else:
         return True
     faults.add(node.head, VIA + key, problem)
@@ -108,27 +108,31 @@ def _searchable(key: str, node: Node, faults: FaultList) -> bool:
 def _check_overrides(fields: Mapping[str, Node], overridden: Sequence[Axis], faults: FaultList) -> None:
     for path in overridden:
         if (name := _dotted(path)) in fields:
-            faults.add(fields[name].head, VIA + name, f"--set {name} would have no effect: it is searched; drop one")
+            faults.add(
+                fields[name].head,
+                VIA + name,
+                f"--set {name} would have no effect, because the field is searched; remove one of the two",
+            )
 
 
 def _train_seed(config: TuneConfig, node: Node, head: SweepHead, faults: FaultList) -> int:
-    """The seed of the tuning trials: none of the sweep's, so that no luck that was chosen enters the table."""
+    """Returns the seed of the tuning trials. It differs from the sweep's seeds: a selected trial is biased upwards."""
     if config.train_seed in head.seed_list:
-        message = f"{config.train_seed} is one of seeds: the table would show trials that were chosen for their luck"
-        faults.add(node.children["train_seed"].mark, "tune.train_seed", f"{message}; take another")
+        message = f"{config.train_seed} is one of seeds, so the table would show trials that the search selected"
+        faults.add(node.children["train_seed"].mark, "tune.train_seed", f"{message}; choose another")
     return max(head.seed_list) + 1 if config.train_seed is None else config.train_seed
 
 
 @dataclass(frozen=True)
 class _RowFields:
-    """The fields of one row, which take values one at a time."""
+    """The fields of one row, for checking one value at a time."""
 
-    point: Point
+    point: VaryPoint
     row: Row
     resolver: Resolver
 
     def takes(self, path: Axis, value: Node, faults: FaultList) -> bool:
-        """Whether the block takes a value by itself; what sizes say together is known only for a whole proposal."""
+        """Returns True if the block accepts a value; combinations of fields are checked for a whole proposal only."""
         block, root, before = path[0], self.resolver.root, len(faults)
         base = root.child(block)
         tree = root.holding({block: base} if base is not None else {})
@@ -140,10 +144,10 @@ class _RowFields:
 
 
 def _parameters(config: TuneConfig, fields: Mapping[str, Node], of_row: _RowFields) -> Iterator[Parameter]:
-    """What is searched for one row, each value checked against the row's typed configuration."""
+    """Yields the searched parameters of one row; checks each value against the row's typed configuration."""
     faults = of_row.resolver.faults
     for key, node in fields.items():
-        parameter, path = config.space[key], tuple(key.split("."))
+        parameter, path = config.space[key], path_of(key)
         if parameter.where is not None and not matches(of_row.row.blocks, parameter.where):
             continue
         if faults.has(node.head, VIA + key):
@@ -151,20 +155,22 @@ def _parameters(config: TuneConfig, fields: Mapping[str, Node], of_row: _RowFiel
         if path in of_row.point.settings:
             faults.add(node.head, VIA + key, f"vary sets {key} in its rows; search it or vary it, not both")
             continue
-        taken = [of_row.takes(path, value, faults) for value in _values(node)]  # all of them: all faults at once
+        taken = [
+            of_row.takes(path, value, faults) for value in _values(node)
+        ]  # a list, to report the faults of all values
         if all(taken):
             yield Parameter(key, parameter, _takes_integers_only(parameter, node, path, of_row), node)
 
 
 def _values(node: Node) -> list[Node]:
-    """Every value that a parameter names: both ends, or all choices."""
+    """Returns every value that a parameter names: both ends, or all choices."""
     choices, ends = node.child("choices"), (node.child("low"), node.child("high"))
     named = list(choices.value) if choices is not None else [child for child in ends if child is not None]
     return [Node(child.value, child.mark, node.key_mark, VIA) for child in named]
 
 
 def _takes_integers_only(parameter: ParameterConfig, node: Node, path: Axis, of_row: _RowFields) -> bool:
-    """Whether the field refuses a number between the two ends that is not whole."""
+    """Returns True if the field rejects a fractional number between the two ends."""
     low, high = parameter.low, parameter.high
     if not isinstance(low, int) or not isinstance(high, int):
         return False
@@ -172,14 +178,14 @@ def _takes_integers_only(parameter: ParameterConfig, node: Node, path: Axis, of_
 
 
 def _check_owners(config: TuneConfig, fields: Mapping[str, Node], rows: Sequence[Row], faults: FaultList) -> None:
-    """A knob of some variants (or readouts) is searched for their rows only, and the file says so."""
+    """Adds a fault for a field that only some of its rows have: `where` must select those rows."""
     for key, node in fields.items():
-        (block, field), where = key.split("."), config.space[key].where or {}
+        (block, field), where = path_of(key), config.space[key].where or {}
         blocks = [row.blocks[block] or {} for row in rows if matches(row.blocks, where)]
         owners = list(dict.fromkeys(of_row["name"] for of_row in blocks if field in of_row and "name" in of_row))
         others = list(dict.fromkeys(of_row["name"] for of_row in blocks if field not in of_row and "name" in of_row))
         if owners and others:
-            way_out = f"say whose it is, with where: {{{block}: [{', '.join(owners)}]}}"
+            way_out = f"select the rows that have it with where: {{{block}: [{', '.join(owners)}]}}"
             faults.add(node.head, VIA + key, f"{', '.join(others)} has no such field; {way_out}")
 
 
@@ -188,7 +194,9 @@ def _check_where(config: TuneConfig, fields: Mapping[str, Node], rows: Sequence[
         where = config.space[key].where
         if where is not None and rows and not any(matches(row.blocks, where) for row in rows):
             faults.add(
-                node.children["where"].head, f"{VIA}{key}.where", "no row has these values; rows are what vary lists"
+                node.children["where"].head,
+                f"{VIA}{key}.where",
+                "no row has these values; use values of the rows in vary",
             )
 
 
@@ -202,7 +210,7 @@ def _check_label(config: TuneConfig, node: Node, rows: Sequence[Row], faults: Fa
 
 
 def _check_size(space: RowSpace, config: TuneConfig, node: Node, faults: FaultList) -> None:
-    """No search over nothing, and none that asks for more than there is."""
+    """Adds a fault for an empty space, and for one with fewer configurations than the budget."""
     size = 1
     for item in space.parameters:
         points = item.num_points
@@ -211,7 +219,7 @@ def _check_size(space: RowSpace, config: TuneConfig, node: Node, faults: FaultLi
         size *= points
     name = (space.row.blocks["variant"] or {})["name"]
     if not space.parameters:
-        message = f"nothing is searched for a row with variant {name}; widen a `where`, or take the row out of vary"
+        message = f"nothing is searched for a row with variant {name}; widen a `where`, or remove the row from vary"
         faults.add(node.children["space"].head, "tune.space", message)
     elif size < config.num_trials:
         message = f"{config.num_trials} given, but a row with variant {name} has only {size} configurations"

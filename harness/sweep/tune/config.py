@@ -1,41 +1,33 @@
-"""The `tune:` block of a sweep: what is searched for each row, within which budget, by which sampler."""
+"""Configuration of the `tune:` block of a sweep: space, budget, objective and sampler."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
-from harness.nn.config import StrictConfig
+from harness.nn.config import Positive, StrictConfig
+from harness.quantities import VAL_TOP1, search_costs, search_quantity
 
-Positive = Annotated[int, Field(ge=1)]
 Bound = Annotated[float, Field(gt=0)]
-Objective = Literal[
-    "val_top1",
-    "macs_per_view",
-    "num_parameters",
-    "latency_ms",
-    "train_step_ms",
-    "inference_peak_mib",
-    "train_step_peak_mib",
-]
-#: all others are costs: less is better
-MAXIMIZED: frozenset[str] = frozenset({"val_top1"})
-#: known only after the measuring stage; the others are in the record of a trained trial
-MEASURED: frozenset[str] = frozenset({"latency_ms", "train_step_ms", "inference_peak_mib", "train_step_peak_mib"})
+COSTS = search_costs()
+if TYPE_CHECKING:
+    Objective = str
+else:
+    Objective = Literal[VAL_TOP1, *COSTS]
 
 
 class ParameterConfig(StrictConfig):
     """One searched field: a range (low to high, both included) or a list of choices."""
 
-    low: int | float | None = Field(None, description="least value")
+    low: int | float | None = Field(None, description="smallest value")
     high: int | float | None = Field(None, description="largest value")
     step: int | float | None = Field(None, description="distance between values; default: 1 for integers, else none")
     log: bool = Field(False, description="uniform in the logarithm")
     choices: Annotated[list[bool | int | float | str | None], Field(min_length=2)] | None = Field(
-        None, description="the values themselves, without order"
+        None, description="the allowed values, unordered"
     )
     where: dict[str, Any] | None = Field(
         None, description="only for rows with these values, e.g. {variant: mixing}; a list means any of them"
@@ -57,12 +49,12 @@ class ParameterConfig(StrictConfig):
         if self.log and (low <= 0 or self.step is not None):
             raise ValueError("log needs low above 0 and has no step")
         if self.step is not None and not _divides(self.step, high - low):
-            raise ValueError(f"step {self.step} does not lead from low {low} to high {high}")
+            raise ValueError(f"step {self.step} does not divide the range from low {low} to high {high}")
         return self
 
 
 def _listed_twice(choices: Sequence[bool | int | float | str | None]) -> list[Any]:
-    """Values that are there before; 1 and 1.0 are the same number, true and 1 are not the same value."""
+    """Returns repeated values; 1 and 1.0 are the same number, true and 1 are different values."""
     keys = [(isinstance(choice, bool), choice) for choice in choices]
     return [choice for number, (_, choice) in enumerate(keys) if keys[number] in keys[:number]]
 
@@ -71,19 +63,23 @@ def _divides(step: float, length: float) -> bool:
     return step > 0 and abs(length / step - round(length / step)) < 1e-9
 
 
-class ConstraintsConfig(StrictConfig):
-    """Largest costs that the chosen configuration may have; a trial above one of them is known, but never chosen."""
-
-    macs_per_view: Bound | None = Field(None, description="multiply-accumulates of one clip, forward")
-    num_parameters: Bound | None = None
-    latency_ms: Bound | None = Field(None, description="inference, one clip, median")
-    train_step_ms: Bound | None = Field(None, description="a batch of measure.batch_size clips, median")
-    inference_peak_mib: Bound | None = Field(None, description="peak memory of inference, a batch")
-    train_step_peak_mib: Bound | None = Field(None, description="peak memory of a training step, a batch")
+class _Bounds(StrictConfig):
+    """Upper bounds on the costs of the chosen configuration; trials above a bound still inform the sampler."""
 
     def bounds(self) -> dict[str, float]:
-        """Name of the cost -> its bound, of those that are given."""
+        """Returns name of the cost -> bound, for the bounds that are set."""
         return {name: bound for name, bound in self.model_dump().items() if bound is not None}
+
+
+if TYPE_CHECKING:
+    ConstraintsConfig = _Bounds
+else:  # a field for each declared cost of which less is better
+    _FIELDS = {
+        name: (Bound | None, Field(None, description=f"{quantity.name}; {quantity.description}"))
+        for name, quantity in COSTS.items()
+        if quantity.direction == "lower"
+    }
+    ConstraintsConfig = create_model("ConstraintsConfig", __base__=_Bounds, __doc__=_Bounds.__doc__, **_FIELDS)
 
 
 class TuneConfig(StrictConfig):
@@ -96,21 +92,22 @@ class TuneConfig(StrictConfig):
         description="dotted field, such as train.learning_rate -> range or choices"
     )
     objective: Objective | Annotated[list[Objective], Field(min_length=1, max_length=3)] = Field(
-        "val_top1", description="accuracy is maximized, costs are minimized; several: the front of best trade-offs"
+        VAL_TOP1,
+        description="accuracy and throughput are maximized, costs are minimized; several: the front of best trade-offs",
     )
-    label: str | None = Field(None, description="which label's accuracy; default: action, or the only one")
+    label: str | None = Field(None, description="label whose accuracy counts; default: action, or the only one")
     constraints: ConstraintsConfig = ConstraintsConfig()
     sampler: Literal["tpe", "random"] = "tpe"
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="of the sampler")
-    num_startup_trials: Positive = Field(10, description="drawn at random before tpe models anything")
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="seed of the sampler")
+    num_startup_trials: Positive = Field(10, description="random configurations before tpe uses its model")
     train_seed: Annotated[int, Field(ge=0, lt=2**31)] | None = Field(
         None, description="seed of all tuning trials; default: the one after the largest of `seeds`"
     )
-    parallel: Positive | None = Field(None, description="trials at once; 1: the same proposals each time; default: all")
-    pruner: Literal["none", "median"] = Field("none", description="median: stop what is worse than half of the others")
-    report_every_steps: Positive = Field(50, description="training steps between looks at val (with a pruner)")
-    num_unpruned_trials: Positive = Field(4, description="trials that end before any is stopped early")
-    prune_after_steps: Annotated[int, Field(ge=0)] = Field(0, description="training steps that each trial may take")
+    parallel: Positive | None = Field(None, description="trials at once; 1: reproducible proposals; default: no limit")
+    pruner: Literal["none", "median"] = Field("none", description="median: stop trials below the median of the others")
+    report_every_steps: Positive = Field(50, description="training steps between validations (with a pruner)")
+    num_unpruned_trials: Positive = Field(4, description="trials that must end before one can be pruned")
+    prune_after_steps: Annotated[int, Field(ge=0)] = Field(0, description="training steps before a trial can be pruned")
     max_failures: Positive | None = Field(
         None, description="failed trials (NaN, out of memory, ...) of a row after which the search stops; "
         "default: num_trials"
@@ -128,7 +125,7 @@ class TuneConfig(StrictConfig):
     def _prunable(cls, pruner: str, info: Any) -> str:
         objective = info.data.get("objective", "val_top1")
         if pruner != "none" and objective not in ("val_top1", ["val_top1"]):
-            raise ValueError("pruning looks at val_top1 while a trial trains; it needs this as the only objective")
+            raise ValueError("pruning compares val_top1 during training; it needs this as the only objective")
         return pruner
 
     @property
@@ -138,5 +135,5 @@ class TuneConfig(StrictConfig):
 
     @property
     def needs_timings(self) -> bool:
-        """Whether a trial is only judged after its measuring stage."""
-        return bool(MEASURED & {*self.objectives, *self.constraints.bounds()})
+        """True if an objective or a constraint needs the measuring stage."""
+        return any(search_quantity(name).measured for name in (*self.objectives, *self.constraints.bounds()))

@@ -1,4 +1,4 @@
-"""From a search back to a plan: the trials of the search, and the rows of the configurations that it chose."""
+"""Converts results of a search to a plan: the trials of the search, and rows for the chosen configurations."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from harness.fields import path_of
 from harness.record import PlannedRow
 from harness.sweep import identity
 from harness.sweep.plan import Plan, PlannedTrial
@@ -15,7 +16,7 @@ from harness.sweep.tune.space import Tuning, Value
 
 
 class Pick(NamedTuple):
-    """A chosen configuration: the row it was searched for, its values, its number among the row's proposals."""
+    """A chosen configuration: its row, the values of searched fields, its number among the row's proposals."""
 
     row_id: str
     values: Mapping[str, Value]
@@ -23,16 +24,16 @@ class Pick(NamedTuple):
 
 
 def planned_trial(row: Row, seed: int, label: str) -> PlannedTrial:
-    """A row with a seed."""
+    """Returns the trial of a row with a seed."""
     config: dict[str, Any] = {**row.blocks, "seed": seed}
     trial_id = identity.trial_id(row.text, row.data_identity, seed)
     return PlannedTrial(trial_id, row.row_id, seed, config, label, row.data_identity)
 
 
 def tuned_plan(plan: Plan, tuning: Tuning, picks: Sequence[Pick]) -> Plan:
-    """The plan of the chosen configurations with the sweep's seeds, in place of the rows they were searched for.
+    """Returns the plan of the chosen configurations with the sweep's seeds; they replace the rows of `plan`.
 
-    The baseline is the first configuration that was chosen for the baseline's row.
+    The baseline is the first configuration chosen for the baseline's row.
     """
     names = [item.name for space in tuning.spaces.values() for item in space.parameters]
     axes = [*dict.fromkeys([*plan.axes, *names])]
@@ -42,7 +43,7 @@ def tuned_plan(plan: Plan, tuning: Tuning, picks: Sequence[Pick]) -> Plan:
         if isinstance(row, str) or row.row_id in rows:
             continue
         made = [planned_trial(row, seed, _label(plan, picks, pick)) for seed in _seeds(plan, pick.row_id)]
-        values = values_of(row, [tuple(axis.split(".")) for axis in axes])
+        values = values_of(row, [path_of(axis) for axis in axes])
         ids = {str(trial.seed): trial.trial_id for trial in made}
         rows[row.row_id] = PlannedRow(row_id=row.row_id, label=made[0].label, values=values, trials=ids)
         chosen_for.setdefault(pick.row_id, row.row_id)
@@ -52,7 +53,7 @@ def tuned_plan(plan: Plan, tuning: Tuning, picks: Sequence[Pick]) -> Plan:
 
 
 def _label(plan: Plan, picks: Sequence[Pick], pick: Pick) -> str:
-    """The label of the row; with the number of the proposal where several were chosen for it."""
+    """Returns the label of the row, with the number of the proposal if several were chosen for the row."""
     label = next(row.label for row in plan.rows if row.row_id == pick.row_id)
     alone = sum(other.row_id == pick.row_id for other in picks) == 1
     return label if alone else f"{label} #{pick.number}"

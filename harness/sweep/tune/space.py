@@ -1,11 +1,12 @@
-"""What a `tune:` block means for the rows of its sweep: spaces, and configurations made from proposals."""
+"""Search spaces of the rows of a sweep, and configurations resolved from proposals."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.sweep.expand import Point
+from harness.fields import path_of
+from harness.sweep.expand import VaryPoint
 from harness.sweep.reading.faults import FaultList
 from harness.sweep.reading.node import Node
 from harness.sweep.resolve import Resolver, Row
@@ -17,7 +18,7 @@ Value = bool | int | float | str | None
 
 @dataclass(frozen=True)
 class Parameter:
-    """One searched field of one row; `integer`: its field takes whole numbers only."""
+    """One searched field of one row; `integer` is True if the field accepts only whole numbers."""
 
     name: str
     config: ParameterConfig
@@ -26,15 +27,15 @@ class Parameter:
 
     @property
     def path(self) -> tuple[str, ...]:
-        """The field as a path."""
-        return tuple(self.name.split("."))
+        """The dotted name as a path."""
+        return path_of(self.name)
 
     def leaf(self, value: Value) -> Node:
-        """A value as the sweep file would have it."""
+        """Returns a value as a node at the place of this parameter in the sweep file."""
         return Node(value, self.node.mark, self.node.key_mark, VIA)
 
     def contains(self, value: Value) -> bool:
-        """Whether the search could propose a value."""
+        """Returns True if the search can propose a value."""
         config = self.config
         if config.choices is not None:
             return any(type(value) is type(choice) and value == choice for choice in config.choices)
@@ -46,7 +47,7 @@ class Parameter:
 
     @property
     def num_points(self) -> int | None:
-        """How many values it can take; None: infinitely many."""
+        """Number of possible values; None if there are infinitely many."""
         config = self.config
         if config.choices is not None:
             return len(config.choices)
@@ -58,15 +59,15 @@ class Parameter:
 
 @dataclass(frozen=True)
 class RowSpace:
-    """A row of the sweep and what is searched for it."""
+    """A row of the sweep and its searched parameters."""
 
     row: Row
-    point: Point
+    point: VaryPoint
     parameters: tuple[Parameter, ...]
 
     @property
     def own_values(self) -> dict[str, Value] | None:
-        """The configuration that the file itself has, where the search could propose it."""
+        """Values of the searched fields in the file itself; None if the search cannot propose them."""
         blocks = self.row.blocks
         values = {item.name: (blocks[item.path[0]] or {}).get(item.path[1]) for item in self.parameters}
         return values if all(item.contains(values[item.name]) for item in self.parameters) else None
@@ -82,17 +83,17 @@ class Tuning:
     resolver: Resolver
 
     def resolve(self, row_id: str, values: Mapping[str, Value]) -> Row | str:
-        """The configuration of a proposal, or the reason why there is none (sizes that do not go together)."""
+        """Returns the configuration of a proposal, or the reason why it cannot be built."""
         space, faults = self.spaces[row_id], FaultList()
         leaves = {item.path: item.leaf(values[item.name]) for item in space.parameters}
-        anew = Resolver(
+        resolver = Resolver(
             self.resolver.root,
             self.resolver.checker.load_variant,
-            lambda data: space.row.data_identity,  # data and device cannot be searched: they are the row's
+            lambda data: space.row.data_identity,  # data and device are not searchable: both come from the row
             lambda: str((space.row.blocks["train"] or {})["device"]),
             faults,
         )
-        row = anew.row(Point({**space.point.settings, **leaves}))
+        row = resolver.row(VaryPoint({**space.point.settings, **leaves}))
         if row is not None and not len(faults):
             return row
         return "; ".join(f"{fault.path}: {fault.message}" for fault in faults.error().faults)

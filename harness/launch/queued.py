@@ -1,0 +1,134 @@
+"""`QueueLauncher`: a launcher that hands each trial to a queue, or to another machine, as a job of its own."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from abc import abstractmethod
+from collections.abc import Collection, Sequence
+
+from harness.errors import UserError
+from harness.launch.assignment import assign, leave_job, release
+from harness.launch.base import Cancelled, Launcher, LaunchRequest, Log, Owners
+from harness.launch.source import EndedByFiles, Source, drive
+from harness.launch.tasks import Task, Todo, prepare, state_of
+from harness.record import OPEN_STATUSES
+from harness.store import Store, TrialFolder
+from harness.units import counted
+
+AT_ONCE = 8  # trials of a search, where the plan does not say: a search learns from those that have ended
+ASK_SECONDS = 10.0  # between two questions about the jobs of a search: trials themselves report how they ended
+POLL_SECONDS = 0.5
+
+
+class QueueLauncher(Launcher):
+    """Submits open trials, one job each, and returns. A subclass says how: `start`, `live_jobs`, `end_jobs`."""
+
+    detaches = True
+
+    @abstractmethod
+    def start(self, request: LaunchRequest, task: Task, job: str) -> None:
+        """Starts a job that runs `command_of(request, task, job)`. Raises: UserError where that is not possible."""
+
+    @abstractmethod
+    def live_jobs(self, store: Store, jobs: Collection[str]) -> tuple[set[str], str]:
+        """Returns which of these jobs wait or run, and why that is unknown (empty where it is known)."""
+
+    @abstractmethod
+    def end_jobs(self, store: Store, jobs: Collection[str]) -> str:
+        """Asks jobs to end (SIGTERM); returns why that failed, or an empty string."""
+
+    def new_job(self, request: LaunchRequest) -> str:
+        """Returns the name of a job that is about to be started."""
+        return f"{self.name}:{secrets.token_hex(5)}"
+
+    def command_of(self, request: LaunchRequest, task: Task, job: str) -> list[str]:
+        """Returns the command of a job: it trains and measures its trial as long as the trial names the job."""
+        command = [sys.executable, "-m", "harness", "job", str(request.store.path.resolve()), job, task.trial.trial_id]
+        limit = request.plan.launch.time_limit_minutes
+        return [*command, *(["--time-limit-minutes", str(limit)] if limit is not None else [])]
+
+    def run(self, request: LaunchRequest, todo: Todo) -> bool:
+        """Submits what is open and has no job."""
+        taken, free = self._sorted(request.store, todo.tasks)
+        self._start_all(request, free)
+        print(f"{counted(len(free), 'trial')} submitted, {taken} at work or in the queue already")
+        return True
+
+    def _sorted(self, store: Store, tasks: Sequence[Task]) -> tuple[int, list[Task]]:
+        """Returns how many tasks a job or a worker has, and the others. Raises: UserError where that is unknown."""
+        owners = self.owners(store, [task.folder for task in tasks])
+        if owners.unknown:
+            size = counted(len(owners.unknown), "trial")
+            raise UserError(f"{size} may have a job ({owners.problem}). Run the same command again later.")
+        free = [task for task in tasks if task.trial.trial_id not in owners.taken]
+        return len(tasks) - len(free), free
+
+    def _start_all(self, request: LaunchRequest, tasks: Sequence[Task]) -> None:
+        prepare(Todo(list(tasks)), request.plan, request.variant_dirs)
+        for task in tasks:
+            job = self.new_job(request)
+            if not assign(task.folder, job):
+                continue  # a worker of another command has it
+            try:
+                self.start(request, task, job)
+            except UserError:
+                release(task.folder, lambda named, job=job: named == job)  # type: ignore[misc]
+                raise
+
+    def search(self, request: LaunchRequest, source: Source) -> bool:
+        """Submits the tasks of a search as they come."""
+        assert request.plan.tuning is not None
+        deadline = None if request.time_budget_s is None else time.monotonic() + request.time_budget_s
+        queue = _SearchQueue(self, request, needs_timings=request.plan.tuning.config.needs_timings)
+        most = request.plan.launch.array_parallelism or AT_ONCE
+        return drive(source, queue, most=most, should_stop=lambda: deadline is not None and time.monotonic() > deadline)
+
+    def owners(self, store: Store, folders: Sequence[TrialFolder]) -> Owners:
+        """Returns which trials run or have a job that waits or runs."""
+        statuses = {folder.trial_id: folder.status() for folder in folders}
+        jobs = {status.job for status in statuses.values() if status.job}
+        live, problem = self.live_jobs(store, jobs) if jobs else (set[str](), "")
+        taken = {trial for trial, status in statuses.items() if status.status == "running" or status.job in live}
+        unknown = {trial for trial, status in statuses.items() if status.job and problem} - taken
+        return Owners(taken, unknown, problem)
+
+    def cancel(self, store: Store, folders: Sequence[TrialFolder], wait_s: float, log: Log) -> Cancelled:
+        """Ends the jobs of open trials."""
+        chosen = [folder for folder in folders if state_of(folder).status in OPEN_STATUSES]
+        jobs = {folder.trial_id: folder.written_status().job for folder in chosen}
+        done = Cancelled(trials=sorted(jobs))
+        for folder in chosen:  # first: a job that starts meanwhile leaves its trial alone
+            release(folder, lambda named, job=jobs[folder.trial_id]: named == job)  # type: ignore[misc]
+        done.problem = self.end_jobs(store, set(jobs.values()))
+        deadline = time.monotonic() + wait_s
+        while not done.problem:
+            done.num_ending = len(self.live_jobs(store, set(jobs.values()))[0])
+            if not done.num_ending or time.monotonic() > deadline:
+                break
+            time.sleep(POLL_SECONDS)
+        for folder in chosen if not done.problem and not done.num_ending else []:
+            leave_job(folder)
+        return done
+
+
+class _SearchQueue(EndedByFiles):
+    """The jobs of a search; asks now and then whether the queue has lost one."""
+
+    def __init__(self, launcher: QueueLauncher, request: LaunchRequest, *, needs_timings: bool):
+        super().__init__(self._submit, needs_timings=needs_timings, is_gone=self._is_gone)
+        self.launcher, self.request = launcher, request
+        self._owners = Owners()
+        self._next_question = 0.0
+
+    def _submit(self, tasks: Sequence[Task]) -> None:
+        _, free = self.launcher._sorted(self.request.store, tasks)
+        self.launcher._start_all(self.request, free)
+        self._next_question = 0.0
+
+    def _is_gone(self, task: Task, status: str) -> bool:
+        if time.monotonic() >= self._next_question:
+            self._owners = self.launcher.owners(self.request.store, [known.folder for known in self.tasks])
+            self._next_question = time.monotonic() + ASK_SECONDS
+        return not self._owners.problem and task.trial.trial_id not in self._owners.taken

@@ -1,0 +1,42 @@
+"""`Local`: the launcher that runs trials in the sweep command itself, on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.launch.base import Launcher, LaunchRequest
+from harness.launch.doctor import Finding, check_machine
+from harness.launch.source import Source
+from harness.launch.tasks import Todo, prepare
+from harness.sweep.launch.config import LaunchConfig
+
+
+class Local(Launcher):
+    """Runs trials in a pool of worker processes; they end with the command."""
+
+    name, title = "local", "local"
+
+    def run(self, request: LaunchRequest, todo: Todo) -> bool:
+        """Trains and measures the open tasks."""
+        from harness.launch.local import LocalPool
+        from harness.launch.progress import watch
+
+        prepare(todo, request.plan, request.variant_dirs)
+        if not todo.tasks:
+            return True
+        with watch(todo.tasks) as watcher:
+            pool = LocalPool(request.plan.launch, watcher, request.num_workers)
+            return pool.run(todo.tasks, request.time_budget_s)
+
+    def search(self, request: LaunchRequest, source: Source) -> bool:
+        """Runs the tasks of a search as they come."""
+        from harness.launch.local import LocalPool
+        from harness.launch.progress import SearchLines
+
+        pool = LocalPool(request.plan.launch, SearchLines(), request.num_workers)
+        return pool.feed(source, request.time_budget_s)
+
+    def doctor(self, launch: LaunchConfig, runs: Path, wait_s: float) -> Iterator[Finding]:
+        """Checks Python, packages, cores, GPUs and the folder of runs."""
+        return check_machine(runs)

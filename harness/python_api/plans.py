@@ -1,0 +1,159 @@
+"""`harness.plan` and `harness.run`: a question becomes a plan, a plan becomes a folder of results."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.data import data_identity
+from harness.errors import UserError
+from harness.record import PlanSource
+from harness.running import RunOptions, run_plan
+from harness.store.load import load
+from harness.sweep.plan import Plan, plan_sweep
+
+PathLike = str | os.PathLike[str]
+#: fields set by hand: `{"train.num_steps": 100}`, or `["train.num_steps=100"]` as on the command line
+Settings = Mapping[str, Any] | Sequence[str] | None
+
+
+@dataclass(frozen=True)
+class SweepRun:
+    """A run as `harness.run` left it. `exit_code` is 0 if every trial that was asked for is done, else 1."""
+
+    path: Path
+    exit_code: int
+
+    @property
+    def is_done(self) -> bool:
+        """True if every trial that was asked for is done."""
+        return self.exit_code == 0
+
+    def statuses(self) -> dict[str, int]:
+        """Count the trials of the run by status, from its files as they are now."""
+        return dict(Counter(status for status, _ in load(self.path).statuses.values()))
+
+    def __repr__(self) -> str:
+        found = ", ".join(f"{number} {status}" for status, number in self.statuses().items())
+        return f"{self.path}: {found or 'no trial yet'}"
+
+
+def plan(
+    sweep: PathLike | Mapping[str, Any],
+    *,
+    set: Settings = None,
+    variants: Sequence[PathLike] = (),
+    name: str | None = None,
+) -> Plan:
+    """Expand a sweep into trials and check every one of them. Nothing is run.
+
+    Args:
+        sweep: a sweep file, or a dict with the same content.
+        set: fields that replace those of the sweep, e.g. `{"train.num_steps": 100, "seeds": 2}`.
+        variants: folders with more variant files.
+        name: names the run of a dict (default: notebook). A file has its own name.
+
+    Raises:
+        UserError: with every fault of the sweep; a fault of a dict names its place, such as `vary[0].grid`.
+    """
+    source = sweep if isinstance(sweep, Mapping) else Path(sweep)
+    if name is not None and isinstance(source, Path):
+        raise UserError(f"name={name!r}: a sweep file is named by its file. Leave it out.")
+    return plan_sweep(
+        source, override_texts(set), name=name, data_identity=data_identity, variant_dirs=[*map(Path, variants)]
+    )
+
+
+def run(
+    plan: Plan | PathLike | Mapping[str, Any],
+    *,
+    launcher: str | None = None,
+    jobs: int | None = None,
+    runs: PathLike = "runs",
+    only: Sequence[str] = (),
+    time_budget_s: float | None = None,
+    rerun_stale: bool = False,
+    replace_plan: bool = False,
+    cancel_dropped: bool = False,
+    write_report: bool = True,
+    trial_ids: Sequence[str] | None = None,
+    from_scratch: bool = False,
+) -> SweepRun:
+    """Run what is open of a plan, then write the report. The same call continues after any interruption.
+
+    Args:
+        plan: a plan, or what `harness.plan` takes.
+        launcher: name of the launcher that runs the trials (default: `launch.where` of the sweep). A cluster gets its
+            jobs and the call returns at once.
+        jobs: trials at once (default: one per core or GPU).
+        runs: the folder of all runs; this one lies in `runs/<name of the plan>`.
+        only: run a part: `FIELD=VALUE`, `seed=N`, a row's label or the beginning of a trial id; all have to hold.
+        time_budget_s: stop after these seconds, with all progress kept.
+        rerun_stale: train finished trials again whose record other code made.
+        replace_plan: take over a folder that holds the run of another question.
+        cancel_dropped: end cluster jobs of trials that the sweep no longer asks for.
+        write_report: write the report at the end.
+        trial_ids: put these trials back in the queue, whatever their status, and run no others.
+        from_scratch: with `trial_ids`, train them again from the first step.
+
+    Raises:
+        UserError: the plan is at fault, the folder is in use or holds the run of another question.
+    """
+    planned = at_launcher(plan if isinstance(plan, Plan) else _plan(plan), launcher)
+    options = RunOptions(
+        runs=Path(runs), variant_dirs=variant_dirs_of(planned), jobs=jobs, time_budget_s=time_budget_s,
+        only=tuple(only), trial_ids=None if trial_ids is None else tuple(trial_ids), from_scratch=from_scratch,
+        cancel_dropped=cancel_dropped, replace_plan=replace_plan, rerun_stale=rerun_stale, write_report=write_report,
+    )  # fmt: skip
+    return SweepRun(options.runs / planned.name, run_plan(planned, options))
+
+
+_plan = plan  # in `run`, that name is an argument
+
+
+def override_texts(settings: Settings) -> list[str]:
+    """Fields set by hand as `path=value` texts. Raises: UserError for a value that no sweep file can hold."""
+    if settings is None or not isinstance(settings, Mapping):
+        return list(settings or ())
+    return [f"{path}={_text(path, value)}" for path, value in settings.items()]
+
+
+def _text(path: str, value: Any) -> str:
+    def refuse(item: Any) -> str:
+        if isinstance(item, Path):
+            return str(item)
+        raise UserError(f"set: {path}: {type(item).__name__} is not allowed; give text, a number, a list or a dict")
+
+    return json.dumps(value, ensure_ascii=False, default=refuse)
+
+
+def variant_dirs_of(plan: Plan) -> tuple[Path, ...]:
+    """Folders with more variants that a plan was made with."""
+    return tuple(Path(folder) for folder in plan.source.variant_dirs)
+
+
+def at_launcher(plan: Plan, launcher: str | None) -> Plan:
+    """The plan for another launcher: planned again, since `device: auto` depends on where trials run."""
+    if launcher is None or launcher == plan.launch.where:
+        return plan
+    return plan_again(plan.source, launcher)
+
+
+def plan_again(source: PlanSource, launcher: str | None = None) -> Plan:
+    """Make a plan again from what it was made from, in the folder where it was made.
+
+    Raises:
+        UserError: the source is empty, or the sweep has a fault by now.
+    """
+    sweep = source.content if source.file is None else Path(source.file)
+    if sweep is None:
+        raise UserError("this plan does not say what it was made from. Plan the sweep again.")
+    overrides = [*source.overrides, *([f"launch.where={launcher}"] if launcher else [])]
+    if launcher:
+        overrides = [text for text in overrides[:-1] if not text.startswith("launch.where=")] + overrides[-1:]
+    return plan(sweep, set=overrides, variants=source.variant_dirs, name=source.name)

@@ -1,0 +1,105 @@
+"""What a command or a function is asked about: a sweep (a file, a dict or a plan), or variants at their defaults."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UserError, did_you_mean
+from harness.python_api.plans import PathLike, Settings, override_texts, plan
+from harness.registry import variant_file
+from harness.sweep.plan import Plan
+
+#: a sweep file, the dict that it would hold, a plan, or the name of a variant
+Target = PathLike | Mapping[str, Any] | Plan
+Configs = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class RowConfigs:
+    """Rows to measure: a name for files, configurations of the first seed by label, the label of the baseline."""
+
+    name: str
+    configs: Configs
+    baseline: str
+
+
+def is_file(target: object) -> bool:
+    """True if a file is meant, whether it exists or not."""
+    text = os.fspath(target) if isinstance(target, str | os.PathLike) else ""
+    return str(text).endswith((".yaml", ".yml")) or "/" in str(text)
+
+
+def plan_target(target: Target, overrides: Settings = None, variant_dirs: Sequence[PathLike] = ()) -> Plan:
+    """The plan of a sweep, or of one variant with random clips of 400 classes; `overrides` as of `harness.plan`.
+
+    Raises:
+        UserError: neither a sweep nor a variant, or a configuration that cannot be built.
+    """
+    if isinstance(target, Plan):
+        if override_texts(overrides):
+            raise UserError("set: the plan is made already. Set fields in harness.plan(...).")
+        return target
+    if isinstance(target, Mapping) or is_file(target):
+        return plan(target, set=overrides, variants=variant_dirs)
+    name = os.fspath(target)
+    variant_file(name, [*map(Path, variant_dirs)])  # an unknown name is reported with the known ones
+    question = {
+        "question": f"What does {name} cost?",
+        "data": {"name": "random"},
+        "variant": name,
+        "vary": [{"list": [{"label": name}]}],
+    }
+    return plan(question, set=overrides, variants=variant_dirs, name=name)
+
+
+def plan_targets(targets: Sequence[Target], overrides: Settings, variant_dirs: Sequence[PathLike]) -> list[Plan]:
+    """The plan of one sweep, or one plan for each variant.
+
+    Raises:
+        UserError: a sweep together with something else, or as `plan_target`.
+    """
+    if len(targets) > 1 and any(is_file(target) or isinstance(target, Mapping | Plan) for target in targets):
+        given = " ".join(item if isinstance(item, str) else type(item).__name__ for item in targets)
+        raise UserError(f"{given}: give one sweep file alone, or names of variants, e.g. mixing joint")
+    unique = list(dict.fromkeys(targets)) if len(targets) > 1 else list(targets)
+    return [plan_target(target, overrides, variant_dirs) for target in unique]
+
+
+def read_rows(
+    targets: Sequence[Target],
+    overrides: Settings = None,
+    variant_dirs: Sequence[PathLike] = (),
+    labels: Sequence[str] = (),
+) -> RowConfigs:
+    """Rows of a sweep, or variants, for what measures without training. The baseline is the sweep's, or the first row.
+
+    `labels` choose rows; a text is cut at its commas unless it is a label as it stands.
+
+    Raises:
+        UserError: a target is at fault, or a row is not in it.
+    """
+    plans = plan_targets(targets, overrides, variant_dirs)
+    names = {row.row_id: row.label for item in plans for row in item.rows}
+    configs: Configs = {}
+    for trial in (trial for item in plans for trial in item.trials):
+        configs.setdefault(names[trial.row_id], trial.config)
+    name = "_".join(item.name for item in plans)
+    chosen = _chosen(labels, list(configs), name)
+    baseline = names.get(plans[0].baseline_row or "", chosen[0])
+    return RowConfigs(name, {label: configs[label] for label in chosen}, baseline if baseline in chosen else chosen[0])
+
+
+def _chosen(given: Sequence[str], labels: list[str], name: str) -> list[str]:
+    """Labels, in the order given."""
+    wanted = [part for text in given for part in ([text] if text in labels else text.split(","))]
+    for label in wanted:
+        if label not in labels:
+            raise UserError(
+                f"--rows {label}: no row of {name} has this label. "
+                f"Labels: {'; '.join(labels)}.{did_you_mean(label, labels)}"
+            )
+    return list(dict.fromkeys(wanted)) or labels

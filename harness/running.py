@@ -1,0 +1,211 @@
+"""Runs a plan: what is open is trained and measured, what is finished is kept, then the report is written.
+
+The command line and the Python API both call `run_plan`. Everything is read from the files of the run, so that the
+same call continues after any interruption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import UserError
+from harness.units import counted
+
+if TYPE_CHECKING:
+    from harness.launch.base import LaunchRequest
+    from harness.launch.tasks import Todo
+    from harness.store import Store
+    from harness.sweep.plan import Plan, PlannedTrial
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a plan is run. Nothing here changes what a trial finds.
+
+    `jobs` is the number of trials at once (None: one per core or GPU).
+    `only` are conditions that all hold, `trial_ids` the trials to start again and no others (None: all that are open);
+    `from_scratch` drops the checkpoints of these. `rerun_stale` sets records aside that other code made.
+    """
+
+    runs: Path = Path("runs")
+    variant_dirs: tuple[Path, ...] = ()
+    jobs: int | None = None
+    time_budget_s: float | None = None
+    only: tuple[str, ...] = ()
+    trial_ids: tuple[str, ...] | None = None
+    from_scratch: bool = False
+    cancel_dropped: bool = False
+    replace_plan: bool = False
+    rerun_stale: bool = False
+    write_report: bool = True
+
+
+def find_trials(plan: Plan, options: RunOptions) -> tuple[Store, list[PlannedTrial], Todo]:
+    """Return the run's store, the trials that the options choose, and what their files say is to be done.
+
+    Raises:
+        UserError: a file is in the way of the folder, a condition fits no trial, or a record is damaged.
+    """
+    from harness.launch.tasks import code_of_trials, find_todo
+    from harness.store import Store
+    from harness.store.folders import check_folder
+    from harness.sweep.select import select
+
+    check_folder(options.runs)
+    store = Store(options.runs / plan.name)
+    chosen = _wanted(select(plan, options.only), options)
+    return store, chosen, find_todo(plan, store, chosen, code_of_trials(options.variant_dirs))
+
+
+def run_plan(plan: Plan, options: RunOptions) -> int:
+    """Run what is open of a plan and write the report. Return the exit code: 0 if every chosen trial is done, else 1.
+
+    Raises:
+        UserError: the folder is in use or holds another question, or the plan cannot run here.
+    """
+    from harness.launch.launchers import launcher
+
+    store, chosen, todo = find_trials(plan, options)
+    if plan.tuning is None:
+        size = f"{counted(len(plan.rows), 'row')}, {counted(len(chosen), 'trial')}"
+        print(f"{plan.name}: {size}: {todo.summary()}", flush=True)
+    elif options.only:
+        raise UserError("--only: a sweep with `tune:` searches all its rows with the same budget. Leave it out.")
+    will_start = bool(todo.tasks) or options.rerun_stale
+    launcher(plan.launch.where).check(_request(plan, store, options), will_start=will_start)
+    return _run(plan, store, chosen, options)
+
+
+def _request(plan: Plan, store: Store, options: RunOptions) -> LaunchRequest:
+    """What the launcher of the plan is asked to do in a store."""
+    from harness.launch.base import LaunchRequest
+
+    return LaunchRequest(
+        plan, store, options.variant_dirs, options.jobs, options.time_budget_s, options.cancel_dropped
+    )  # fmt: skip
+
+
+def _run(plan: Plan, store: Store, chosen: list[PlannedTrial], options: RunOptions) -> int:
+    """Under the run's lock: read the files again, run, report."""
+    from harness.store import exclusive_lock
+    from harness.store.folders import make_folder
+
+    make_folder(store.path)
+    with exclusive_lock(store.lock_file) as got:
+        if not got:
+            raise UserError(
+                f"{store.path}: another sweep command is at work in this folder. "
+                f"Wait for it, or give this one a folder of its own with --runs."
+            )
+        if plan.tuning is not None:
+            tuned = _tune(plan, store, options)
+            if tuned is None:
+                print("stopped in the midst of the search; the same command goes on from here.")
+                return 1
+            plan, chosen = tuned, _wanted(tuned.trials, options)
+        _check_plan(plan, store, options)
+        return _run_locked(plan, store, chosen, options)
+
+
+def _run_locked(plan: Plan, store: Store, chosen: list[PlannedTrial], options: RunOptions) -> int:
+    """Write the plan, run what is open of the chosen trials, report. The caller holds the run's lock."""
+    from harness.launch.launchers import end_dropped, launcher, without_owned
+    from harness.launch.tasks import find_todo, mark_done
+
+    stale = _repeat(plan, store, chosen, options)
+    store.write_plan(plan.to_file(stale))
+    todo = find_todo(plan, store, chosen)
+    chosen_launcher, request = launcher(plan.launch.where), _request(plan, store, options)
+    if chosen_launcher.detaches:
+        end_dropped(request)
+    todo = replace(todo, tasks=without_owned(store, todo.tasks, chosen_launcher))
+    finished = chosen_launcher.run(request, todo)
+    if chosen_launcher.detaches:
+        return 0
+    todo = find_todo(plan, store, chosen)
+    mark_done(store, todo.unmarked)
+    if options.write_report:
+        _report(store.path)
+    return _closing(store, todo, chosen, finished)
+
+
+def _repeat(plan: Plan, store: Store, chosen: list[PlannedTrial], options: RunOptions) -> list[str]:
+    """Put back in the queue what is asked for again; return the trials whose record other code made and that stay."""
+    from harness.launch.tasks import code_of_trials, find_todo, repeat
+
+    for trial_id in options.trial_ids or ():
+        store.trial(trial_id).requeue(from_scratch=options.from_scratch)
+    stale = find_todo(plan, store, code_of=code_of_trials(options.variant_dirs)).stale
+    if not options.rerun_stale:
+        return stale
+    again = {trial.trial_id for trial in chosen} & set(stale)
+    repeat(store, [trial_id for trial_id in stale if trial_id in again])
+    return [trial_id for trial_id in stale if trial_id not in again]
+
+
+def _wanted(trials: Sequence[PlannedTrial], options: RunOptions) -> list[PlannedTrial]:
+    wanted = None if options.trial_ids is None else set(options.trial_ids)
+    return [trial for trial in trials if wanted is None or trial.trial_id in wanted]
+
+
+def _tune(plan: Plan, store: Store, options: RunOptions) -> Plan | None:
+    """Search every row; return the plan of what was chosen, or None where it was stopped before the end."""
+    from harness.launch.launchers import launcher
+    from harness.store import TUNING, Store, exclusive_lock
+    from harness.tune import tune
+
+    assert plan.tuning is not None
+    if not store.plan_file.exists():  # what is to be run is known at the end; who asks is known now
+        store.write_plan(replace(plan, rows=[], trials=[], baseline_row=None).to_file())
+    budget = plan.tuning.config.num_trials
+    size = f"{counted(budget, 'trial')} for each of {counted(len(plan.rows), 'row')}"
+    print(f"{plan.name}: a search of {size}", flush=True)
+    searched = Store(store.path / TUNING)
+    run = partial(launcher(plan.launch.where).search, _request(plan, searched, options))
+    with exclusive_lock(searched.lock_file) as got:
+        if not got:  # `cancel` asked for this folder alone
+            raise UserError(f"{searched.path}: another command is at work in this folder. Wait for it.")
+        return tune(plan, store.path, options.variant_dirs, run)
+
+
+def _check_plan(plan: Plan, store: Store, options: RunOptions) -> None:
+    """Raises: UserError where the folder's plan came from another question and has trials that this one has not."""
+    if not store.plan_file.exists() or options.replace_plan:
+        return
+    try:
+        old = store.plan()
+    except UserError:  # damaged: our plan takes its place, and the trials lie in folders of their own
+        return
+    if not old.command or old.command == plan.source.command():
+        return
+    asked = {trial.trial_id for trial in plan.trials}
+    dropped = {trial for row in old.rows for trial in row.trials.values()} - asked
+    if dropped:
+        raise UserError(
+            f"{store.path} holds the run of `{old.command}`; this command would take {len(dropped)} of its trials "
+            f"out of the report. Give it a folder of its own with --runs DIR, or say --replace-plan."
+        )
+
+
+def _report(run: Path) -> None:
+    from harness.reports import write_all
+
+    write_all(run)
+    print(f"report: {run / 'report' / 'index.html'}")
+
+
+def _closing(store: Store, todo: Todo, chosen: list[PlannedTrial], finished: bool) -> int:
+    """Print what did not come out; return the exit code."""
+    trials = {trial.trial_id: trial for trial in chosen}
+    for trial_id, message in todo.failed.items():
+        trial = trials[trial_id]
+        print(f"{trial_id}  {trial.label}, seed {trial.seed}: {message}")
+    if todo.failed:
+        print(f"`python -m harness retry {store.path}` puts them back in the queue.")
+    if not finished or todo.tasks:
+        print(f"stopped with {counted(len(todo.tasks), 'trial')} open; the same command goes on from here.")
+    return 1 if todo.failed or todo.tasks else 0
