@@ -1,4 +1,4 @@
-"""The house keeps its order: imports point down, files stay small, the tree holds what it should."""
+"""Structure of the code: imports point down, files and folders are small, the linters pass, no machine is named."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_LINES = {"harness/record.py": 312, "harness/worker/stages.py": 251, "harness
 MAX_FILES = {"harness/launch": 15, "harness/launch/slurm": 16, "tests/slurm": 19}
 #: what may compose reports with the rest
 TOP = ("harness.cli", "harness.python_api", "harness.running")
-#: reports/ stands beside the machine: the command line calls it, it reads records
+#: what reports/ may import: they read records and never start anything
 REPORTS_MAY = {
     "harness",
     "harness.fields",
@@ -45,7 +45,7 @@ def modules(folder: str) -> list[Path]:
 
 
 def imported(path: Path) -> set[str]:
-    """Modules that a file imports, at the top or inside functions."""
+    """Returns the modules that a file imports, at the top or inside functions."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

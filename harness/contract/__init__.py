@@ -1,7 +1,7 @@
-"""The contract: what every variant file must satisfy, checked by existing.
+"""The contract that every variant file satisfies.
 
-`cases` spreads a variant over its own knobs (one at a time) and the global tokens it can carry; `CHECKS` maps a
-name to a function that raises `Broken`. `python -m harness check` and the tests run the same list.
+`cases` spreads a variant over its knobs, the global tokens it can carry, and pairs of both; `CHECKS` maps a name to a
+function that raises `Broken`. `python -m harness check` and the tests run the same list.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class CheckOutcome:
-    """One check of one variant: `extent` says on how much of it, e.g. '1 of 18 cases' or 'none declared'."""
+    """Result of one check of one variant; `extent` is how many cases it ran on, or why none."""
 
     check: str
     num_applied: int
@@ -34,7 +34,7 @@ class CheckOutcome:
 
 
 def run(name: str, variant_dirs: Sequence[Path] = ()) -> Iterator[CheckOutcome]:
-    """Runs every check on every case of a variant; the first outcome, `cases`, says what there is to run on."""
+    """Run every check on every case of a variant; the first outcome, `cases`, counts the cases and refusals."""
     found = spread(name, variant_dirs)
     yield _cases(found)
     if found.cases:
@@ -43,7 +43,7 @@ def run(name: str, variant_dirs: Sequence[Path] = ()) -> Iterator[CheckOutcome]:
 
 
 def _cases(found: CaseSpread) -> CheckOutcome:
-    """A variant whose default is refused everywhere has kept nothing: that is a failure, not an empty success."""
+    """Return the outcome `cases`: it fails for a variant without any case, which no check could run on."""
     failures = [f"{label}: cannot be set up: {_crash(error)}" for label, error in found.crashed.items()]
     if not found.cases:
         failures += [f"{label}: refused: {text}" for label, text in found.refused.items()]
@@ -59,19 +59,19 @@ def _outcome(check_name: str, all_cases: Sequence[Case]) -> CheckOutcome:
             idle += [reason] if reason else []
         except Broken as broken:
             failures.append(f"{case.label}: {broken}")
-        except Exception as error:  # whatever a variant's code raises is its failure, not the end of the checks
+        except Exception as error:  # an exception in a variant's code fails this case; the other checks still run
             failures.append(f"{case.label}: {_crash(error)}")
     num_applied = len(all_cases) - len(idle)
     if num_applied:
         return CheckOutcome(check_name, num_applied, f"{num_applied} of {len(all_cases)} cases", tuple(failures))
     extent = NONE_FITS if NONE_FITS in idle else idle[0]
-    # what is declared and never compared, or a check without a case, would pass unseen
+    # a check that ran on no case must not pass silently
     failures = [] if extent in (NONE_DECLARED, NOT_MASKED) else [f"checked on no case: {extent}"]
     return CheckOutcome(check_name, 0, extent, tuple(failures))
 
 
 def _crash(error: Exception) -> str:
-    """What was raised, and the innermost place in a variant's file or, failing that, anywhere."""
+    """Return the exception and the innermost line of a variant's file, or else of any file."""
     frames = traceback.extract_tb(error.__traceback__)
     package = str(Path(__file__).resolve().parent.parent)
     own = [frame for frame in frames if not frame.filename.startswith((package, sys.prefix, sys.base_prefix, "<"))]
