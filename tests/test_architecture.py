@@ -82,6 +82,7 @@ def test_a_variant_imports_the_api_only(path: Path) -> None:
         "typing",
         "math",
         "dataclasses",
+        "functools",
         "itertools",
         "__future__",
     )
