@@ -83,6 +83,7 @@ def test_a_variant_imports_the_api_only(path: Path) -> None:
         "typing",
         "math",
         "dataclasses",
+        "functools",
         "itertools",
         "__future__",
     )
