@@ -87,7 +87,7 @@ class Window3d(Variant[WindowConfig]):
         return allowed[real][:, real]
 
     def _pairs(self, layer: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return who sees whom in the padded grid (P, P), rows of the bias table (P, P), which are tokens (P,)."""
+        """Return, for places of the padded grid: who sees whom (P, P), rows of the bias table, True for tokens (P,)."""
         trunk = self.trunk
         window, shift, padded = (torch.tensor(z) for z in windows(trunk, layer, self.config))
         place = torch.cartesian_prod(*map(torch.arange, padded.tolist()))
