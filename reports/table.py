@@ -97,11 +97,6 @@ def csv_text(run: LoadedRun) -> str:
     return stream.getvalue()
 
 
-def row_numbers(run: LoadedRun) -> list[dict[str, Any]]:
-    """Return the numbers of `table.csv`, one dict for each row."""
-    return [_csv_row(run, row) for row in summarise(run)]
-
-
 def _csv_row(run: LoadedRun, row: RowSummary) -> dict[str, Any]:
     """Raw numbers of a row; accuracies and differences are fractions, an empty field was not measured."""
     line: dict[str, Any] = {"row_id": row.plan.row_id, "label": row.label, "is_baseline": row.is_baseline}

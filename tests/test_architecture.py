@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = [
     "harness.__main__", "harness.cli", "harness.python_api", "harness.running", "harness.bench", "harness.contract", "harness.tune", "harness.launch", "harness.worker", "harness.measure",
     "harness.train", "harness.model", "harness.sweep", "harness.data", "harness.stats", "harness.store",
-    "harness.quantities", "harness.marks", "harness.record", "harness.registry", "harness.code_identity", "harness.api", "harness.nn",
+    "harness.quantities", "harness.marks", "harness.plan_file", "harness.record", "harness.registry", "harness.code_identity", "harness.api", "harness.nn",
     "harness.errors", "harness.locations", "harness.units", "harness.fields",
 ]  # fmt: skip
 #: what may compose reports with the rest
@@ -25,6 +25,7 @@ REPORTS_MAY = {
     "harness",
     "harness.fields",
     "harness.marks",
+    "harness.plan_file",
     "harness.quantities",
     "harness.record",
     "harness.stats",
