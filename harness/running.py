@@ -176,8 +176,12 @@ def _check_plan(plan: Plan, store: Store, options: RunOptions) -> None:
     """Raises: UserError where the folder's plan came from another question and has trials that this one has not."""
     if not store.plan_file.exists() or options.replace_plan:
         return
+    from harness.store.load import NewerVersionError
+
     try:
         old = store.plan()
+    except NewerVersionError:
+        raise
     except UserError:  # damaged: our plan takes its place, and the trials lie in folders of their own
         return
     if not old.command or old.command == plan.source.command():

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from harness.cli.common import arguments
 from harness.errors import UserError
-from harness.record import FINAL_STATUSES, PlanSource
+from harness.plan_file import PlanSource
+from harness.record import FINAL_STATUSES
 from harness.units import counted
 
 if TYPE_CHECKING:
-    from harness.record import PlanFile
+    from harness.plan_file import PlanFile
     from harness.store import Store, TrialFolder
 
 BADLY_ENDED = tuple(status for status in FINAL_STATUSES if status != "done")

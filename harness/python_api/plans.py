@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.data import data_identity
 from harness.errors import UserError
-from harness.record import PlanSource
+from harness.plan_file import PlanSource
 from harness.running import RunOptions, run_plan
 from harness.store.load import load
 from harness.sweep.plan import Plan, plan_sweep
