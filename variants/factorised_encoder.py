@@ -105,6 +105,9 @@ class FactorisedEncoder(MaskedVariant):
     def allowed(self, layout: Layout, layer: int) -> Tensor:
         return layout.with_registers(layout.same_frame())
 
+    def visible_keys(self, layout: Layout, layer: int) -> Tensor:
+        return count.keys_in_frame(layout)
+
     def influence(self, layout: Layout) -> Tensor:
         space, of_class = super().influence(layout), torch.arange(layout.num_tokens) < layout.num_class
         feature = of_class if layout.num_class else layout.is_patch

@@ -47,7 +47,7 @@ class Joint(MaskedVariant[JointConfig]):
         return Block(self.trunk, layer)
 
     def allowed(self, layout: Layout, layer: int) -> Tensor:
-        return layout.everyone()
+        return layout.all_pairs()
 
     def visible_keys(self, layout: Layout, layer: int) -> Tensor:
         return torch.full((layout.num_tokens,), layout.num_tokens)

@@ -50,7 +50,7 @@ class Mixing(Variant[MixingConfig]):
     cannot_carry = {}
 
     def offsets(self, layer: int) -> list[int]:
-        """Frame offsets that lend channels, in the order in which they get them."""
+        """Return the frame offsets that lend channels, in the order of their channels."""
         window = self.config.temporal_window
         if not window or not self.config.mixed_fraction or layer not in layer_set(self.config.layers, self.trunk.depth):
             return []
@@ -61,7 +61,7 @@ class Mixing(Variant[MixingConfig]):
         return self.trunk.head_dim if self.config.channel_layout == "per_head" else self.trunk.embed_dim
 
     def folds(self, layer: int) -> list[tuple[int, int, int]]:
-        """(offset, first channel, end channel) of each group of mixed channels."""
+        """Return (offset, first channel, end channel) of each group of mixed channels."""
         offsets = self.offsets(layer)
         size = _fold(self.config.mixed_fraction, self._channels(), len(offsets))
         return [(offset, i * size, (i + 1) * size) for i, offset in enumerate(offsets)]
@@ -87,7 +87,7 @@ class Mixing(Variant[MixingConfig]):
         return count.frame_block_macs(self.trunk, layer, 1 + self.trunk.num_patches, mixes_input)
 
     def reference_offsets(self, layer: int) -> list[int]:
-        """o(c) of the channels of a head or of all heads, from the definition; asks neither `folds` nor `offsets`."""
+        """Oracle: return o(c) of the channels of a head or of all heads, without `folds` and `offsets`."""
         config, num_channels = self.config, self._channels()
         num_neighbours = 2 * min(config.temporal_window, 1) if config.outer_only else 2 * config.temporal_window
         if layer not in layer_set(config.layers, self.trunk.depth) or not num_neighbours:
@@ -145,7 +145,7 @@ class Mixing(Variant[MixingConfig]):
 
 
 def _fold(fraction: float, channels: int, num_offsets: int) -> int:
-    """Channels of each offset; the epsilon keeps e.g. 0.1 * 30 from being rounded below 3."""
+    """Return the channels of each offset; the epsilon keeps e.g. 0.1 * 30 from being rounded below 3."""
     return int(fraction * channels / num_offsets + 1e-9) if num_offsets else 0
 
 
@@ -161,11 +161,11 @@ class MixingAttention(FrameAttention):
         self.per_head = config.channel_layout == "per_head"
 
     def _mix(self, x: Tensor) -> Tensor:
-        """Channels of the last dimension from the frames that the folds name; time is dimension 1."""
+        """Take channels of the last dimension from the frames that the folds name; time is dimension 1."""
         return lend_channels(x, self.folds, self.ends)
 
     def _mix_heads(self, x: Tensor) -> Tensor:
-        """Mixes (B, T, h, N, c) by the channels of each head, or of all heads in a row."""
+        """Mix (B, T, h, N, c) by the channels of each head, or of all heads in a row."""
         if self.per_head or not self.folds:
             return self._mix(x)
         row = x.transpose(2, 3).flatten(3)

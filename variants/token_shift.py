@@ -49,7 +49,7 @@ class TokenShift(Variant[TokenShiftConfig]):
 
     @property
     def fold(self) -> int:
-        """Channels that come from the next frame, and as many from the last."""
+        """Return the number of channels that come from the next frame, and as many from the previous one."""
         return int(self.config.shifted_fraction * self.trunk.embed_dim / 2 + 1e-9)
 
     def validate(self) -> Iterator[tuple[str, str]]:
@@ -66,7 +66,7 @@ class TokenShift(Variant[TokenShiftConfig]):
         return count.frame_block_macs(self.trunk, layer, tokens_per_frame=1 + self.trunk.num_patches)
 
     def _shift_influence(self, layout: Layout) -> Tensor:
-        """Who gets channels of whom in one shift."""
+        """Return who takes channels from whom in one shift."""
         moved = layout.slot == -2 if self.config.which == "class_token" else layout.frame >= 0
         shifted = layout.by_frame(layout.frame_steps().abs() == 1) & (layout.slot[:, None] == layout.slot[None]) & moved
         return shifted if self.fold else layout.itself()
@@ -103,7 +103,7 @@ class ShiftBlock(FrameBlock):
         self.class_only = which == "class_token"
 
     def _shifted(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(residual stream, input of the branch)."""
+        """Return (residual stream, input of the branch)."""
         if not self.class_only:
             return x, lend_channels(x, self.folds)
         x = torch.cat([lend_channels(x[:, :, :1], self.folds), x[:, :, 1:]], dim=2)

@@ -86,7 +86,7 @@ class LauncherSuite:
 
     def test_wrong_settings_are_refused_before_anything_is_written(self, place: Place) -> None:
         where = self.launch["where"]
-        done = place.harness("sweep", place.file, "--launch", f"{where}x", "--set", "launch.options.no_such=1")
+        done = place.harness("sweep", place.file, "--launch", f"{where}x", "--set", "launch.options.no_such={}")
         assert done.returncode == 2, done.stdout + done.stderr
         assert f"Did you mean {where}?" in done.stderr
         if self.wrong_options:

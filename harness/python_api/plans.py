@@ -88,8 +88,8 @@ def run(
 
     Args:
         plan: a plan, or what `harness.plan` takes.
-        launcher: where trials run, e.g. local or slurm (default: `launch.where` of the sweep). A cluster gets its jobs
-            and the call returns at once.
+        launcher: name of the launcher that runs the trials (default: `launch.where` of the sweep). A cluster gets its
+            jobs and the call returns at once.
         jobs: trials at once (default: one per core or GPU).
         runs: the folder of all runs; this one lies in `runs/<name of the plan>`.
         only: run a part: `FIELD=VALUE`, `seed=N`, a row's label or the beginning of a trial id; all have to hold.

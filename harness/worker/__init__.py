@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.store import TrialFolder
+from harness.store import Lease, TrialFolder
 from harness.worker.reporter import LeaseLost, Reporter, Stage
 from harness.worker.signals import EXIT_DONE, EXIT_FAILED, EXIT_LOCKED, EXIT_PREEMPTED, StopRequest, end_with_parent
 
@@ -46,30 +46,37 @@ def run(
         return _follow(folder, stage, rank, rendezvous, stop)
     lease = folder.lease()
     with lease.held() as got:
-        if not got:
-            print(f"{path}: another worker has this trial", file=sys.stderr)
-            return EXIT_LOCKED
-        for stale in folder.stale_files():
-            stale.unlink(missing_ok=True)
-        reporter = Reporter(folder, stage, lease)
-        began = datetime.now(UTC).isoformat(" ", timespec="seconds")
-        print(f"{began}: {stage}, process {reporter.status.pid} on {reporter.status.node}", flush=True)
-        try:
-            from harness.worker import stages
+        if got:
+            return _lead(folder, stage, lease, stop, rendezvous, alone=alone)
+    print(f"{path}: another worker has this trial", file=sys.stderr)
+    return EXIT_LOCKED
 
-            if stage == "train":
-                return stages.train_stage(folder, reporter, stop, rendezvous)
-            return stages.measure_stage(folder, reporter, stop, alone)
-        except LeaseLost as error:
-            print(error, file=sys.stderr)
-            return EXIT_LOCKED
-        except BaseException as error:  # process boundary: every error becomes the trial's status
-            traceback.print_exc()
-            from harness.measure.failure import verdict
 
-            status, message = verdict(error)
-            reporter.end(status, message)
-            return EXIT_PREEMPTED if status == "lost" else EXIT_FAILED
+def _lead(
+    folder: TrialFolder, stage: Stage, lease: Lease, stop: StopRequest, rendezvous: Path | None, *, alone: bool
+) -> int:
+    """Runs a stage as rank 0, which holds the trial: every outcome becomes the trial's status."""
+    for stale in folder.stale_files():
+        stale.unlink(missing_ok=True)
+    reporter = Reporter(folder, stage, lease)
+    start = datetime.now(UTC).isoformat(" ", timespec="seconds")
+    print(f"{start}: {stage}, process {reporter.status.pid} on {reporter.status.node}", flush=True)
+    try:
+        from harness.worker import stages
+
+        if stage == "train":
+            return stages.train_stage(folder, reporter, stop, rendezvous)
+        return stages.measure_stage(folder, reporter, stop, alone)
+    except LeaseLost as error:
+        print(error, file=sys.stderr)
+        return EXIT_LOCKED
+    except BaseException as error:  # process boundary
+        traceback.print_exc()
+        from harness.measure.failure import verdict
+
+        status, message = verdict(error)
+        reporter.end(status, message)
+        return EXIT_PREEMPTED if status == "lost" else EXIT_FAILED
 
 
 def _follow(folder: TrialFolder, stage: Stage, rank: int, rendezvous: Path, stop: StopRequest) -> int:

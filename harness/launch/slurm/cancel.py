@@ -33,13 +33,11 @@ def cancel(store: Store, folders: Sequence[TrialFolder], wait_s: float, log: Log
     found: dict[str, Submission] = {}
     ids: list[str] = []
     for job, chosen in by_job.items():
-        known = submission.find_job(store, job)
-        if known is None:
+        if (known := submission.find_job(store, job)) is None:
             _release_from_unknown(job, chosen, log)
-            continue
-        noted, index = known
-        found[noted.token] = noted
-        _cancel_job(store, noted, index, chosen, ids, done)
+        else:
+            found[known[0].token] = known[0]
+            _cancel_job(store, *known, chosen, ids, done)
     done.problem = client.cancel_jobs(ids)
     if not done.problem and ids:
         done.num_ending = _wait(list(found.values()), set(ids), wait_s)

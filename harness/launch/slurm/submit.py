@@ -40,10 +40,8 @@ class LimitReached(UserError):
 
 @dataclass
 class SubmitResult:
-    """Numbers of trials: `submitted`, `taken` by a job or a worker already, `unknown` while squeue has a `problem`.
-
-    `waiting`: trials that SLURM accepts no jobs for until others have ended; `limit` is its message.
-    """
+    """Numbers of trials: `submitted`, `taken` by a job or a worker already, `unknown` while squeue has a `problem`,
+    and `waiting` since SLURM accepts no more jobs; `limit` is its message."""
 
     submitted: int = 0
     taken: int = 0

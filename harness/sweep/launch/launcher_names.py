@@ -43,7 +43,7 @@ def load_outside(name: str) -> Any:
 
 
 def check_launcher(launch: LaunchConfig, node: Node, faults: FaultList) -> None:
-    """Adds faults for an unknown launcher, and for unknown or invalid fields of its `options`."""
+    """Adds faults for unknown launchers, and for unknown or invalid fields of the options of the one that is used."""
     names = launcher_names()
     if launch.where not in names:
         place, _, via = nearest(node, ("where",))
