@@ -21,7 +21,7 @@ from harness.launch.local import LocalPool
 from harness.launch.progress import PlainLines
 from harness.launch.slurm import ranks, submission
 from harness.launch.slurm.submission import Submission
-from harness.launch.tasks import Task
+from harness.launch.tasks import TrialTask
 from harness.record import FINAL_STATUSES
 from harness.store import Store, exclusive_lock
 from harness.sweep.launch.config import LaunchConfig
@@ -85,7 +85,7 @@ def _run(store: Store, noted: Submission, index: int, restart: int) -> int:
     return exit_code(own)
 
 
-def _give_up(tasks: list[Task], max_restarts: int) -> int:
+def _give_up(tasks: list[TrialTask], max_restarts: int) -> int:
     """Fails trials whose job was restarted too often."""
     for task in tasks:
         with exclusive_lock(task.folder.lock_file) as got:
@@ -118,7 +118,7 @@ def has_whole_node() -> bool:
     return int(os.environ.get("SLURM_CPUS_ON_NODE", "0")) >= (os.cpu_count() or 1)
 
 
-def _warn(tasks: list[Task], warning: str) -> None:
+def _warn(tasks: list[TrialTask], warning: str) -> None:
     if warning:
         print(warning, flush=True)
         for task in tasks:
@@ -126,7 +126,7 @@ def _warn(tasks: list[Task], warning: str) -> None:
                 log.write(f"{warning}\n")
 
 
-def _note_warning(tasks: list[Task], warning: str) -> None:
+def _note_warning(tasks: list[TrialTask], warning: str) -> None:
     """Adds the warning to the final status of each trial."""
     for task in tasks if warning else []:
         status = task.folder.written_status()

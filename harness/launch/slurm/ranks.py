@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.launch.slurm.logs import job_folder
 from harness.launch.slurm.submission import Submission
-from harness.launch.tasks import Task
+from harness.launch.tasks import TrialTask
 from harness.store import Store
 from harness.worker.signals import EXIT_DONE, STOP_SIGNALS
 
@@ -32,7 +32,7 @@ def arguments(rank: int, file: Path) -> list[str]:
     return ["--rank", str(rank), "--rendezvous", str(file)]
 
 
-def follow(tasks: Sequence[Task], file: Path) -> int:
+def follow(tasks: Sequence[TrialTask], file: Path) -> int:
     """Becomes the worker of a rank other than 0; returns only where nothing is left to train."""
     task = next((task for task in tasks if task.stage == "train"), None)
     if task is None:

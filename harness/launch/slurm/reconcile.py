@@ -10,7 +10,7 @@ from harness.launch.slurm import client, submission
 from harness.launch.slurm.job_start import Entry
 from harness.launch.slurm.logs import job_folder, starts
 from harness.launch.slurm.submission import Submission
-from harness.launch.tasks import Task
+from harness.launch.tasks import TrialTask
 from harness.store import Store, side_by_side
 
 NO_LIMIT = 10**6  # of submitit's own restarts: we count them
@@ -28,9 +28,9 @@ class Queue:
 class SortedTasks:
     """Open tasks: `free` to be submitted, `taken` by a job or a worker, or `unknown` while squeue does not answer."""
 
-    free: list[Task]
-    taken: list[Task]
-    unknown: list[Task]
+    free: list[TrialTask]
+    taken: list[TrialTask]
+    unknown: list[TrialTask]
 
 
 def ask_queue(store: Store) -> Queue:
@@ -45,7 +45,7 @@ def token_of(job: str) -> str:
     return job.partition("/")[0]
 
 
-def sort_tasks(store: Store, tasks: Sequence[Task]) -> tuple[SortedTasks, Queue]:
+def sort_tasks(store: Store, tasks: Sequence[TrialTask]) -> tuple[SortedTasks, Queue]:
     """Sorts open tasks by their files and, for those with a job, by the output of squeue."""
     statuses = [task.folder.status() for task in tasks]
     queue = ask_queue(store)
