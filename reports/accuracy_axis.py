@@ -29,10 +29,14 @@ def write(run: LoadedRun, folder: Path) -> list[Path]:
 
 def figures(run: LoadedRun) -> list[plots.FigurePage]:
     """One figure for each varied field along which at least one series has two finished rows; a panel per label."""
-    rows = summarise(run)
-    with plots.style():
-        pages = [_page(run, rows, axis) for axis in run.plan.axes]
+    pages = [figure(run, axis) for axis in run.plan.axes]
     return [page for page in pages if page is not None]
+
+
+def figure(run: LoadedRun, axis: str) -> plots.FigurePage | None:
+    """The accuracy of every label against a varied field; None where no two finished rows differ in it alone."""
+    with plots.style():
+        return _page(run, summarise(run), axis)
 
 
 def _page(run: LoadedRun, rows: list[RowSummary], axis: str) -> plots.FigurePage | None:

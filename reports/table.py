@@ -82,6 +82,11 @@ def _tex_cell(cell: Cell) -> str:
     return _tex(cell.text) + marks
 
 
+def row_numbers(run: LoadedRun) -> list[dict[str, Any]]:
+    """Return the raw numbers of every row of the table, under the names of `table.csv`; None was not measured."""
+    return [_csv_row(run, row) for row in summarise(run)]
+
+
 def csv_text(run: LoadedRun) -> str:
     """Return the raw numbers of the table as CSV."""
     rows = row_numbers(run)
@@ -90,11 +95,6 @@ def csv_text(run: LoadedRun) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return stream.getvalue()
-
-
-def row_numbers(run: LoadedRun) -> list[dict[str, Any]]:
-    """Return the numbers of `table.csv`, one dict for each row."""
-    return [_csv_row(run, row) for row in summarise(run)]
 
 
 def _csv_row(run: LoadedRun, row: RowSummary) -> dict[str, Any]:

@@ -28,11 +28,9 @@ class ${class_name}Config(VariantConfig):
     reach: int = Field(1, ge=0, description="frames to each side that a token sees")
 
 
-class $class_name(MaskedVariant):
+class $class_name(MaskedVariant[${class_name}Config]):
     """Who sees whom is one mask; replace `allowed` and `visible_keys` by your idea."""
 
-    Config = ${class_name}Config
-    config: ${class_name}Config
     class_token = "clip"
 
     def allowed(self, layout: Layout, layer: int) -> Tensor:

@@ -10,7 +10,7 @@ Positive = Annotated[int, Field(ge=1)]
 
 
 class StrictConfig(BaseModel):
-    """Base of all configuration: closed, frozen, no coercion, defaults checked too."""
+    """Base of all configuration: closed, frozen, without coercion; defaults are validated too."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False)
 
@@ -27,7 +27,7 @@ SIZES: dict[str, tuple[int, int, int]] = {
 
 
 def default_init_std(embed_dim: int) -> float:
-    """Standard deviation at which layers of any width start with the output variance that ViT-B (0.02) has."""
+    """Return the standard deviation that gives layers of any width the output variance of ViT-B (0.02)."""
     return float(0.02 * (768 / embed_dim) ** 0.5)
 
 

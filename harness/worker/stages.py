@@ -148,9 +148,11 @@ def _record(
 ) -> Record:
     from harness.data import ceilings
     from harness.measure.machine.environment import environment
+    from harness.proofs import is_proven
     from harness.record import Record, Training
+    from harness.registry import variant_file
 
-    curve = progress.loss_curve
+    curve, code = progress.loss_curve, "+".join(progress.codes)
     thinned = curve[:: -(-len(curve) // MAX_CURVE_POINTS)] if curve else []
     return Record(
         trial_id=trial_id,
@@ -168,7 +170,8 @@ def _record(
         ),
         costs=costs,
         environment=environment(trial.train.device),
-        code="+".join(progress.codes),
+        code=code,
+        proven=is_proven(variant_file(trial.variant["name"], variant_dirs(launch)), code),
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
@@ -180,6 +183,7 @@ def measure_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, al
     """
     from harness.measure.costs import measure_memory, measure_timings
     from harness.measure.machine.environment import environment
+    from harness.measure.metrics import measure_metrics
 
     record = folder.record()
     if record is None:
@@ -191,6 +195,7 @@ def measure_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, al
     record.costs.environment = environment(trial.train.device)
     record.costs.memory = measure_memory(model, trial, sources["train"].labels)
     record.costs.timings = measure_timings(model, trial, sources["train"].labels, alone=alone)
+    measure_metrics(record.costs, model, trial, sources["train"].labels)
     if stop():
         reporter.end("preempted", "stopped on request; to be measured")
         return EXIT_PREEMPTED

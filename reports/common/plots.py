@@ -44,6 +44,13 @@ class FigurePage:
     caption: str
     figure: Figure
 
+    def _repr_png_(self) -> bytes:
+        """The figure as a notebook shows it."""
+        stream = io.BytesIO()
+        with style():
+            self.figure.savefig(stream, format="png", metadata={"Software": None})
+        return stream.getvalue()
+
 
 @contextmanager
 def style() -> Iterator[None]:

@@ -46,10 +46,11 @@ OFF_BY_ONE: list[tuple[str, str, str, dict[str, Any]]] = [
     ("local_global", "layout.nearby(*self._reach(layout))", "layout.nearby(*(n + 1 for n in self._reach(layout)))", {}),
     ("local_global", "layout.nearby(*self._reach(layout))", "layout.nearby(*(n - 1 for n in self._reach(layout)))", {}),
     ("spatial_only", "layout.same_frame()", "layout.by_frame(layout.frame_steps().abs() <= 1)", {}),
-    ("joint", "layout.everyone()", "layout.everyone() & layout.is_patch", {}),
+    ("factorised_encoder", "layout.same_frame())\n\n", "layout.by_frame(layout.frame_steps().abs() <= 1))\n\n", {}),
+    ("joint", "layout.all_pairs()", "layout.all_pairs() & layout.is_patch", {}),
 ]  # fmt: skip
 #: the ones that compute the visible pairs alone, by code of their own: there influence and oracle see a wrong mask too
-FUSED = ("spatial_only", "joint", "local_window")
+FUSED = ("spatial_only", "joint", "local_window", "factorised_encoder")
 
 
 def case_of(text: str, folder: Path, config: dict[str, Any] | None = None) -> Case:

@@ -209,3 +209,4 @@ def test_every_layout_can_be_named() -> None:
     from typing import get_args
 
     assert set(get_args(WeightsConfig.model_fields["layout"].annotation)) == {"auto", *LAYOUTS}
+    assert {name: layout.name for name, layout in LAYOUTS.items()} == {name: name for name in LAYOUTS}

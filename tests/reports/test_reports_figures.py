@@ -9,8 +9,11 @@ from harness.reports import accuracy_axis, accuracy_cost
 from harness.reports.common.axis_series import axis_values, series_of, value_text
 from harness.reports.common.plots import FigurePage
 from harness.reports.common.row_statistics import summarise
+from harness.reports.plot import accuracy_against
 from matplotlib.text import Annotation
 
+from harness import quantities
+from harness.errors import UserError
 from tests.reports.factory import make_record, make_row, make_run, variants_run, window_run
 
 
@@ -151,3 +154,33 @@ def test_same_records_give_same_bytes(tmp_path: Path) -> None:
         contents.append({path.name: path.read_bytes() for path in paths})
     assert contents[0] == contents[1]
     assert not any(b"<dc:date>" in content or b"matplotlib.org/" in content for content in contents[0].values())
+
+
+@pytest.mark.parametrize("x", [None, "model.temporal_position", *(item.key for item in quantities.QUANTITIES)])
+def test_accuracy_can_be_drawn_against_every_number_that_a_run_has(x: str | None) -> None:
+    run = window_run()
+    if x in ("energy_j_per_clip", "noise_probe_ms", "macs_per_frame", "macs_per_token", "useful_macs_per_view") or (
+        x or ""
+    ).startswith(("predicted", "backward")):
+        with pytest.raises(UserError, match="nothing to draw yet"):
+            accuracy_against(run, x)
+        return
+    page = accuracy_against(run, x)
+    assert page.figure.axes[0].get_xlabel()
+    assert page._repr_png_()[:4] == b"\x89PNG"
+
+
+def test_a_front_rises_towards_the_better_side() -> None:
+    """Throughput: more is better, so that the front starts at its largest value."""
+    page = accuracy_against(window_run(), "throughput_clips_per_s")
+    (stairs,) = [line for line in page.figure.axes[0].lines if line.get_drawstyle() == "steps-post"]
+    x, y = stairs.get_data()
+    assert list(x) == sorted(x, reverse=True)
+    assert list(y) == sorted(y)
+
+
+def test_unknown_axes_of_a_plot_are_refused() -> None:
+    with pytest.raises(UserError, match="Did you mean latency_ms"):
+        accuracy_against(window_run(), "latency")
+    with pytest.raises(UserError, match="the run has verb, noun, action"):
+        accuracy_against(window_run(), "latency_ms", label="verbs")
