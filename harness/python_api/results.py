@@ -65,13 +65,13 @@ class Results:
     run: LoadedRun
 
     def frame(self) -> pd.DataFrame:
-        """Return one line for each trial; accuracies are fractions, times in ms, memory in bytes, NaN where there is none."""
+        """Return one line for each trial; accuracies as fractions, times in ms, memory in bytes, NaN if unknown."""
         from harness.reports.trials import frame
 
         return frame(self.run)
 
     def rows(self) -> pd.DataFrame:
-        """Return one line for each row: means over the seeds with 95 % intervals, differences to the baseline, costs."""
+        """Return one line for each row: means over seeds with 95 % intervals, differences to the baseline, costs."""
         import pandas as pd
 
         from harness.reports.table import row_numbers
