@@ -103,7 +103,7 @@ def test_messages_name_line_column_and_the_way_out(tmp_path: Path) -> None:
         (["clean", "nowhere"], "--checkpoints, --stale"),
         (["check", "mixin"], "Did you mean mixing?"),
         (["bench", "mixing", "mixing"], "selftest"),
-        (["bench", "mixing", "joint", "--patience", "-1"], "no duration"),
+        (["bench", "mixing", "joint", "--patience", "-1"], "not a duration"),
         (["selftest", "--pair", "joint", "joint"], "two different variants"),
         (["frontier", "joint", "--over", "num_frames", "--latency-ms", "-1"], "above 0"),
         (["cost", "torch.nn:Linear", "--input", "1x8"], "cannot be made without arguments"),
@@ -117,7 +117,7 @@ def test_messages_name_line_column_and_the_way_out(tmp_path: Path) -> None:
             else [(["sweep", "mini.yaml", "--set", "train.device=cuda"], "sees no CUDA device")]
         ),
         (["sweep", "mini.yaml", "--only", "seed=77"], "no trial of mini fits"),
-        (["sweep", "mini.yaml", "--time-budget", "soon"], "no duration"),
+        (["sweep", "mini.yaml", "--time-budget", "soon"], "not a duration"),
         (["sweep", "mini.yaml", "--jobs", "0"], "at least 1"),
         (["sweep", "mini.yaml", "--runs", "mini.yaml"], "is a file, and a folder is needed"),
     ],
