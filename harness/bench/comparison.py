@@ -6,15 +6,15 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from harness.bench.bisection import best_batch
 from harness.bench.options import BenchOptions
-from harness.bench.quiet_blocks import ProcessRun, best_reference, num_settled
+from harness.bench.quiet_blocks import ProcessRun, best_probe, num_settled
 from harness.bench.row_result import RowResult, row_result
 from harness.errors import UserError
 from harness.measure.isolated.fresh_process import ask
-from harness.measure.isolated.request import Answer, Request
+from harness.measure.isolated.request import MeasurementAnswer, MeasurementRequest
 from harness.measure.time.noise_probe import Patience
 from harness.record import RecordModel
 
@@ -30,7 +30,7 @@ class BestBatchResult(RecordModel):
     label: str
     batch_size: int | None
     clips_per_s: float | None
-    probes: dict[int, Answer]
+    probes: dict[int, MeasurementAnswer]
 
 
 class BenchResult(RecordModel):
@@ -41,7 +41,11 @@ class BenchResult(RecordModel):
     rows: list[RowResult]
     runs: list[ProcessRun]
     environment: dict[str, Any] = Field(default_factory=dict)
-    best_reference_ms: float | None = Field(None, description="the reference work at the machine's best; None on a GPU")
+    best_noise_probe_ms: float | None = Field(
+        None,
+        validation_alias=AliasChoices("best_noise_probe_ms", "best_reference_ms"),
+        description="the noise probe at the best of the machine; None on a GPU",
+    )
     best_batches: list[BestBatchResult] = Field(default_factory=list)
 
 
@@ -51,7 +55,7 @@ def compare_rows(
 ) -> BenchResult:  # fmt: skip
     """Compares all rows with the baseline. A set of rows whose process fails is a result, not the end.
 
-    On a CPU, blocks count only where the reference work beside them was near the machine's best: in this comparison,
+    On a CPU, blocks count only where the noise probe alongside them was near the machine's best: in this comparison,
     or before it (`known_best_ms`). Processes begin when the machine is quiet, for which they wait a while; those
     without enough good blocks are started again, up to three times as many.
 
@@ -60,7 +64,7 @@ def compare_rows(
     """
     _check_conditions(configs, baseline)
     if configs[baseline]["train"]["device"] != "cpu":
-        known_best_ms = None  # the reference work is not done there
+        known_best_ms = None  # the noise probe does not run there
     sets = list(row_sets([label for label in configs if label != baseline], baseline))
     runs: list[ProcessRun] = []
     patience = Patience(options.patience_s)
@@ -68,19 +72,19 @@ def compare_rows(
         most = MAX_PROCESSES_FACTOR if len(configs) > 1 else 1  # without a ratio nothing is gained by starting again
         for repeat in range(most * options.num_processes):
             for rows in sets:  # repeats outermost: a slow spell of the machine meets every set
-                best = best_reference(runs, known_best_ms)
+                best = best_probe(runs, known_best_ms)
                 if repeat >= options.num_processes and _settled(runs, rows, best) >= options.num_processes:
                     continue
                 patience.wait(best, configs[baseline]["train"]["num_threads"])
                 request = options.request({row: configs[row] for row in rows}, repeat, compile_cache)
                 answer = ask(request, timeout_s=options.timeout_s)
                 runs.append(ProcessRun(repeat=repeat, rows=rows, answer=answer))
-                say(_process_line(runs, rows, options, best_reference(runs, known_best_ms)))
-    best = best_reference(runs, known_best_ms)
+                say(_process_line(runs, rows, options, best_probe(runs, known_best_ms)))
+    best = best_probe(runs, known_best_ms)
     results = [row_result(label, baseline, runs, options, best) for label in configs]
     for row in results:
         row.marks += _precision_mark(configs, row.label, baseline)
-    return BenchResult(baseline=baseline, options=options, rows=results, runs=runs, best_reference_ms=best)
+    return BenchResult(baseline=baseline, options=options, rows=results, runs=runs, best_noise_probe_ms=best)
 
 
 def _settled(runs: Sequence[ProcessRun], rows: Sequence[str], best_ms: float | None) -> int:
@@ -118,8 +122,8 @@ def _precision_mark(configs: Mapping[str, Mapping[str, Any]], label: str, baseli
 def find_best_batch(label: str, config: Mapping[str, Any], options: BenchOptions) -> BestBatchResult:
     """Probes growing batches of one row, each in its own process."""
 
-    def probe(size: int) -> Answer:
-        request = Request(
+    def probe(size: int) -> MeasurementAnswer:
+        request = MeasurementRequest(
             kind="time", configs={label: dict(config)}, mode=options.mode, batch_size=size, compile=options.compile,
             min_samples=10, max_seconds=1.0, variant_dirs=options.variant_dirs,
         )  # fmt: skip

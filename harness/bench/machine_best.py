@@ -8,17 +8,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from harness.bench.quiet_blocks import ProcessRun, best_reference, num_looks
-from harness.measure.time.noise_probe import WORK
+from harness.bench.quiet_blocks import ProcessRun, best_probe, num_probes
+from harness.measure.time.noise_probe import PROBE_WORK
 from harness.store import write_atomically
 
 BEST_KNOWN_FILE = "machine.json"
 NUM_KEPT = 10  # comparisons
-MIN_LOOKS = 100  # at the reference work, to know the machine's best
+MIN_PROBES = 100  # of the noise probe, to know the best of the machine
 
 
 class MachineBest:
-    """The best times of the reference work in earlier comparisons, by machine and threads, in a small file.
+    """The best times of the noise probe in earlier comparisons, by machine and threads, in a small file.
 
     A comparison that meets nothing but a busy host would otherwise take that for the machine's best.
     """
@@ -26,7 +26,7 @@ class MachineBest:
     def __init__(self, file: Path, environment: Mapping[str, Any]):
         self.file = file
         names = ("cpu_model", "hostname_hash", "torch", "num_threads")
-        self._key = " / ".join([*(f"{name} {environment.get(name)}" for name in names), WORK])
+        self._key = " / ".join([*(f"{name} {environment.get(name)}" for name in names), PROBE_WORK])
 
     def read(self) -> float | None:
         """Milliseconds, the least but one of the latest; None where nothing is known. A damaged file knows nothing.
@@ -38,9 +38,9 @@ class MachineBest:
         return values[len(values) >= 3] if values else None
 
     def learn(self, runs: Sequence[ProcessRun]) -> None:
-        """Keeps how fast the machine was in these processes, if they looked often enough to know."""
-        own = best_reference(runs)
-        if own is not None and num_looks(runs) >= MIN_LOOKS:
+        """Keeps how fast the machine was in these processes, if they timed the noise probe often enough to know."""
+        own = best_probe(runs)
+        if own is not None and num_probes(runs) >= MIN_PROBES:
             with suppress(OSError):  # a convenience; the results lie safe
                 self.note(own)
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from harness.measure.isolated.request import Answer
+from harness.measure.isolated.request import MeasurementAnswer
 from harness.measure.time.interleave import Visit
 from harness.record import RecordModel
 from harness.stats.ratios import best_of, is_quiet
@@ -24,7 +24,7 @@ class ProcessRun(RecordModel):
 
     repeat: int
     rows: list[str]
-    answer: Answer
+    answer: MeasurementAnswer
 
     @property
     def is_done(self) -> bool:
@@ -41,39 +41,39 @@ class ProcessRun(RecordModel):
         return [samples for samples, _ in self._blocks]
 
     def quiet_blocks(self, best_ms: float | None) -> list[Block]:
-        """Those beside which the reference work was near the machine's best; none at all if they are too few.
+        """Those beside which the noise probe was near the machine's best; none at all if they are too few.
 
         `best_ms` None: nothing is known of the machine, every block counts.
         """
         found = [
-            samples for samples, references in self._blocks
-            if best_ms is None or not references or is_quiet(float(np.median(references)), best_ms)
+            samples for samples, probes in self._blocks
+            if best_ms is None or not probes or is_quiet(float(np.median(probes)), best_ms)
         ]  # fmt: skip
         return found if len(found) >= min(MIN_QUIET_BLOCKS, len(self._blocks)) else []
 
     @cached_property  # asked again after every process of the comparison
     def _blocks(self) -> list[tuple[Block, list[float]]]:
-        """Samples and times of the reference work, by block."""
+        """Samples and times of the noise probe, by block."""
         found: dict[int, tuple[Block, list[float]]] = {}
         for visit in self.visits:
-            samples, references = found.setdefault(visit.block, ({}, []))
+            samples, probes = found.setdefault(visit.block, ({}, []))
             samples.setdefault(visit.row, []).extend(visit.samples_ms)
-            references += [] if visit.reference_ms is None else [visit.reference_ms]
+            probes += [] if visit.noise_probe_ms is None else [visit.noise_probe_ms]
         return list(found.values())
 
 
-def best_reference(runs: Iterable[ProcessRun], known_ms: float | None = None) -> float | None:
-    """The reference work's time at the machine's best, in milliseconds; None where it was not done (on a GPU)."""
-    return best_of(_reference_times(runs), known_ms)
+def best_probe(runs: Iterable[ProcessRun], known_ms: float | None = None) -> float | None:
+    """Return milliseconds of the noise probe at the best of the machine; None where it did not run (on a GPU)."""
+    return best_of(_probe_times(runs), known_ms)
 
 
-def num_looks(runs: Iterable[ProcessRun]) -> int:
-    """How often the reference work was timed."""
-    return len(_reference_times(runs))
+def num_probes(runs: Iterable[ProcessRun]) -> int:
+    """Return how often the noise probe was timed."""
+    return len(_probe_times(runs))
 
 
-def _reference_times(runs: Iterable[ProcessRun]) -> list[float]:
-    return [visit.reference_ms for run in runs for visit in run.visits if visit.reference_ms is not None]
+def _probe_times(runs: Iterable[ProcessRun]) -> list[float]:
+    return [visit.noise_probe_ms for run in runs for visit in run.visits if visit.noise_probe_ms is not None]
 
 
 @dataclass(frozen=True)

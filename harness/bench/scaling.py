@@ -19,7 +19,7 @@ from harness.measure.costs import random_batch
 from harness.measure.count.macs import macs_per_view
 from harness.measure.count.planned import planned_costs
 from harness.measure.isolated.fresh_process import ask
-from harness.measure.isolated.request import Request
+from harness.measure.isolated.request import MeasurementRequest
 from harness.measure.memory.predicted import predict_memory
 from harness.measure.time.latency import time_call
 from harness.model.video_transformer import VideoTransformer, make_variant
@@ -102,7 +102,9 @@ def _measured_memory(trial: TrialConfig, size: int, variant_dirs: Sequence[Path]
         UserError: it ended without an answer, such as out of memory.
     """
     folders = [str(folder.resolve()) for folder in variant_dirs]
-    request = Request(kind="memory", configs={"row": trial.model_dump()}, mode="train_step", variant_dirs=folders)
+    request = MeasurementRequest(
+        kind="memory", configs={"row": trial.model_dump()}, mode="train_step", variant_dirs=folders
+    )
     found = ask(request)
     if found.status != "done":
         asked = f", asked for {found.requested_bytes} bytes" if found.requested_bytes else ""

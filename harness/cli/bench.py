@@ -83,8 +83,8 @@ def _print(result: BenchResult) -> None:
     aside = max(result.rows, key=lambda row: row.num_set_aside)
     if aside.num_set_aside:
         print(
-            f"set aside: {aside.num_set_aside} of {aside.num_blocks} blocks, in which a fixed piece of work took over "
-            f"{QUIET_FACTOR:g} times the {units.milliseconds(result.best_reference_ms)} it takes at this machine's best"
+            f"set aside: {aside.num_set_aside} of {aside.num_blocks} blocks, in which the noise probe took over "
+            f"{QUIET_FACTOR:g} times the {units.milliseconds(result.best_noise_probe_ms)} that it takes at the best of this machine"
         )
 
 

@@ -111,9 +111,9 @@ def _compare(configs: dict[str, Any], options: BenchOptions, known: MachineBest)
 
 def _learning(options: BenchOptions) -> BenchOptions:
     """With blocks enough to know the machine's best: four looks in each."""
-    from harness.bench.machine_best import MIN_LOOKS
+    from harness.bench.machine_best import MIN_PROBES
 
-    least = math.ceil(MIN_LOOKS / (4 * options.num_processes))
+    least = math.ceil(MIN_PROBES / (4 * options.num_processes))
     return options.model_copy(update={"num_blocks": max(options.num_blocks, least)})
 
 
