@@ -84,7 +84,7 @@ def _print(result: BenchResult) -> None:
     if aside.num_set_aside:
         print(
             f"set aside: {aside.num_set_aside} of {aside.num_blocks} blocks, in which the noise probe took over "
-            f"{QUIET_FACTOR:g} times the {units.milliseconds(result.best_noise_probe_ms)} that it takes at the best of this machine"
+            f"{QUIET_FACTOR:g} times its {units.milliseconds(result.best_noise_probe_ms)} at the best of this machine"
         )
 
 
