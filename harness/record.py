@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 #: of all files that this program writes; files of older versions stay readable
 SCHEMA_VERSION = 2
@@ -95,10 +95,7 @@ class Timing(RecordModel):
     unstable: bool = Field(description="interquartile range over median above 5 %, or a drift over the run")
     iqr_ms: float | None = Field(None, description="interquartile range of the samples")
     p95_ms: float | None = Field(None, description="95th percentile of the samples")
-    freed_memory_kept: bool | None = Field(
-        None,
-        description="CPU: the process kept what it freed, no page is faulted in twice; None: on a GPU",
-    )
+    freed_memory_kept: bool | None = Field(None, description="CPU: what was freed was kept, no page faulted in twice")
     first_call_ms: float | None = Field(None, description="the very first call, which is no sample")
 
     @property
@@ -140,10 +137,13 @@ class Timings(RecordModel):
     train_step: Timing = Field(description="forward, backward, update, a batch")
     alone: bool = Field(description="no other trial of this sweep ran meanwhile")
     preflight: dict[str, Any] | None = Field(None, description="state of the machine just before; `dirty` lists faults")
-    reference_ms: float | None = Field(
-        None, description="a fixed piece of work between the timings, median: how quiet the machine was; None: on a GPU"
+    noise_probe_ms: float | None = Field(  # reference_*: names in older records
+        None, validation_alias=AliasChoices("noise_probe_ms", "reference_ms"),
+        description="a fixed piece of work between the timings, median: how quiet the machine was; None: on a GPU",
+    )  # fmt: skip
+    noise_probe_work: str | None = Field(
+        None, validation_alias=AliasChoices("noise_probe_work", "reference_work"), description="what that work was"
     )
-    reference_work: str | None = Field(None, description="what that work was; times of other work do not compare")
     energy_j_per_clip: float | None = Field(None, description="of inference of a batch, joules; None: no meter here")
     energy_source: str | None = Field(None, description="rapl or nvml; whole package or GPU, idle power included")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from harness.measure.isolated.request import Answer
+from harness.measure.isolated.request import MeasurementAnswer
 
 
 @dataclass
@@ -17,11 +17,17 @@ class LargestFit:
 
     largest: int | None = None
     bounded: bool = True
-    probes: dict[int, Answer] = field(default_factory=dict)
+    probes: dict[int, MeasurementAnswer] = field(default_factory=dict)
 
 
 def largest_that_fits(
-    probe: Callable[[int], Answer], fits: Callable[[Answer], bool], *, start: int, step: int, least: int, most: int
+    probe: Callable[[int], MeasurementAnswer],
+    fits: Callable[[MeasurementAnswer], bool],
+    *,
+    start: int,
+    step: int,
+    least: int,
+    most: int,
 ) -> LargestFit:
     """Double from `start` until a value does not fit, then bisect; all values are multiples of `step`.
 
@@ -61,13 +67,13 @@ class BestBatch:
 
     batch_size: int | None
     clips_per_s: float | None
-    probes: dict[int, Answer]
+    probes: dict[int, MeasurementAnswer]
 
 
 MAX_WORSE = 2  # doublings without a gain before the search ends
 
 
-def best_batch(probe: Callable[[int], Answer], *, most: int = 4096) -> BestBatch:
+def best_batch(probe: Callable[[int], MeasurementAnswer], *, most: int = 4096) -> BestBatch:
     """Double the batch from 1 until a probe fails or throughput has not grown for two doublings.
 
     The `values` of a probe hold `median_ms`.

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from harness.bench.bisection import best_batch
 from harness.bench.options import BenchOptions
@@ -14,7 +14,7 @@ from harness.bench.quiet_blocks import ProcessRun, best_noise_probe, num_final
 from harness.bench.row_result import RowResult, row_result
 from harness.errors import UserError
 from harness.measure.isolated.fresh_process import ask
-from harness.measure.isolated.request import Answer, Request
+from harness.measure.isolated.request import MeasurementAnswer, MeasurementRequest
 from harness.measure.time.noise_probe import Patience
 from harness.record import RecordModel
 
@@ -30,7 +30,7 @@ class BestBatchResult(RecordModel):
     label: str
     batch_size: int | None
     clips_per_s: float | None
-    probes: dict[int, Answer]
+    probes: dict[int, MeasurementAnswer]
 
 
 class BenchResult(RecordModel):
@@ -42,7 +42,9 @@ class BenchResult(RecordModel):
     runs: list[ProcessRun]
     environment: dict[str, Any] = Field(default_factory=dict)
     best_noise_probe_ms: float | None = Field(
-        None, description="time of the noise probe at the machine's best; None on a GPU"
+        None,
+        validation_alias=AliasChoices("best_noise_probe_ms", "best_reference_ms"),
+        description="time of the noise probe at the machine's best; None on a GPU",
     )
     best_batches: list[BestBatchResult] = Field(default_factory=list)
 
@@ -120,8 +122,8 @@ def _precision_mark(configs: Mapping[str, Mapping[str, Any]], label: str, baseli
 def find_best_batch(label: str, config: Mapping[str, Any], options: BenchOptions) -> BestBatchResult:
     """Find the batch size of the highest throughput of a row; each size is timed in its own process."""
 
-    def probe(size: int) -> Answer:
-        request = Request(
+    def probe(size: int) -> MeasurementAnswer:
+        request = MeasurementRequest(
             kind="time", configs={label: dict(config)}, mode=options.mode, batch_size=size, compile=options.compile,
             min_samples=10, max_seconds=1.0, variant_dirs=options.variant_dirs,
         )  # fmt: skip

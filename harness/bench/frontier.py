@@ -10,7 +10,7 @@ from pydantic import Field
 from harness.bench.bisection import LargestFit, largest_that_fits
 from harness.fields import with_field
 from harness.measure.isolated.fresh_process import ask
-from harness.measure.isolated.request import Answer, Mode, Request, answer
+from harness.measure.isolated.request import MeasurementAnswer, MeasurementRequest, Mode, answer
 from harness.record import RecordModel
 
 Over = Literal["num_frames", "crop_size", "batch_size", "temporal_window"]
@@ -46,14 +46,14 @@ class RowFrontier(RecordModel):
     over: Over
     largest: int | None
     bounded: bool = Field(description="false: the search ended at its own limit, a larger value may fit")
-    probes: dict[int, Answer]
+    probes: dict[int, MeasurementAnswer]
 
 
 def row_frontier(label: str, config: Mapping[str, Any], options: FrontierOptions) -> RowFrontier:
     """Search one row, starting from its own value."""
     start, step, least = _grid(config, options)
 
-    def probe(value: int) -> Answer:
+    def probe(value: int) -> MeasurementAnswer:
         request = _request(label, config, options, value)
         # a prediction allocates nothing and needs no process of its own
         return answer(request) if request.kind == "predict" else ask(request, timeout_s=options.timeout_s)
@@ -85,13 +85,13 @@ def with_value(config: Mapping[str, Any], over: Over, value: int) -> dict[str, A
     return with_field(config, ("variant" if over == "temporal_window" else "model", over), value)
 
 
-def _request(label: str, config: Mapping[str, Any], options: FrontierOptions, value: int) -> Request:
+def _request(label: str, config: Mapping[str, Any], options: FrontierOptions, value: int) -> MeasurementRequest:
     kind: Literal["time", "predict", "memory"] = "time"
     if options.memory_mib is not None:
         kind = "predict" if options.predicted else "memory"
     size = options.batch_size or (1 if kind == "time" else None)
     limit = options.memory_mib + SPARE_MIB if kind == "memory" and options.memory_mib is not None else None
-    return Request(
+    return MeasurementRequest(
         kind=kind,
         configs={label: with_value(config, options.over, value)},
         mode=options.mode,
@@ -103,7 +103,7 @@ def _request(label: str, config: Mapping[str, Any], options: FrontierOptions, va
     )
 
 
-def _fits(answer: Answer, options: FrontierOptions) -> bool:
+def _fits(answer: MeasurementAnswer, options: FrontierOptions) -> bool:
     if options.latency_ms is not None:
         return bool(answer.values["median_ms"] <= options.latency_ms)
     return bool(answer.values["peak_bytes"] <= (options.memory_mib or 0) * 2**20)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.bench.quiet_blocks import ProcessRun, best_noise_probe, num_noise_probes
-from harness.measure.time.noise_probe import WORK
+from harness.measure.time.noise_probe import PROBE_WORK
 from harness.store import write_atomically
 
 MACHINE_BEST_FILE = "machine.json"
@@ -26,7 +26,7 @@ class MachineBest:
     def __init__(self, file: Path, environment: Mapping[str, Any]):
         self.file = file
         names = ("cpu_model", "hostname_hash", "torch", "num_threads")
-        self._key = " / ".join([*(f"{name} {environment.get(name)}" for name in names), WORK])
+        self._key = " / ".join([*(f"{name} {environment.get(name)}" for name in names), PROBE_WORK])
 
     def read(self) -> float | None:
         """Return the second shortest of the latest times, in milliseconds, or None. A corrupt file reads as empty.

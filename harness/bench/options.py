@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from harness.measure.isolated.request import Mode, Request
+from harness.measure.isolated.request import MeasurementRequest, Mode
 from harness.record import RecordModel
 
 
@@ -25,12 +25,12 @@ class BenchOptions(RecordModel):
     patience_s: float = Field(60.0, description="total waiting time for a quiet machine before processes start")
     variant_dirs: list[str] = Field(default_factory=list)
 
-    def request(self, configs: Mapping[str, Mapping[str, Any]], repeat: int, compile_cache: str) -> Request:
+    def request(self, configs: Mapping[str, Mapping[str, Any]], repeat: int, compile_cache: str) -> MeasurementRequest:
         """The request to one process."""
         shared = self.model_dump(
             include={"mode", "batch_size", "num_blocks", "visit_seconds", "compile", "variant_dirs"}
         )
         plain = {label: dict(config) for label, config in configs.items()}
-        return Request(
+        return MeasurementRequest(
             kind="compare", configs=plain, seed=self.seed + repeat, compile_cache=compile_cache, **shared
         )  # fmt: skip

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from harness.measure.isolated.request import Answer
+from harness.measure.isolated.request import MeasurementAnswer
 from harness.measure.time.interleave import Visit
 from harness.record import RecordModel
 from harness.stats.ratios import best_of, is_quiet
@@ -24,7 +24,7 @@ class ProcessRun(RecordModel):
 
     repeat: int
     rows: list[str]
-    answer: Answer
+    answer: MeasurementAnswer
 
     @property
     def is_done(self) -> bool:
@@ -58,7 +58,7 @@ class ProcessRun(RecordModel):
         for visit in self.visits:
             samples, probes_ms = found.setdefault(visit.block, ({}, []))
             samples.setdefault(visit.row, []).extend(visit.samples_ms)
-            probes_ms += [] if visit.reference_ms is None else [visit.reference_ms]
+            probes_ms += [] if visit.noise_probe_ms is None else [visit.noise_probe_ms]
         return list(found.values())
 
 
@@ -73,7 +73,7 @@ def num_noise_probes(runs: Iterable[ProcessRun]) -> int:
 
 
 def _noise_probe_times(runs: Iterable[ProcessRun]) -> list[float]:
-    return [visit.reference_ms for run in runs for visit in run.visits if visit.reference_ms is not None]
+    return [visit.noise_probe_ms for run in runs for visit in run.visits if visit.noise_probe_ms is not None]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from harness.measure.costs import random_batch
 from harness.measure.count.macs import macs_per_view
 from harness.measure.count.planned import planned_costs
 from harness.measure.isolated.fresh_process import ask
-from harness.measure.isolated.request import Request
+from harness.measure.isolated.request import MeasurementRequest
 from harness.measure.memory.predicted import predict_memory
 from harness.measure.time.latency import time_call
 from harness.model.video_transformer import VideoTransformer, make_variant
@@ -105,7 +105,9 @@ def _measured_memory(trial: TrialConfig, size: int, variant_dirs: Sequence[Path]
         UserError: the process ended without an answer, e.g. out of memory.
     """
     folders = [str(folder.resolve()) for folder in variant_dirs]
-    request = Request(kind="memory", configs={"row": trial.model_dump()}, mode="train_step", variant_dirs=folders)
+    request = MeasurementRequest(
+        kind="memory", configs={"row": trial.model_dump()}, mode="train_step", variant_dirs=folders
+    )
     found = ask(request)
     if found.status != "done":
         asked = f", asked for {found.requested_bytes} bytes" if found.requested_bytes else ""
@@ -127,7 +129,7 @@ def _latency(model: VideoTransformer, trial: TrialConfig, labels: Mapping[str, i
 
 
 def closed_form(config: Mapping[str, Any], variant_dirs: Sequence[Path] = ()) -> int:
-    """Return the multiply-accumulates of one view in closed form (counted for a draft), for searches over many sizes."""
+    """Return the multiply-accumulates of one view in closed form (counted for drafts), for searches over many sizes."""
     trial = TrialConfig(**config)
     labels = open_split(trial.data, trial.model, "test", trial.seed).labels
     with torch.device("meta"):

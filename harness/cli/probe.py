@@ -15,11 +15,11 @@ def run(parsed: argparse.Namespace) -> int:
     from pydantic import ValidationError
 
     from harness.errors import UserError
-    from harness.measure.isolated.request import Request, answer
+    from harness.measure.isolated.request import MeasurementRequest, answer
     from harness.store import write_atomically
 
     try:
-        request = Request.model_validate_json(parsed.request.read_text(encoding="utf-8"))
+        request = MeasurementRequest.model_validate_json(parsed.request.read_text(encoding="utf-8"))
     except (OSError, ValidationError) as error:
         raise UserError(
             f"{parsed.request}: not a request ({error}). `bench` and `frontier` write such files."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import units
 from harness.measure.isolated.fresh_process import ask
-from harness.measure.isolated.request import Request
+from harness.measure.isolated.request import MeasurementRequest
 from harness.measure.time.machine_peak import MachinePeak, mfu
 from harness.store import write_atomically
 
@@ -26,7 +26,7 @@ def roofline(name: str, configs: Mapping[str, dict[str, Any]], result: BenchResu
     from harness.reports.common.machine_figures import RooflinePoint, roofline_page
 
     config = configs[result.baseline]
-    found = ask(Request(kind="peak", configs={result.baseline: config}))
+    found = ask(MeasurementRequest(kind="peak", configs={result.baseline: config}))
     if found.status != "done":
         print(f"no roofline: the peak was not measured ({found.status}: {found.message})")
         return
