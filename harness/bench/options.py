@@ -1,4 +1,4 @@
-"""How rows are compared in time."""
+"""Options of a comparison in time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.record import RecordModel
 
 
 class BenchOptions(RecordModel):
-    """How rows are compared."""
+    """Options of a comparison."""
 
     mode: Mode = "inference"
     batch_size: int | None = None
@@ -22,11 +22,11 @@ class BenchOptions(RecordModel):
     compile: str | None = None
     seed: int = 0
     timeout_s: float = 600.0
-    patience_s: float = Field(60.0, description="waited in all for quiet moments to start a process in")
+    patience_s: float = Field(60.0, description="total waiting time for a quiet machine before processes start")
     variant_dirs: list[str] = Field(default_factory=list)
 
     def request(self, configs: Mapping[str, Mapping[str, Any]], repeat: int, compile_cache: str) -> MeasurementRequest:
-        """What one process is asked."""
+        """The request to one process."""
         shared = self.model_dump(
             include={"mode", "batch_size", "num_blocks", "visit_seconds", "compile", "variant_dirs"}
         )

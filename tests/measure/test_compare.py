@@ -102,7 +102,7 @@ def test_a_row_is_summed_up_over_its_processes_with_marks() -> None:
     assert (found.energy_j_per_clip, found.energy_source) == (0.75, "made up")
     assert found.compile_ms is None  # eager
     assert "a neighbour" in found.marks[0]
-    assert "1 of 3 processes gave no answer: oom" in found.marks[1]
+    assert "1 of 3 processes gave no numbers: oom" in found.marks[1]
 
 
 def test_compile_time_is_that_of_the_process_that_met_an_empty_cache() -> None:

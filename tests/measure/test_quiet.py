@@ -16,7 +16,7 @@ import torch
 from harness.bench import comparison, machine_best
 from harness.bench.comparison import MAX_PROCESSES_FACTOR, BenchOptions, BenchResult, compare_rows, row_result
 from harness.bench.machine_best import MachineBest
-from harness.bench.quiet_blocks import MIN_QUIET_BLOCKS, ProcessRun, best_probe, choose
+from harness.bench.quiet_blocks import MIN_QUIET_BLOCKS, ProcessRun, best_noise_probe, choose_runs
 from harness.measure.isolated.request import MeasurementAnswer, MeasurementRequest
 from harness.measure.time.interleave import interleave
 from harness.measure.time.noise_probe import Patience
@@ -78,13 +78,13 @@ def runs(*processes: list[bool]) -> list[ProcessRun]:
 
 def test_blocks_beside_a_busy_neighbour_do_not_count() -> None:
     made = runs([False] * 4 + [True] * 6, [True] * 7 + [False] * 3, [True] * 10)
-    best = best_probe(made)
+    best = best_noise_probe(made)
     assert best == QUIET_MS
     found = row_result("row", "base", made, THREE, best)
     assert found.ratio == pytest.approx(TRUE_RATIO)
     assert found.median_ms == pytest.approx(12.0)
     assert (found.num_set_aside, found.num_blocks, found.num_processes) == (23, 30, 2)
-    assert found.marks == ["2 of the 3 processes asked for met a quiet machine"]
+    assert found.marks == ["2 of the 3 requested processes ran on a quiet machine"]
 
 
 def test_a_process_with_too_few_quiet_blocks_gives_none() -> None:
@@ -96,11 +96,11 @@ def test_a_process_with_too_few_quiet_blocks_gives_none() -> None:
 
 def test_what_was_never_quiet_counts_in_full_and_is_marked() -> None:
     made = runs([True] * 4, [True] * 4)
-    found = row_result("row", "base", made, THREE, best_probe(made, known_ms=QUIET_MS))
+    found = row_result("row", "base", made, THREE, best_noise_probe(made, known_ms=QUIET_MS))
     assert found.ratio == pytest.approx(BUSY_RATIO)
     assert found.num_set_aside == 0
     assert found.marks[0].startswith("never quiet")
-    alone = row_result("row", "base", made, THREE, best_probe(made))  # nothing better is known of this machine
+    alone = row_result("row", "base", made, THREE, best_noise_probe(made))  # nothing better is known of this machine
     assert "never quiet" not in str(alone.marks)
 
 
@@ -133,8 +133,8 @@ def test_without_the_noise_probe_every_block_counts() -> None:
     for item in made:
         for visit in item.answer.values["visits"]:
             visit["noise_probe_ms"] = None
-    assert best_probe(made) is None
-    assert choose(made, None, 2).num_set_aside == 0
+    assert best_noise_probe(made) is None
+    assert choose_runs(made, None, 2).num_set_aside == 0
 
 
 @pytest.mark.parametrize(("busy_at_first", "started"), [(0, 3), (2, 5), (100, 3 * MAX_PROCESSES_FACTOR)])
@@ -188,7 +188,7 @@ def test_each_visit_on_a_cpu_has_a_noise_probe() -> None:
 
 def test_the_best_of_a_machine_is_learned_from_enough_looks_only(tmp_path: Path) -> None:
     known = MachineBest(tmp_path / "machine.json", {})
-    few = machine_best.MIN_PROBES // 2 - 1  # two rows: two looks a block
+    few = machine_best.MIN_NOISE_PROBES // 2 - 1  # two rows: two looks a block
     known.learn(runs([False] * few))
     assert known.read() is None
     known.learn(runs([False] * few, [False]))
@@ -231,7 +231,7 @@ def test_selftest_learns_from_enough_looks_and_from_quiet_comparisons_only(
 
     short = BenchOptions(num_processes=2, num_blocks=2)
     learning = selftest._learning(short)
-    assert 4 * learning.num_blocks * learning.num_processes >= machine_best.MIN_PROBES
+    assert 4 * learning.num_blocks * learning.num_processes >= machine_best.MIN_NOISE_PROBES
     assert selftest._learning(BenchOptions()) == BenchOptions()
     known = MachineBest(tmp_path / "machine.json", {})
     seen = []
@@ -239,7 +239,7 @@ def test_selftest_learns_from_enough_looks_and_from_quiet_comparisons_only(
     def fake(configs: object, baseline: str, options: BenchOptions, *, known_best_ms: float | None) -> BenchResult:
         seen.append(known_best_ms)
         made = runs(*[[len(seen) > 1] * 50] * 2)  # quiet at first, then busy for good
-        best = best_probe(made, known_best_ms)
+        best = best_noise_probe(made, known_best_ms)
         rows = [row_result(row, "base", made, options, best) for row in ("base", "row")]
         return BenchResult(baseline="base", options=options, rows=rows, runs=made)
 

@@ -1,4 +1,4 @@
-"""The distance of each row from what the machine can do: MFU, intensity, and a roofline plot."""
+"""Model FLOPs utilisation and arithmetic intensity of each row, and a roofline plot."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from harness.store import write_atomically
 if TYPE_CHECKING:
     from harness.bench.comparison import BenchResult
 
-#: products of the backward pass per product of the forward one: one for the inputs, one for the weights
+#: products of the backward pass for each one of the forward pass: for the inputs and for the weights
 BACKWARD_SHARE = 2
 
 
 def roofline(name: str, configs: Mapping[str, dict[str, Any]], result: BenchResult, folder: Path) -> None:
-    """Prints MFU of every timed row, writes `<name>_<mode>_roofline` as JSON, PNG and SVG."""
+    """Print the MFU of every timed row; write `<name>_<mode>_roofline` as JSON, PNG and SVG."""
     from harness.reports.common import plots
     from harness.reports.common.machine_figures import RooflinePoint, roofline_page
 
@@ -51,7 +51,7 @@ def roofline(name: str, configs: Mapping[str, dict[str, Any]], result: BenchResu
 
 
 def work_of(config: dict[str, Any], result: BenchResult) -> tuple[float, float]:
-    """(FLOPs of the model, bytes that its operators move) in one timed call, counted without running it."""
+    """Count (FLOPs of the model, bytes that its operators move) of one timed call, without running it."""
     from harness.measure.count.macs import macs_per_view
     from harness.measure.isolated.request import build
     from harness.measure.memory.traffic import moved_bytes
