@@ -1,4 +1,4 @@
-"""Memory and time of a trial's model at the batch sizes of its configuration, on random clips."""
+"""Memory and time of the model of a trial, at the batch sizes of its configuration, on random clips."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from harness.train.optimizer import build_optimizer
 
 
 def random_batch(trial: TrialConfig, labels: Mapping[str, int], batch_size: int, device: str) -> Batch:
-    """Random clips uint8 (B, T, 3, H, W) with random labels; neither time nor memory depends on the content."""
+    """Return random clips uint8 (B, T, 3, H, W) and labels; neither time nor memory depends on their content."""
     model, generator = trial.model, torch.Generator().manual_seed(0)
     shape = (batch_size, model.num_frames, 3, model.crop_size, model.crop_size)
     clips = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
@@ -31,7 +31,7 @@ def random_batch(trial: TrialConfig, labels: Mapping[str, int], batch_size: int,
 
 
 def inference_call(model: nn.Module, trial: TrialConfig, batch: Batch) -> Callable[[], object]:
-    """A call of one forward pass in eval mode, in the precision of the trial."""
+    """Return a call of one forward pass in eval mode, in the precision of the trial."""
     model.eval()
 
     def call() -> object:
@@ -44,13 +44,13 @@ def inference_call(model: nn.Module, trial: TrialConfig, batch: Batch) -> Callab
 
 
 def train_step_call(model: nn.Module, trial: TrialConfig, batch: Batch) -> Callable[[], object]:
-    """A call of one training step."""
+    """Return a call of one training step."""
     optimizer = build_optimizer(model.train(), trial.train)
     return lambda: training_step(model, optimizer, batch, trial.train)
 
 
 def measure_memory(model: nn.Module, trial: TrialConfig, labels: Mapping[str, int]) -> MeasuredMemory:
-    """Peak bytes of inference and of a training step (after one that allocates gradients and optimizer state)."""
+    """Measure peak bytes of inference and of a training step after a first one, which allocates optimizer state."""
     device, batch_size = trial.train.device, trial.measure.batch_size
     batch = random_batch(trial, labels, batch_size, device)
     inference = peak_bytes(inference_call(model.eval(), trial, batch), model, device=device)
@@ -69,7 +69,7 @@ def measure_memory(model: nn.Module, trial: TrialConfig, labels: Mapping[str, in
 
 
 def measure_timings(model: nn.Module, trial: TrialConfig, labels: Mapping[str, int], alone: bool) -> Timings:
-    """Latency of one clip, inference and training step of a batch, in milliseconds with all samples."""
+    """Measure latency of one clip, inference and training step of a batch, in milliseconds with all samples."""
     device, measure = trial.train.device, trial.measure
     state = preflight(trial.train.num_threads, trial.train.device)
     limits: dict[str, Any] = {"min_samples": measure.min_samples, "max_seconds": measure.max_seconds, "device": device}

@@ -1,4 +1,4 @@
-"""Starts a probe in a fresh process and waits for its answer; whatever ends it is an answer too."""
+"""Runs a measurement in a fresh process and returns its answer; a crash or a timeout is an answer too."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 from harness.measure.isolated.request import MeasurementAnswer, MeasurementRequest
 from harness.measure.process_end import num_oom_kills, status_of_exit
 
-#: every tensor of this size or more is a mapping of its own, returned when freed: no fragmentation in the peak
+#: tensors from this size on are mapped separately and unmapped when freed: no fragmentation in the peak
 MMAP_THRESHOLD = "65536"
 
 
 def ask(request: MeasurementRequest, *, timeout_s: float = 300.0) -> MeasurementAnswer:
-    """Runs the request in a process of its own with the threads of its (first) configuration."""
+    """Run a request in a subprocess with the number of threads of its first configuration."""
     with tempfile.TemporaryDirectory() as folder:
         asked, answered = Path(folder, "request.json"), Path(folder, "answer.json")
         asked.write_text(request.model_dump_json(), encoding="utf-8")
@@ -35,7 +35,7 @@ def ask(request: MeasurementRequest, *, timeout_s: float = 300.0) -> Measurement
 
 
 def _environment(request: MeasurementRequest) -> dict[str, str]:
-    """Our own, with the threads of the configuration."""
+    """Return the environment of this process with the number of threads of the configuration."""
     config = next(iter(request.configs.values()))
     threads = str(config["train"]["num_threads"])
     found = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}

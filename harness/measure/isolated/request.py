@@ -1,7 +1,7 @@
-"""One measurement in a process of its own: a request in, an answer out, both plain values.
+"""One measurement in a subprocess: a request in, an answer out, both plain values.
 
-What bench, frontier and the batch finder start. Whatever happens inside becomes a status: a process that ran out of
-memory answers `oom` with the bytes it asked for, and whoever started it goes on.
+`bench`, `frontier` and the batch finder start these. A failure becomes a status: a process that ran out of memory
+answers `oom` with the size of the failed allocation, and the caller continues.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Mode = Literal["inference", "train_step"]
 
 
 class MeasurementRequest(RecordModel):
-    """What to measure. `configs` are resolved configurations (`harness.sweep.schema.TrialConfig`) by label."""
+    """What to measure. `configs`: label -> resolved configuration (`harness.sweep.schema.TrialConfig`)."""
 
     kind: Kind
     configs: dict[str, dict[str, Any]]
@@ -33,7 +33,7 @@ class MeasurementRequest(RecordModel):
     min_samples: int = 30
     max_seconds: float = 2.0
     num_blocks: int = Field(10, description="compare: ABBA blocks")
-    visit_seconds: float = Field(0.05, description="compare: time spent on a row each time it is its turn")
+    visit_seconds: float = Field(0.05, description="compare: time spent on a row at each of its turns")
     seed: int = Field(0, description="compare: order of the rows")
     compile: str | None = Field(None, description="torch.compile backend; None: eager")
     compile_cache: str | None = Field(None, description="folder of the compiler's cache; None: the user's own")
@@ -42,16 +42,16 @@ class MeasurementRequest(RecordModel):
 
 
 class MeasurementAnswer(RecordModel):
-    """What came out: `values` as the kind of request has them, empty unless `status` is done."""
+    """Result of a request: `values` depend on its kind, and are empty unless `status` is done."""
 
     status: str
     message: str = ""
-    requested_bytes: int | None = Field(None, description="the allocation that was refused")
+    requested_bytes: int | None = Field(None, description="size of the failed allocation")
     values: dict[str, Any] = Field(default_factory=dict)
 
 
 def answer(request: MeasurementRequest) -> MeasurementAnswer:
-    """Measures in this process; a failure is an answer."""
+    """Measure in this process; a failure is an answer too."""
     try:
         return MeasurementAnswer(status="done", values=_KINDS[request.kind](request))
     except Exception as error:  # the boundary of the process
@@ -73,7 +73,7 @@ def _trial(config: Mapping[str, Any], request: MeasurementRequest) -> TrialConfi
 
 
 def _call(trial: TrialConfig, request: MeasurementRequest) -> tuple[Callable[[], object], int]:
-    """The call that is measured, and its batch size. The model is freshly initialised: no cost depends on weights."""
+    """Return the call to measure and its batch size. Weights are initial ones: no cost depends on them."""
     import torch
 
     from harness.measure.costs import inference_call, random_batch, train_step_call
@@ -89,7 +89,7 @@ def _call(trial: TrialConfig, request: MeasurementRequest) -> tuple[Callable[[],
 
 
 def build(trial: TrialConfig, variant_dirs: list[str]) -> tuple[Any, dict[str, int]]:
-    """The trial's model and the classes of its labels. Raises: UserError for what the variant cannot combine."""
+    """Build the model of a trial; return it with label -> classes. Raises: UserError for what the variant refuses."""
     import torch
 
     from harness.data import open_split
@@ -115,7 +115,7 @@ def _single(request: MeasurementRequest) -> TrialConfig:
 
 
 def _time(request: MeasurementRequest) -> dict[str, Any]:
-    """A `Timing` as a dictionary, and the state of the machine before it."""
+    """Return a `Timing` as a dictionary, with the state of the machine before it."""
     from harness.measure.machine.preflight import preflight
     from harness.measure.time.latency import time_call
 
@@ -129,7 +129,7 @@ def _time(request: MeasurementRequest) -> dict[str, Any]:
 
 
 def _check_finite(result: object) -> None:
-    """Raises: NonFiniteLoss for a loss or logits that are not numbers: what was measured is then no model's cost."""
+    """Raise NonFiniteLoss for a loss or logits that are not finite: such a measurement is not valid."""
     from torch import Tensor, isfinite
     from torch.utils._pytree import tree_iter
 
@@ -186,7 +186,7 @@ def _compare(request: MeasurementRequest) -> dict[str, Any]:
 
 
 def _load_compiler(backend: str, device: str) -> None:
-    """Loads and tries the compiler on a layer, so that the row that happens to be first does not pay for it."""
+    """Load the compiler with a small layer, so that the first row does not include that time."""
     import torch
 
     layer = torch.nn.Linear(4, 4, device=device)
