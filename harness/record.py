@@ -209,9 +209,9 @@ class Record(RecordModel):
     costs: Costs
     environment: dict[str, Any]
     code: str | None = Field(
-        None,
-        description="identity of the code that trained it, see harness.code_identity; A+B if it changed between",
+        None, description="identity of the code that trained it (harness.code_identity); A+B if it changed between"
     )
+    proven: bool | None = Field(None, description="`check` had passed for this code; None: not noted in older records")
     finished_at: str
 
 

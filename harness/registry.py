@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from harness import locations
+from harness.code_identity import code_identity
 from harness.errors import Fault, UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ def _load(file: Path, name: str) -> type[Variant]:
     from harness.api import Variant
 
     _parse(file)  # a syntax error with its line
+    code_identity(file)  # kept from here on: it says what was loaded, whatever becomes of the file
     module = _import(file, name)
     classes = [
         item

@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = [
     "harness.__main__", "harness.cli", "harness.python_api", "harness.running", "harness.bench", "harness.contract", "harness.tune", "harness.launch", "harness.worker", "harness.measure",
     "harness.train", "harness.model", "harness.sweep", "harness.data", "harness.stats", "harness.store",
-    "harness.quantities", "harness.marks", "harness.record", "harness.registry", "harness.code_identity", "harness.api", "harness.nn",
+    "harness.quantities", "harness.marks", "harness.record", "harness.registry", "harness.code_identity", "harness.proofs",
+    "harness.shipped_proofs", "harness.declarations", "harness.api", "harness.nn",
     "harness.errors", "harness.locations", "harness.units", "harness.fields",
 ]  # fmt: skip
 #: folders that hold one file for each item of a kind, and so have no limit
@@ -82,6 +83,7 @@ def test_a_variant_imports_the_api_only(path: Path) -> None:
         "typing",
         "math",
         "dataclasses",
+        "functools",
         "itertools",
         "__future__",
     )

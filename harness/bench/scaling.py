@@ -17,6 +17,7 @@ from harness.data import open_split
 from harness.errors import Fault, UserError
 from harness.fields import with_field
 from harness.measure.costs import random_batch
+from harness.measure.count.macs import macs_per_view
 from harness.measure.count.planned import planned_costs
 from harness.measure.isolated.fresh_process import ask
 from harness.measure.isolated.request import Request
@@ -126,8 +127,8 @@ def _latency(model: VideoTransformer, trial: TrialConfig, labels: Mapping[str, i
 
 
 def closed_form(config: Mapping[str, Any], variant_dirs: Sequence[Path] = ()) -> int:
-    """Return the multiply-accumulates of one view in closed form, for searches over many sizes."""
+    """Return the multiply-accumulates of one view in closed form (counted for a draft), for large searches."""
     trial = TrialConfig(**config)
     labels = open_split(trial.data, trial.model, "test", trial.seed).labels
     with torch.device("meta"):
-        return VideoTransformer.of(trial, labels, variant_dirs).macs()
+        return macs_per_view(VideoTransformer.of(trial, labels, variant_dirs), trial.model)

@@ -50,7 +50,7 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.by is None:
         print_rows(found.rows, found.not_built)
     for row in found.rows if parsed.by else ():
-        print_ledger(row.label, row.costs.macs, row.ledger, parsed.by)
+        print_ledger(row.label + " (unproven)" * row.unproven, row.costs.macs, row.ledger, parsed.by)
     return 0
 
 

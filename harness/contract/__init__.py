@@ -12,10 +12,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.code_identity import code_identity
 from harness.contract.cases import EVEN, SMALL, WIDER, Case, CaseSpread, cases, perturbed_encoder, random_tokens, spread
 from harness.contract.checks import CHECKS, Broken
 from harness.contract.degenerate import NONE_DECLARED, NONE_FITS
 from harness.contract.masks import NOT_MASKED
+from harness.declarations import missing
+from harness.proofs import FOLDER, forget, note
+from harness.registry import load_variant, variant_file
 
 __all__ = [
     "CHECKS", "EVEN", "SMALL", "WIDER", "Broken", "Case", "CheckOutcome", "cases", "perturbed_encoder", "random_tokens",
@@ -36,10 +40,30 @@ class CheckOutcome:
 def run(name: str, variant_dirs: Sequence[Path] = ()) -> Iterator[CheckOutcome]:
     """Run every check on every case of a variant; the first outcome, `cases`, counts the cases and refusals."""
     found = spread(name, variant_dirs)
-    yield _cases(found)
-    if found.cases:
-        for check_name in CHECKS:
-            yield _outcome(check_name, found.cases)
+    code = code_identity(variant_file(name, tuple(variant_dirs)))
+    outcomes = [_cases(found)]
+    yield outcomes[0]
+    lacking = missing(load_variant(name, variant_dirs))
+    for check_name in CHECKS if found.cases else ():
+        known = check_name not in lacking
+        outcomes.append(_outcome(check_name, found.cases) if known else _undeclared(check_name, lacking[check_name]))
+        yield outcomes[-1]
+    yield _proof(code, all(not outcome.failures for outcome in outcomes))
+
+
+def _undeclared(check_name: str, methods: str) -> CheckOutcome:
+    return CheckOutcome(check_name, 0, "not declared", (f"missing: {methods}",))
+
+
+def _proof(code: str, passed: bool) -> CheckOutcome:
+    """Keep or drop the proof that this code passes: without one, tables mark its results as unproven."""
+    try:
+        if passed:
+            return CheckOutcome("proof", 1, f"kept as {note(code)}", ())
+        forget(code)
+    except (OSError, RuntimeError) as error:
+        return CheckOutcome("proof", 0, f"cannot be kept ({error}): set {FOLDER} to a folder that can be written", ())
+    return CheckOutcome("proof", 0, "none: tables mark the results of this variant as unproven", ())
 
 
 def _cases(found: CaseSpread) -> CheckOutcome:

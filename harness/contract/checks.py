@@ -176,6 +176,7 @@ def check_macs(case: Case) -> None:
     count = count_model(
         lambda: VideoTransformer(model, variant, readout, {"label": 3}), shape, backward=not case.is_pair
     )
+    require(count.closed_form_macs is not None, "no closed form: add block_macs or macs")
     seen = f"fvcore {count.macs_per_view}, FlopCounterMode {count.flop_counter_macs}, closed {count.closed_form_macs}"
     require(count.status == "exact", f"MACs {count.status}: {seen}, uncounted {count.uncounted_ops}")
     if not case.is_pair:

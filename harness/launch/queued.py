@@ -104,8 +104,9 @@ class QueueLauncher(Launcher):
         done.problem = self.end_jobs(store, set(jobs.values()))
         deadline = time.monotonic() + wait_s
         while not done.problem:
-            done.num_ending = len(self.live_jobs(store, set(jobs.values()))[0])
-            if not done.num_ending or time.monotonic() > deadline:
+            left, done.problem = self.live_jobs(store, set(jobs.values()))
+            done.num_ending = len(left)
+            if not left or time.monotonic() > deadline:
                 break
             time.sleep(POLL_SECONDS)
         for folder in chosen if not done.problem and not done.num_ending else []:

@@ -22,6 +22,8 @@ class CostRow:
     costs: Costs
     ledger: Ledger
     published: Published | None
+    unproven: bool = False
+    """`check` has not passed for this code of the variant"""
 
     @property
     def num_parameters(self) -> int:
@@ -33,10 +35,14 @@ class CostRow:
         """Multiply-accumulates of one clip and crop, forward. The papers' GFLOPs are our GMACs."""
         return self.costs.macs.macs_per_view
 
+    @property
+    def status(self) -> str:
+        """Status of the count in words, and whether the variant is unproven."""
+        return self.costs.macs.status.replace("_", " ") + ", unproven" * self.unproven
+
     def __repr__(self) -> str:
-        macs = self.costs.macs
-        status = macs.status.replace("_", " ")
-        return f"{self.label}: {units.count(self.num_parameters)}, {units.macs(macs.macs_per_view)} per view ({status})"
+        counted = f"{units.count(self.num_parameters)}, {units.macs(self.macs_per_view)} per view"
+        return f"{self.label}: {counted} ({self.status})"
 
 
 def ledger_lines(ledger: Ledger, by: str) -> list[dict[str, Any]]:
@@ -105,6 +111,7 @@ def flat(row: CostRow) -> dict[str, Any]:
         "label": row.label,
         "num_parameters": costs.num_parameters,
         **macs_fields(costs.macs),
+        "unproven": row.unproven,
         "num_views": costs.num_views,
         "macs_per_video": costs.macs_per_video,
         "macs_per_frame": costs.macs_per_frame,

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import units
+from harness.code_identity import code_identity
 from harness.errors import UserError
 from harness.nn.config import ModelConfig
+from harness.proofs import is_proven
 from harness.python_api.cost_fields import CostRow, flat
 from harness.python_api.plans import PathLike, Settings, override_texts
 from harness.python_api.tables import Table
 from harness.python_api.targets import Target, is_file, plan_target
+from harness.registry import variant_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +55,7 @@ class Counts:
         lines = [
             (
                 row.label, units.count(row.num_parameters), units.macs(row.macs_per_view),
-                units.macs(row.costs.macs_per_video), row.costs.macs.status.replace("_", " "),
+                units.macs(row.costs.macs_per_video), row.status,
             )
             for row in self.rows
         ]  # fmt: skip
@@ -148,7 +151,9 @@ def _counts(plan: Plan, published: list[Published], table: Path | None, *, backw
     folders, rows = [Path(folder) for folder in plan.source.variant_dirs], []
     for row in plan.rows:
         costs, ledger = planned_ledger(configs[row.row_id], folders, backward=backward, memory=memory)
-        rows.append(CostRow(row.label, costs, ledger, known.get(row.label)))
+        file = variant_file(configs[row.row_id]["variant"]["name"], folders)
+        unproven = not is_proven(file, code_identity(file))
+        rows.append(CostRow(row.label, costs, ledger, known.get(row.label), unproven))
     return Counts(tuple(rows), tuple(row for row in published if row.not_built))
 
 

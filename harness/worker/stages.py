@@ -148,9 +148,11 @@ def _record(
 ) -> Record:
     from harness.data import ceilings
     from harness.measure.machine.environment import environment
+    from harness.proofs import is_proven
     from harness.record import Record, Training
+    from harness.registry import variant_file
 
-    curve = progress.loss_curve
+    curve, code = progress.loss_curve, "+".join(progress.codes)
     thinned = curve[:: -(-len(curve) // MAX_CURVE_POINTS)] if curve else []
     return Record(
         trial_id=trial_id,
@@ -168,7 +170,8 @@ def _record(
         ),
         costs=costs,
         environment=environment(trial.train.device),
-        code="+".join(progress.codes),
+        code=code,
+        proven=is_proven(variant_file(trial.variant["name"], variant_dirs(launch)), code),
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli import main
 from harness.data import sets
 from harness.data.sets import data_sets
 from harness.errors import UserError
@@ -78,6 +79,17 @@ def test_fields_that_say_where_data_lie_are_no_part_of_a_trial(copy: Path) -> No
 def test_every_file_is_found_under_its_name() -> None:
     files = {path.stem for path in Path(sets.__file__).parent.glob("*.py")} - {"__init__"}
     assert {*data_sets()} == files == {"moving_shapes", "random", "video_list"}
+
+
+@pytest.mark.parametrize(("what", "names"), [("data", [*data_sets()]), ("recipes", ["recipes/motion_tiny.yaml"])])
+def test_they_are_listed(
+    what: str, names: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert main(["list", what]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == names
+    assert all(len(line.split()) > 3 for line in lines)
 
 
 def test_finding_data_sets_imports_neither_torch_nor_pyav() -> None:

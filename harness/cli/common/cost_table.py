@@ -51,7 +51,7 @@ def _cells(row: CostRow, masked: bool, backward: bool, compared: bool) -> list[s
     cells += [units.macs(macs.useful_macs)] * masked + [_backward(macs)] * backward
     cells += _memory_cells(costs)
     cells += [] if compared else [units.macs(costs.macs_per_frame), units.macs(costs.macs_per_token)]
-    cells += [str(costs.num_views), _lower(macs) + units.macs(costs.macs_per_video), macs.status.replace("_", " ")]
+    cells += [str(costs.num_views), _lower(macs) + units.macs(costs.macs_per_video), row.status]
     if compared:
         found = differences(row)
         for difference in (found["parameters"], found["macs"]):
@@ -133,6 +133,8 @@ def _notes(rows: Sequence[CostRow], not_built: Sequence[Published]) -> Iterator[
     """Yield the notes below the table: uncounted operators, causes of differences, models that are not built."""
     for row in rows:
         yield from _uncounted(row.label, row.costs.macs)
+    if any(row.unproven for row in rows):
+        yield "unproven: `python -m harness check` has not passed for this code of the variant"
     sizes = sorted({row.costs.predicted_memory.batch_size for row in rows if row.costs.predicted_memory})
     if sizes:
         yield f"memory: predicted peak with {' or '.join(map(str, sizes))} clips, parameters included; no model was run"

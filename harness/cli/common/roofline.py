@@ -52,6 +52,7 @@ def roofline(name: str, configs: Mapping[str, dict[str, Any]], result: BenchResu
 
 def work_of(config: dict[str, Any], result: BenchResult) -> tuple[float, float]:
     """Count (FLOPs of the model, bytes that its operators move) of one timed call, without running it."""
+    from harness.measure.count.macs import macs_per_view
     from harness.measure.isolated.request import build
     from harness.measure.memory.traffic import moved_bytes
     from harness.sweep.schema import TrialConfig
@@ -63,6 +64,6 @@ def work_of(config: dict[str, Any], result: BenchResult) -> tuple[float, float]:
     with torch.device("meta"):
         model, _ = build(trial, options.variant_dirs)
     passes = 1 if options.mode == "inference" else 1 + BACKWARD_SHARE
-    return 2.0 * model.macs() * batch_size * passes, float(
+    return 2.0 * macs_per_view(model, trial.model) * batch_size * passes, float(
         moved_bytes(trial, options.mode, batch_size, options.variant_dirs)
     )
