@@ -1,4 +1,4 @@
-"""Files of a report: digest of what it is made from, and atomic replacement."""
+"""Files of a report: digest of its inputs, and atomic replacement."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _sources() -> list[Path]:
 
 
 def files_of_digest(target: Path, digest: str) -> list[Path]:
-    """Paths of the report that was made from inputs with this digest; empty unless all of them are still there."""
+    """Return the paths of the report of these inputs; empty unless all of them still exist."""
     stored, names = _read_index(target)
     paths = [target / name for name in names]
     return paths if stored == digest and all(path.is_file() for path in paths) else []
@@ -53,20 +53,20 @@ def files_of_digest(target: Path, digest: str) -> list[Path]:
 
 @contextmanager
 def aside(target: Path) -> Iterator[Path]:
-    """A temporary folder on the file system of `target`, so that its files can be renamed into it."""
+    """Yield a temporary folder on the file system of `target`, so that its files can be renamed into it."""
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".aside-", dir=target) as folder:
         yield Path(folder)
 
 
 def publish(written: list[Path], target: Path, digest: str) -> list[Path]:
-    """Renames files into `target`, removes those of the last report that are no longer made, stores the digest."""
+    """Rename files into `target`, remove those of the last report that are no longer written, store the digest."""
     _, old = _read_index(target)
     folder = written[0].parent
     names = [path.name for path in written]
     index = folder / _INPUTS
     index.write_text("\n".join([digest, *names]) + "\n", encoding="utf-8")
-    # The old index goes first: a kill between two renames leaves a report without one, which is made again.
+    # The old index is removed first: after a kill between two renames the report is written again.
     (target / _INPUTS).unlink(missing_ok=True)
     for name in names:
         os.replace(folder / name, target / name)
