@@ -1,21 +1,21 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
-# PIP_ARGS chooses another wheel index, e.g. make demo PIP_ARGS="--index-url https://...".
+# PIP_ARGS adds arguments to every pip install, e.g. those of a CPU build from PyTorch's installation page.
 PYTHON ?= python3
 VENV ?= .venv
 PIP_ARGS ?=
 RUN := $(VENV)/bin/python
 SWEEP ?= sweeps/window_size.yaml
 TEST_JOBS ?= 2
-# threads of a trial are a field of its configuration; this is for everything else
+# threads of a trial are a field of its configuration; this sets those of all other processes
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint check clean schema campaign campaign-kills campaign-slurm \
+.PHONY: demo test lint check clean schema docs campaign campaign-kills campaign-slurm \
 	campaign-selftest campaign-bench campaign-memory
 
 demo: $(VENV)/.installed
 	$(RUN) -m harness sweep $(SWEEP)
 
-# two files at a time: most tests are processes that wait for each other on one core
+# two test files at a time: most tests start processes that wait for each other and leave a core idle
 test: $(VENV)/.installed-test
 	$(RUN) -m pytest -n $(TEST_JOBS) --dist loadfile
 
@@ -27,11 +27,11 @@ lint: $(VENV)/.installed-test
 check: $(VENV)/.installed
 	$(RUN) -m harness check
 
-# the fault campaign, whole
+# the whole fault campaign
 campaign: campaign-kills campaign-slurm
 
-# 100 SIGKILLs at random instants, 30 of them to a search (about 20 minutes); what is done lies in build/campaign, the
-# same command goes on
+# 100 SIGKILLs at random instants, 30 of them to a search (about 20 minutes); results so far are in build/campaign, and
+# the same command resumes
 campaign-kills: $(VENV)/.installed-test
 	$(RUN) -m tests.faults.campaign --kills 70
 	$(RUN) -m tests.faults.campaign --kills 30 --setting search
@@ -40,21 +40,26 @@ campaign-kills: $(VENV)/.installed-test
 campaign-selftest: $(VENV)/.installed
 	$(RUN) -m harness selftest --runs 100 --patience 10s
 
-# what takes SLURM minutes: real time limits, signals at every moment of a job, on a cluster of its own
+# SLURM tests that take minutes, on a cluster of their own: real time limits, signals at every moment of a job
 campaign-slurm: $(VENV)/.installed-test
 	$(RUN) -m pytest tests/slurm -m campaign
 
-# the same comparison ten times over: how far its ratios lie apart (wanted: 3 %)
+# spread of the ratios of ten equal comparisons (goal: 3 %)
 campaign-bench: $(VENV)/.installed
 	$(RUN) -m harness selftest --pair mixing joint --runs 10
 
-# predicted against measured peak memory of every variant at sizes with at least 1 GiB of activations
+# predicted and measured peak memory of every variant, at sizes with at least 1 GiB of activations
 campaign-memory: $(VENV)/.installed-test
 	$(RUN) -m tests.measure.memory_campaign
 
-# the JSON Schema beside the sweeps, for editors
+# the JSON Schema of sweep files, for editors; written to the side, so that a failure leaves the old one
 schema: $(VENV)/.installed
-	$(RUN) -m harness schema > sweeps/schema.json
+	$(RUN) -m harness schema > sweeps/schema.json.new
+	mv sweeps/schema.json.new sweeps/schema.json
+
+# the documentation as a site, in build/site
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) build *.egg-info
@@ -66,4 +71,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(RUN) -m pip install -q $(PIP_ARGS) -c constraints.txt -e ".[test,oracles]"
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(RUN) -m pip install -q $(PIP_ARGS) -c constraints.txt -e ".[docs]"
 	touch $@

@@ -1,15 +1,15 @@
-"""All that a variant may import: the contract, tokens, blocks, layouts, closed forms, plain arithmetic.
+"""Everything that a variant may import: base classes, tokens, blocks, layouts, closed forms, plain arithmetic.
 
-A variant is one file with one subclass of `Variant`; docs/variants.md walks through a complete one. The file's
-docstring is what `list variants` shows: its first line, and the line that begins with `Source:`.
+A variant is one file with one subclass of `Variant`; docs/variants.md walks through a complete one. `list variants`
+shows the first line of the file's docstring and the line that begins with `Source:`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar, get_args
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -27,6 +27,7 @@ from harness.nn.blocks import (
     with_shared,
 )
 from harness.nn.config import StrictConfig as VariantConfig
+from harness.nn.degenerate import DegenerateCase
 from harness.nn.geometry import TrunkGeometry, layer_set
 from harness.nn.layout import Layout, then
 from harness.nn.shift import lend_channels, source_frame
@@ -42,33 +43,18 @@ __all__ = [
 ]  # fmt: skip
 
 _READOUT_OF: dict[str, str] = {"clip": "class_token", "frame": "mean_frames", "none": "mean_tokens"}
-_UNSAID = "this variant does not say what they would mean in it"
+_UNSAID = "this variant does not define them"
 
 
-@dataclass(frozen=True)
-class DegenerateCase:
-    """A setting in which a variant must equal another: same weights in, same tokens out.
-
-    `config` and `model` change the variant's own fields and the trunk's; `other_config` are fields of the other
-    variant. At `at_init` the freshly initialised weights are compared, otherwise perturbed ones.
-    `constant_clip` compares on a clip whose frames are all equal; `patches_only` leaves the class token out.
-    """
-
-    name: str
-    equals: str
-    config: Mapping[str, Any] = field(default_factory=dict)
-    other_config: Mapping[str, Any] = field(default_factory=dict)
-    model: Mapping[str, Any] = field(default_factory=dict)
-    at_init: bool = False
-    constant_clip: bool = False
-    patches_only: bool = False
+ConfigT = TypeVar("ConfigT", bound=VariantConfig)
 
 
-class Variant:
-    """A way in which the tokens of a clip exchange information.
+class Variant(Generic[ConfigT]):
+    """A way in which the tokens of a clip exchange information; `Variant[MyConfig]` has the knobs of `MyConfig`.
 
-    Most variants say what one layer does (`build_block`, `block_macs`, `block_influence`, `reference_block`); one
-    whose layers differ in kind overrides the whole (`build_encoder`, `macs`, `influence`, `reference`).
+    Most variants describe one layer (`build_block`, `block_macs`, `block_influence`, `reference_attention` or
+    `reference_block`); one whose layers differ in kind overrides the whole (`build_encoder`, `macs`, `influence`,
+    `reference`).
     """
 
     Config: ClassVar[type[VariantConfig]] = VariantConfig
@@ -83,24 +69,26 @@ class Variant:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        for given in (part for base in vars(cls).get("__orig_bases__", ()) for part in get_args(base)):
+            cls.Config = given if isinstance(given, type) else cls.Config
         cls.default_readout = vars(cls).get("default_readout", _READOUT_OF[cls.class_token])
 
-    def __init__(self, config: Any, trunk: TrunkGeometry):
+    def __init__(self, config: ConfigT, trunk: TrunkGeometry):
         self.config = config
         self.trunk = trunk
 
     @property
     def class_token_out(self) -> ClassToken:
-        """Class-token policy of what the encoder returns; differs from `class_token` where it makes its own."""
+        """Return the class-token policy of the encoder's output; it differs where the encoder makes its own."""
         return self.class_token
 
     @property
     def trunk_out(self) -> TrunkGeometry:
-        """Geometry of what the encoder returns; differs from `trunk` where the variant changes the grid."""
+        """Return the geometry of the encoder's output; it differs where the variant changes the grid."""
         return self.trunk
 
     def validate(self) -> Iterator[tuple[str, str]]:
-        """Yields (field, message) for every combination that cannot be built; fields as in the sweep file."""
+        """Yield (field, message) for every combination that cannot be built; fields as in the sweep file."""
         tokens = self.trunk.global_tokens
         for name, number in (("summary", tokens.summary), ("registers", tokens.registers)):
             if number and name in self.cannot_carry:
@@ -110,37 +98,38 @@ class Variant:
             yield "global_tokens.summary", f"{tokens.summary} given; a frame has {most} patches, so at most {most}"
 
     def build_encoder(self) -> nn.Module:
-        """The encoder, `Tokens` -> `Tokens`."""
+        """Build the encoder, `Tokens` -> `Tokens`."""
         return self.encoder_type(self.build_block(layer) for layer in range(self.trunk.depth))
 
     def initialise(self, encoder: nn.Module) -> None:
-        """Sets initial weights that differ from the trunk's (truncated normal of `model.init_std`, biases 0)."""
+        """Set initial weights that differ from the trunk's (truncated normal of `model.init_std`, biases 0)."""
         for module in encoder.modules():
             if isinstance(module, ZeroLinear):
                 module.initialise()
 
     def image_weights(self) -> Mapping[str, str]:
-        """Own modules or parameters of the encoder -> those of an image ViT (timm's names) that they start from.
+        """Map modules or parameters of the encoder to those of an image ViT (timm's names) that they start from.
 
-        Consulted for what an imported file does not hold under its own name; a module stands for all that is in it.
-        What is in neither stays as initialised.
+        Used for what an imported file does not hold under its own name; a module stands for all that is in it. What
+        is in neither keeps its initial value.
         """
         return {}
 
     def macs(self) -> int:
-        """Multiply-accumulates of the encoder for one clip, in closed form."""
-        return sum(self.block_macs(layer) for layer in range(self.trunk.depth))
+        """Count the multiply-accumulates of the encoder for one clip, in closed form."""
+        with torch.device("cpu"):  # counted from tensors, and models are counted on the meta device
+            return sum(self.block_macs(layer) for layer in range(self.trunk.depth))
 
     def masked_macs(self) -> int:
-        """The part of `macs` that is computed for (query, key) pairs which a mask then drops; 0 without masks."""
+        """Count the part of `macs` spent on (query, key) pairs which a mask then drops; 0 without masks."""
         return 0
 
     def influence(self, layout: Layout) -> Tensor:
-        """Bool (n_out, n_in): which input tokens of the encoder can change which output token."""
+        """Return bool (n_out, n_in): which input tokens of the encoder can change which output token."""
         return layout.through(*(self.block_influence(layout, layer) for layer in range(self.trunk.depth)))
 
     def reference(self, encoder: nn.Module, tokens: Tokens) -> Tokens:
-        """What the encoder should return, computed slowly and plainly from its parameters."""
+        """Oracle: compute the encoder's output slowly and plainly, from its parameters."""
         layout, x = self.layout(), to_sequence(tokens)
         for layer, block in enumerate(encoder.blocks):  # type: ignore[arg-type]
             x = self.reference_block(block, x, layout, layer)
@@ -149,41 +138,41 @@ class Variant:
         return from_sequence(x, tokens._replace(patches=like))
 
     def layout(self) -> Layout:
-        """Where the encoder's input tokens sit."""
+        """Return the places of the encoder's input tokens."""
         trunk = self.trunk
         return Layout(trunk.num_frames, trunk.height, trunk.width, self.class_token, trunk.global_tokens.registers)
 
     def degenerate_cases(self) -> Iterator[DegenerateCase]:
-        """Yields the settings in which this variant equals another one."""
+        """Yield the settings in which this variant equals another one."""
         return iter(())
 
     def without_gradient(self) -> frozenset[str]:
-        """Names of encoder parameters that never receive a gradient (kept for parity with a source)."""
+        """Return the names of encoder parameters that never receive a gradient (kept for parity with a source)."""
         return frozenset()
 
     def build_block(self, layer: int) -> nn.Module:
-        """One layer of the encoder."""
+        """Build one layer of the encoder."""
         raise TypeError(f"{type(self).__name__} needs build_block, or build_encoder, macs, influence and reference")
 
     def block_macs(self, layer: int) -> int:
-        """Multiply-accumulates of one layer for one clip."""
+        """Count the multiply-accumulates of one layer for one clip."""
         raise TypeError(f"{type(self).__name__} needs block_macs or macs")
 
     def block_influence(self, layout: Layout, layer: int) -> Tensor:
-        """Bool (n, n): which token of the layer's input can change which token of its output."""
+        """Return bool (n, n): which token of the layer's input can change which token of its output."""
         raise TypeError(f"{type(self).__name__} needs block_influence or influence")
 
     def reference_block(self, block: Any, x: Tensor, layout: Layout, layer: int) -> Tensor:
-        """Oracle of one layer, in plain arithmetic: a row of all tokens (B, n, D) in, the same out."""
+        """Oracle: compute one layer in plain arithmetic, a row of all tokens (B, n, D) in, the same out."""
         x = x + self.reference_attention(block.attn, plain.norm(block.norm1, x), layout, layer)
         return plain.mlp_step(block, x)
 
     def reference_attention(self, attention: Any, x: Tensor, layout: Layout, layer: int) -> Tensor:
-        """Oracle of the attention of a standard block: normalised row (B, n, D) in, what is added to it out."""
+        """Oracle: map a normalised row (B, n, D) to what the attention of a standard block adds."""
         raise TypeError(f"{type(self).__name__} needs reference_attention, reference_block or reference")
 
 
-class MaskedVariant(Variant):
+class MaskedVariant(Variant[ConfigT]):
     """A variant in which who sees whom is one mask: block, MACs, influence and oracle follow from `allowed`.
 
     Since they share the mask, the variant also states a fact that does not come from it: `visible_keys`, or a
@@ -197,11 +186,11 @@ class MaskedVariant(Variant):
     }
 
     def allowed(self, layout: Layout, layer: int) -> Tensor:
-        """Bool (n, n): [i, j] is True where token i sees token j, with class tokens and registers."""
+        """Return bool (n, n): [i, j] is True where token i sees token j, with class tokens and registers."""
         raise TypeError(f"{type(self).__name__} needs allowed")
 
     def visible_keys(self, layout: Layout, layer: int) -> Tensor | None:
-        """Number of tokens that each token sees (n,), in closed form and not from `allowed`."""
+        """Return the number of tokens that each token sees (n,), in closed form and not from `allowed`."""
         return None
 
     def _visible_pairs(self, layer: int) -> int:
@@ -229,7 +218,8 @@ class MaskedVariant(Variant):
     def masked_macs(self) -> int:
         if not self._is_masked():
             return 0
-        seen = sum(self._visible_pairs(layer) for layer in range(self.trunk.depth))
+        with torch.device("cpu"):
+            seen = sum(self._visible_pairs(layer) for layer in range(self.trunk.depth))
         return count.attention_macs(self.trunk.depth * self.layout().num_tokens ** 2 - seen, self.trunk.embed_dim)
 
     def block_influence(self, layout: Layout, layer: int) -> Tensor:

@@ -1,7 +1,7 @@
-"""Errors meant for people: where, what was given, what is allowed, the way out.
+"""Errors in the user's input: where, what was given, what is allowed, what to do.
 
-A `UserError` ends a command with its message and exit code 2; any other exception is a bug of ours and
-keeps its traceback.
+A `UserError` ends a command with its message and exit code 2; any other exception is a bug of the
+program and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ EXIT_USER_ERROR = 2
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong with an input: `where` is `file:line:column`, `path` the dotted field."""
+    """One mistake in an input: `where` is `file:line:column`, `path` the dotted field."""
 
     where: str
     path: str
@@ -27,7 +27,7 @@ class Fault:
 
 
 class UserError(Exception):
-    """Input that cannot be used. Carries every fault that was found, not only the first."""
+    """An input that cannot be used; carries every fault found, not only the first."""
 
     def __init__(self, message: str | Iterable[Fault]):
         self.faults: tuple[Fault, ...] = (Fault("", "", message),) if isinstance(message, str) else tuple(message)
@@ -35,7 +35,7 @@ class UserError(Exception):
 
 
 def did_you_mean(given: str, allowed: Sequence[str]) -> str:
-    """Returns ' Did you mean X?' for the nearest allowed name, or an empty string."""
+    """Return ' Did you mean X?' for the nearest allowed name, or an empty string."""
     lowered = {name.lower(): name for name in reversed(allowed)}
     near = get_close_matches(given.lower(), list(lowered), n=1, cutoff=0.6)
     return f" Did you mean {lowered[near[0]]}?" if near else ""

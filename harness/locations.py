@@ -17,6 +17,8 @@ _SHIPPED = TREE or PACKAGE / "shipped"
 VARIANTS = (TREE or PACKAGE) / "variants"
 SWEEPS = _SHIPPED / "sweeps"
 RECIPES = _SHIPPED / "recipes"
+#: names of checkpoint layouts are read from here at planning, which does not import them: they need torch
+WEIGHT_LAYOUTS = PACKAGE / "model/weights/layouts"
 # folders that lie inside the package only in a wheel
 _INSIDE_WHEEL = ("variants", "reports", "shipped")
 

@@ -9,14 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness import units
+from harness.proofs import has_passed
 from harness.record import Costs, Record, Timing
 
 CostMarks = Callable[[Costs], tuple[str, ...]]
 TrialMarks = Callable[[Record], tuple[str, ...]]
 LOWER_BOUND = "MACs are a lower bound"
 
+
+def unproven_marks(record: Record) -> tuple[str, ...]:
+    """Return the mark of code that has not passed the contract, neither before the trial ended nor since."""
+    unproven = record.proven is False and not has_passed(record.code)
+    return ("unproven: `check` has not passed for this code of the variant",) if unproven else ()
+
+
 #: marks of a whole trial: they stand at its row, and every accuracy and cost of it is affected
-TRIAL_MARKS: tuple[TrialMarks, ...] = ()
+TRIAL_MARKS: tuple[TrialMarks, ...] = (unproven_marks,)
 
 
 def trial_marks(record: Record) -> tuple[str, ...]:

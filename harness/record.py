@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 #: of all files that this program writes; files of older versions stay readable
 SCHEMA_VERSION = 2
@@ -95,10 +95,7 @@ class Timing(RecordModel):
     unstable: bool = Field(description="interquartile range over median above 5 %, or a drift over the run")
     iqr_ms: float | None = Field(None, description="interquartile range of the samples")
     p95_ms: float | None = Field(None, description="95th percentile of the samples")
-    freed_memory_kept: bool | None = Field(
-        None,
-        description="CPU: the process kept what it freed, no page is faulted in twice; None: on a GPU",
-    )
+    freed_memory_kept: bool | None = Field(None, description="CPU: what was freed was kept, no page faulted in twice")
     first_call_ms: float | None = Field(None, description="the very first call, which is no sample")
 
     @property
@@ -140,12 +137,14 @@ class Timings(RecordModel):
     train_step: Timing = Field(description="forward, backward, update, a batch")
     alone: bool = Field(description="no other trial of this sweep ran at the same time")
     preflight: dict[str, Any] | None = Field(None, description="state of the machine just before; `dirty` lists faults")
-    reference_ms: float | None = Field(
-        None, description="noise probe: a fixed piece of work between the timings, median; None: on a GPU"
-    )
-    reference_work: str | None = Field(
-        None, description="the work of the noise probe; times of other work are not comparable"
-    )
+    noise_probe_ms: float | None = Field(  # reference_*: names in older records
+        None, validation_alias=AliasChoices("noise_probe_ms", "reference_ms"),
+        description="a fixed piece of work between the timings, median; None: on a GPU",
+    )  # fmt: skip
+    noise_probe_work: str | None = Field(
+        None, validation_alias=AliasChoices("noise_probe_work", "reference_work"),
+        description="the work of the noise probe; times of other work are not comparable",
+    )  # fmt: skip
     energy_j_per_clip: float | None = Field(
         None, description="of inference of a batch, joules; None: this machine has no meter"
     )
@@ -216,4 +215,5 @@ class Record(RecordModel):
         None,
         description="identity of the code that trained it, see harness.code_identity; A+B if it changed meanwhile",
     )
+    proven: bool | None = Field(None, description="`check` had passed for this code; None: not noted in older records")
     finished_at: str

@@ -1,6 +1,6 @@
-"""Finds variants by their files: our `variants/`, folders given by the user, installed packages.
+"""Registry of variants: files in `variants/`, in folders given by the user, and in installed packages.
 
-Listing reads files without running them; loading runs exactly one file. An outside package offers a variant by an
+Listing reads files without running them; loading runs exactly one file. An installed package offers a variant by an
 entry point of the group `harness.variants` that names the module, e.g. `my_scheme = "my_package.my_scheme"`.
 """
 
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from harness import locations
+from harness.code_identity import code_identity
 from harness.errors import Fault, UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
 
 ENTRY_POINT_GROUP = "harness.variants"
 OUR_VARIANTS = locations.VARIANTS
-#: the way out where a file cannot be mended
+#: what to do with a file that cannot be corrected
 AWAY = "take it out of the folder"
 
 
 @dataclass(frozen=True)
 class VariantInfo:
-    """What a variant's file says of itself."""
+    """Name, summary, source and file of a variant, from its docstring."""
 
     name: str
     summary: str
@@ -53,7 +54,7 @@ def _entry_points() -> dict[str, EntryPoint]:
 
 
 def _locate(extra_dirs: Sequence[Path]) -> dict[str, Path | EntryPoint]:
-    """name -> file or entry point. The same name in two places is a fault: which one ran would be a guess."""
+    """Map names to files or entry points. Raises: UserError for a name in two places."""
     found: dict[str, Path | EntryPoint] = {}
     for folder in (OUR_VARIANTS, *extra_dirs):
         if not Path(folder).is_dir():
@@ -70,12 +71,12 @@ def _locate(extra_dirs: Sequence[Path]) -> dict[str, Path | EntryPoint]:
 
 
 def variant_names(extra_dirs: Sequence[Path] = ()) -> list[str]:
-    """Names of all variants, sorted; runs no variant file."""
+    """Return the names of all variants, sorted; runs no variant file."""
     return sorted(_locate(extra_dirs))
 
 
 def variant_file(name: str, extra_dirs: Sequence[Path] = ()) -> Path:
-    """File that defines a variant. Raises: UserError for an unknown name."""
+    """Return the file that defines a variant. Raises: UserError for an unknown name."""
     found = _locate(extra_dirs)
     if name not in found:
         names = sorted(found)
@@ -87,11 +88,11 @@ def variant_file(name: str, extra_dirs: Sequence[Path] = ()) -> Path:
 
 
 def _module_file(name: str, point: EntryPoint) -> Path:
-    """File of the module that an entry point names; looking for it imports the packages around it."""
+    """Return the file of the module that an entry point names; the search imports its parent packages."""
     reason = ""
     try:
         spec = importlib.util.find_spec(point.module)
-    except (Exception, SystemExit) as error:  # whatever the package's own __init__ does
+    except (Exception, SystemExit) as error:  # the package's own __init__ may raise anything
         spec, reason = None, f" ({type(error).__name__}: {error})"
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():
         package = point.dist.name if point.dist else "a package"
@@ -103,12 +104,12 @@ def _module_file(name: str, point: EntryPoint) -> Path:
 
 
 def describe(name: str, extra_dirs: Sequence[Path] = ()) -> VariantInfo:
-    """First line and source of a variant's docstring, read without running the file."""
+    """Return first line and source of a variant's docstring, without running the file."""
     return describe_file(variant_file(name, extra_dirs), name)
 
 
 def describe_file(file: Path, name: str) -> VariantInfo:
-    """What `file` says of the variant `name` that it defines. Raises: UserError for a file that is no Python."""
+    """Return first line and source of a file's docstring. Raises: UserError for a file that is not valid Python."""
     text = ast.get_docstring(_parse(file)) or ""
     lines = text.splitlines()
     source = " ".join(line.strip() for line in _paragraph(lines, "Source:"))
@@ -133,7 +134,7 @@ def _parse(file: Path) -> ast.Module:
 
 
 def _paragraph(lines: list[str], start: str) -> list[str]:
-    """Lines from the one that begins with `start` to the next blank line."""
+    """Return the lines from the one that begins with `start` to the next blank line."""
     found: list[str] = []
     for line in lines:
         if line.strip().startswith(start) or (found and line.strip()):
@@ -148,6 +149,7 @@ def _load(file: Path, name: str) -> type[Variant]:
     from harness.api import Variant
 
     _parse(file)  # a syntax error with its line
+    code_identity(file)  # kept from here on: it says what was loaded, whatever becomes of the file
     module = _import(file, name)
     classes = [
         item
@@ -162,7 +164,7 @@ def _load(file: Path, name: str) -> type[Variant]:
 
 
 def _check_defaults(file: Path, variant: type[Variant]) -> None:
-    """A variant is listed, checked and swept as it comes, so each of its knobs has a default that is allowed."""
+    """Check that each knob has a valid default, with which the variant is listed, checked and swept."""
     config = variant.Config
     try:
         config()
@@ -180,7 +182,7 @@ def _check_defaults(file: Path, variant: type[Variant]) -> None:
 
 
 def _line_of(file: Path, class_name: str, knob: str) -> int:
-    """Line of a field; of its class, or 1, where it is written in another file."""
+    """Return the line of a field; of its class, or 1, if another file defines it."""
     line = 1
     for node in ast.walk(_parse(file)):
         if isinstance(node, ast.ClassDef) and node.name == class_name:
@@ -190,7 +192,7 @@ def _line_of(file: Path, class_name: str, knob: str) -> int:
 
 
 def _import(file: Path, name: str) -> ModuleType:
-    # by file, ours too: a snapshot of the code must find its own copies, whatever is installed
+    # by file, even for shipped variants: a snapshot of the code must find its own copies, not the installed ones
     prefix = "harness.variants." if file.parent == OUR_VARIANTS else "harness_variant_"
     spec = importlib.util.spec_from_file_location(prefix + name, file)
     if spec is None or spec.loader is None:
@@ -206,13 +208,13 @@ def _import(file: Path, name: str) -> ModuleType:
 
 
 def load_variant(name: str, extra_dirs: Sequence[Path] = ()) -> type[Variant]:
-    """Imports the variant's file and returns its class. Raises: UserError for an unknown name or a broken file."""
+    """Import the variant's file and return its class. Raises: UserError for an unknown name or a broken file."""
     file = variant_file(name, tuple(extra_dirs))
     try:
         return _load(file, name)
     except UserError:
         raise
-    except (Exception, SystemExit) as error:  # whatever the file does when it runs
+    except (Exception, SystemExit) as error:  # the file may raise anything
         own = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
         place = f"{file}:{own[-1]}" if own else str(file)
         message = f"cannot be imported: {type(error).__name__}: {error}. Correct the file, or {AWAY}."

@@ -90,6 +90,26 @@ def test_fast_commands_of_the_readme_succeed(copy: Path) -> None:
     assert not (copy / "runs").exists()  # --dry-run writes nothing
 
 
+def test_the_variant_of_the_readme_passes_the_check(copy: Path) -> None:
+    blocks = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    (text,) = [block for block in blocks if "MaskedVariant" in block]
+    assert len(text.splitlines()) <= 40
+    (copy / "mine").mkdir()
+    (copy / "mine/causal.py").write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "check", "causal", "--variants", "mine"],
+        cwd=copy, env=environment(copy), capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_figure_of_the_readme_is_small() -> None:
+    (figure,) = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert (ROOT / figure).stat().st_size < 200_000
+
+
 @pytest.mark.parametrize("name", ["macs", "count", "num_bytes", "milliseconds", "percent", "duration"])
 def test_examples_of_units_give_the_documented_text(name: str) -> None:
     function = getattr(units, name)

@@ -40,21 +40,19 @@ class AxialConfig(VariantConfig):
     )
 
 
-class Axial(Variant):
+class Axial(Variant[AxialConfig]):
     """Attention along one axis at a time, one class token per clip."""
 
-    Config = AxialConfig
-    config: AxialConfig
     class_token = "clip"
     encoder_type = TokensEncoder
     cannot_carry: ClassVar = {
         "summary": "time attention reads every frame already",
-        "registers": "no step, each within a line of patches, has a row that all frames share",
+        "registers": "no step, each within a line of patches, has keys that all frames share",
     }
 
     @property
     def axes(self) -> list[str]:
-        """The two axes of the frame in their order."""
+        """Return the two axes of the frame in their order."""
         return self.config.order.split("_")[1:]
 
     def build_block(self, layer: int) -> AxialBlock:
@@ -73,7 +71,7 @@ class Axial(Variant):
         return time + lines + count.mlp_macs(trunk, patches + 1)
 
     def _lines(self, layout: Layout) -> list[Tensor]:
-        """For each axis of the frame in its turn, the line along it that a token lies in (n,); -1: the class token."""
+        """Return, for each axis in its turn, the line along it that each token lies in (n,); -1: the class token."""
         place_across = {"width": layout.row, "height": layout.column}
         first = layout.frame * (layout.height + layout.width)
         return [torch.where(layout.is_patch, first + place_across[axis], -1) for axis in self.axes]
@@ -126,7 +124,7 @@ class AxialBlock(nn.Module):
 
 
 def attend_lines(attention: Attention, parts: list[Tensor], axis: int) -> list[Tensor]:
-    """Attention within each line along `axis` of x (B, T, H, W, D), the class token (B, D) a member of every line.
+    """Attend within each line along `axis` of x (B, T, H, W, D), the class token (B, D) a member of every line.
 
     Maps [class token, x] to their updates; that of the class token is averaged over the lines.
     """

@@ -41,16 +41,14 @@ class DividedConfig(VariantConfig):
     class_mode: Literal["mean", "global"] = Field("mean", description="TimeSformer's or Motionformer's class token")
 
 
-class Divided(Variant):
+class Divided(Variant[DividedConfig]):
     """Divided space-time attention, one class token per clip."""
 
-    Config = DividedConfig
-    config: DividedConfig
     class_token = "clip"
     encoder_type = TokensEncoder
     cannot_carry = {
         "summary": "time attention reads every frame already",
-        "registers": "neither step, within a place or within a frame, has a row that all frames share",
+        "registers": "neither step, within a place or within a frame, has keys that all frames share",
     }
 
     def build_block(self, layer: int) -> DividedBlock:
@@ -74,7 +72,7 @@ class Divided(Variant):
         return time + count.step_macs(self.trunk, in_space, space_pairs) + count.mlp_macs(self.trunk, patches + 1)
 
     def _steps(self, layout: Layout) -> list[tuple[str, Tensor]]:
-        """(kind of step, who sees whom in it)."""
+        """Return (kind of step, who sees whom in it) in their order."""
         time, space = layout.same_place(), layout.with_global(layout.same_frame(), ~layout.is_patch)
         if self.config.class_mode == "global":
             time = layout.with_global(time, ~layout.is_patch)
@@ -117,15 +115,14 @@ class DividedBlock(nn.Module):
         assert tokens.cls is not None
         cls, grid = tokens.cls, tokens.patches.shape[1:4]
         x = tokens.patches.flatten(2, 3)
-        steps = (self._time, self._space) if self.time_first else (self._space, self._time)
-        for step in steps:
+        for step in (self._time, self._space) if self.time_first else (self._space, self._time):
             cls, x = step(cls, x)
         z = torch.cat([cls.unsqueeze(1), x.flatten(1, 2)], dim=1)
         z = z + self.drop_path(self.mlp(self.norm2(z)))
         return Tokens(z[:, 1:].unflatten(1, grid), z[:, 0])
 
     def _time(self, cls: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """cls (B, D), x (B, T, S, D): attention among the frames of each place."""
+        """Attend among the frames of each place: cls (B, D), x (B, T, S, D)."""
         if self.global_class:
             y = global_class_attention(self.temporal_attn, self.temporal_norm1, cls, x.transpose(1, 2))
             added_cls, added = self.drop_path.together(*map(self.temporal_fc, y))
@@ -134,7 +131,7 @@ class DividedBlock(nn.Module):
         return cls, x + self.temporal_fc(y).transpose(1, 2)
 
     def _space(self, cls: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """cls (B, D), x (B, T, S, D): attention within each frame."""
+        """Attend within each frame: cls (B, D), x (B, T, S, D)."""
         if self.global_class:
             added_cls, added = self.drop_path.together(*global_class_attention(self.attn, self.norm1, cls, x))
             return cls + added_cls, x + added
@@ -144,7 +141,7 @@ class DividedBlock(nn.Module):
 
 
 def global_class_attention(attention: Attention, norm: nn.Module, cls: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Attention within each group of x (B, groups, n, D), the class token (B, D) seen by all and seeing all."""
+    """Attend within each group of x (B, groups, n, D), the class token (B, D) seen by all and seeing all."""
     q, k, v = attention.project(norm(x))
     qc, kc, vc = attention.project(norm(cls).unsqueeze(1))
     copies = (c.unsqueeze(1).expand(-1, x.shape[1], -1, -1, -1) for c in (kc, vc))

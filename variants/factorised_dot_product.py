@@ -22,7 +22,7 @@ class FactorisedDotProduct(Variant):
     class_token = "none"
     cannot_carry: ClassVar = {
         "summary": "half of the heads read every frame already",
-        "registers": "neither half of the heads, within a place or within a frame, has a row that all frames share",
+        "registers": "neither half of the heads, within a place or within a frame, has keys that all frames share",
     }
 
     def validate(self) -> Iterator[tuple[str, str]]:

@@ -55,7 +55,7 @@ class FactorisedEncoder(MaskedVariant):
 
     Config = FactorisedEncoderConfig
     config: FactorisedEncoderConfig
-    default_readout = "class_token"
+    default_readout, encoder_type = "class_token", FrameEncoder
     cannot_carry: ClassVar = {}
     cannot_read: ClassVar = dict.fromkeys(
         ("mean_frames", "mean_tokens", "temporal_attention", "concat_mlp", "gru"),
@@ -104,6 +104,9 @@ class FactorisedEncoder(MaskedVariant):
 
     def allowed(self, layout: Layout, layer: int) -> Tensor:
         return layout.with_registers(layout.same_frame())
+
+    def visible_keys(self, layout: Layout, layer: int) -> Tensor:
+        return count.keys_in_frame(layout)
 
     def influence(self, layout: Layout) -> Tensor:
         space, of_class = super().influence(layout), torch.arange(layout.num_tokens) < layout.num_class

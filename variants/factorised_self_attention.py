@@ -36,15 +36,13 @@ class FactorisedSelfAttentionConfig(VariantConfig):
     )
 
 
-class FactorisedSelfAttention(Variant):
+class FactorisedSelfAttention(Variant[FactorisedSelfAttentionConfig]):
     """Time and space attention after each other, no class token."""
 
-    Config = FactorisedSelfAttentionConfig
-    config: FactorisedSelfAttentionConfig
     class_token = "none"
     cannot_carry: ClassVar = {
         "summary": "time attention reads every frame already",
-        "registers": "neither step, within a place or within a frame, has a row that all frames share",
+        "registers": "neither step, within a place or within a frame, has keys that all frames share",
     }
 
     def build_block(self, layer: int) -> FactorisedBlock:
@@ -71,7 +69,7 @@ class FactorisedSelfAttention(Variant):
         return in_time + count.block_macs(self.trunk, frames * places, frames * places * places)
 
     def _steps(self, layout: Layout) -> list[tuple[str, Tensor]]:
-        """(prefix of the step's parts in a block, who sees whom in it)."""
+        """Return (prefix of the step's parts in a block, who sees whom in it) in their order."""
         in_order = [("temporal_", layout.same_place()), ("", layout.same_frame())]
         return in_order if self.config.order == "time_space" else in_order[::-1]
 

@@ -32,11 +32,9 @@ class JointConfig(VariantConfig):
     )
 
 
-class Joint(MaskedVariant):
+class Joint(MaskedVariant[JointConfig]):
     """Full space-time attention, one class token per clip or none."""
 
-    Config = JointConfig
-    config: JointConfig
     default_readout = "class_token"
     encoder_type = SequenceEncoder
     cannot_carry = {"summary": "every query sees all keys of all frames already"}
@@ -49,7 +47,7 @@ class Joint(MaskedVariant):
         return Block(self.trunk, layer)
 
     def allowed(self, layout: Layout, layer: int) -> Tensor:
-        return layout.everyone()
+        return layout.all_pairs()
 
     def visible_keys(self, layout: Layout, layer: int) -> Tensor:
         return torch.full((layout.num_tokens,), layout.num_tokens)

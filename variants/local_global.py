@@ -43,11 +43,9 @@ class LocalGlobalConfig(VariantConfig):
     )
 
 
-class LocalGlobal(MaskedVariant):
+class LocalGlobal(MaskedVariant[LocalGlobalConfig]):
     """Local, then coarse global attention, one class token per clip; the mask is that of the local step."""
 
-    Config = LocalGlobalConfig
-    config: LocalGlobalConfig
     class_token = "clip"
     cannot_carry = {"summary": "local attention reads every frame already"}
 
@@ -55,7 +53,7 @@ class LocalGlobal(MaskedVariant):
         return LocalGlobalBlock(self.trunk, layer, self.config)
 
     def _reach(self, layout: Layout) -> list[int]:
-        """Rows and columns to each side that a patch sees."""
+        """Return the numbers of rows and columns to each side that a patch sees."""
         return [int(self.config.local_fraction * size / 2 + 1e-9) for size in (layout.height, layout.width)]
 
     def allowed(self, layout: Layout, layer: int) -> Tensor:
@@ -99,7 +97,7 @@ class LocalGlobalBlock(Block):
         return self.attn.merge(attend(q, self._coarse(k), self._coarse(v)))
 
     def _coarse(self, x: Tensor) -> Tensor:
-        """Keys or values (B, h, n, c) of the class token, of every stride-th frame, row and column, and registers."""
+        """Select keys or values (B, h, n, c) of the class token, the coarse grid and the registers."""
         s, (cls, patches, registers) = self.stride, x.tensor_split((1, 1 + self.num_patches), dim=-2)
         coarse = patches.unflatten(-2, self.grid)[..., ::s, ::s, ::s, :].flatten(-4, -2)
         return torch.cat([cls, coarse, registers], dim=-2)

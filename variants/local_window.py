@@ -35,16 +35,14 @@ class LocalWindowConfig(VariantConfig):
     dilation: int = Field(1, ge=1, description="distance in frames between two frames of the window")
 
 
-class LocalWindow(MaskedVariant):
+class LocalWindow(MaskedVariant[LocalWindowConfig]):
     """Attention among the tokens of neighbouring frames, class token per frame."""
 
-    Config = LocalWindowConfig
-    config: LocalWindowConfig
     encoder_type = FrameEncoder
     cannot_carry = {}
 
     def windows(self) -> list[slice]:
-        """Frames that each frame sees: up to t_w steps of `dilation` to each side, cut at the ends of the clip."""
+        """Return the frames that each frame sees: t_w steps of `dilation` to each side, cut at the ends of the clip."""
         last, most, step = self.trunk.num_frames - 1, self.config.temporal_window, self.config.dilation
         sides = [(frame, min(most, frame // step), min(most, (last - frame) // step)) for frame in range(last + 1)]
         return [slice(frame - before * step, frame + after * step + 1, step) for frame, before, after in sides]

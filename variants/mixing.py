@@ -44,15 +44,13 @@ class MixingConfig(VariantConfig):
     outer_only: bool = Field(False, description="mix with the frames t - t_w and t + t_w only")
 
 
-class Mixing(Variant):
+class Mixing(Variant[MixingConfig]):
     """Attention within each frame over keys and values mixed from the frames around it."""
 
-    Config = MixingConfig
-    config: MixingConfig
     cannot_carry = {}
 
     def offsets(self, layer: int) -> list[int]:
-        """Frame offsets that lend channels, in the order in which they get them."""
+        """Return the frame offsets that lend channels, in the order of their channels."""
         window = self.config.temporal_window
         if not window or not self.config.mixed_fraction or layer not in layer_set(self.config.layers, self.trunk.depth):
             return []
@@ -63,7 +61,7 @@ class Mixing(Variant):
         return self.trunk.head_dim if self.config.channel_layout == "per_head" else self.trunk.embed_dim
 
     def folds(self, layer: int) -> list[tuple[int, int, int]]:
-        """(offset, first channel, end channel) of each group of mixed channels."""
+        """Return (offset, first channel, end channel) of each group of mixed channels."""
         offsets = self.offsets(layer)
         size = _fold(self.config.mixed_fraction, self._channels(), len(offsets))
         return [(offset, i * size, (i + 1) * size) for i, offset in enumerate(offsets)]
@@ -75,26 +73,21 @@ class Mixing(Variant):
         if window and config.mixed_fraction and not _fold(config.mixed_fraction, channels, num_offsets):
             mixed = int(config.mixed_fraction * channels + 1e-9)
             head = f"a head (head_dim {channels}" if config.channel_layout == "per_head" else f"all heads ({channels}"
-            yield (
-                "temporal_window",
-                (
-                    f"{window} given: {num_offsets} neighbour frames share the {mixed} mixed channels of {head}, "
-                    f"mixed_fraction {config.mixed_fraction}); largest that fits: {mixed // 2}"
-                ),
-            )
+            shared = f"{num_offsets} neighbour frames share the {mixed} mixed channels of {head}"
+            fits = f"mixed_fraction {config.mixed_fraction}); largest that fits: {mixed // 2}"
+            yield "temporal_window", f"{window} given: {shared}, {fits}"
         if isinstance(config.layers, list) and max(config.layers, default=0) >= self.trunk.depth:
             yield "layers", f"{max(config.layers)} given; layers are numbered 0 to {self.trunk.depth - 1}"
 
     def build_block(self, layer: int) -> FrameBlock:
-        attention = MixingAttention(self.trunk, layer, self.folds(layer), self.config)
-        return FrameBlock(self.trunk, layer, attention)
+        return FrameBlock(self.trunk, layer, MixingAttention(self.trunk, layer, self.folds(layer), self.config))
 
     def block_macs(self, layer: int) -> int:
         mixes_input = self.config.mixed == "x" and bool(self.folds(layer))
         return count.frame_block_macs(self.trunk, layer, 1 + self.trunk.num_patches, mixes_input)
 
     def reference_offsets(self, layer: int) -> list[int]:
-        """o(c) of the channels of a head or of all heads, from the definition; asks neither `folds` nor `offsets`."""
+        """Oracle: return o(c) of the channels of a head or of all heads, without `folds` and `offsets`."""
         config, num_channels = self.config, self._channels()
         num_neighbours = 2 * min(config.temporal_window, 1) if config.outer_only else 2 * config.temporal_window
         if layer not in layer_set(config.layers, self.trunk.depth) or not num_neighbours:
@@ -152,7 +145,7 @@ class Mixing(Variant):
 
 
 def _fold(fraction: float, channels: int, num_offsets: int) -> int:
-    """Channels of each offset; the epsilon keeps e.g. 0.1 * 30 from being rounded below 3."""
+    """Return the channels of each offset; the epsilon keeps e.g. 0.1 * 30 from being rounded below 3."""
     return int(fraction * channels / num_offsets + 1e-9) if num_offsets else 0
 
 
@@ -168,11 +161,11 @@ class MixingAttention(FrameAttention):
         self.per_head = config.channel_layout == "per_head"
 
     def _mix(self, x: Tensor) -> Tensor:
-        """Channels of the last dimension from the frames that the folds name; time is dimension 1."""
+        """Take channels of the last dimension from the frames that the folds name; time is dimension 1."""
         return lend_channels(x, self.folds, self.ends)
 
     def _mix_heads(self, x: Tensor) -> Tensor:
-        """Mixes (B, T, h, N, c) by the channels of each head, or of all heads in a row."""
+        """Mix (B, T, h, N, c) by the channels of each head, or of all heads in a row."""
         if self.per_head or not self.folds:
             return self._mix(x)
         row = x.transpose(2, 3).flatten(3)

@@ -7,7 +7,7 @@ tokens exactly.
 Source: Nyströmformer (arXiv 2102.03902), sections 3.2 and 3.3, with its iteration for the pseudo-inverse; Motionformer
 (arXiv 2106.05392) tries it on video. Ours differs in the segments, which do not straddle frames, in the exact class
 token, in the start of the iteration, which is scaled by each matrix and not by the largest of the batch, and in that
-there is no convolution beside the attention.
+there is no convolution in parallel to the attention.
 """
 
 from __future__ import annotations
@@ -42,11 +42,9 @@ class NystromConfig(VariantConfig):
     num_iterations: Annotated[int, Field(ge=1, le=100)] = Field(6, description="steps towards the pseudo-inverse")
 
 
-class Nystrom(Variant):
+class Nystrom(Variant[NystromConfig]):
     """Landmark attention over space and time, one class token per clip."""
 
-    Config = NystromConfig
-    config: NystromConfig
     class_token = "clip"
     encoder_type = SequenceEncoder
     cannot_carry: ClassVar = {
@@ -72,10 +70,10 @@ class Nystrom(Variant):
         return count.block_macs(trunk, 1 + patches, pairs) + inverse
 
     def block_influence(self, layout: Layout, layer: int) -> Tensor:
-        return layout.everyone()
+        return layout.all_pairs()
 
     def reference_attention(self, attention: Any, x: Tensor, layout: Layout, layer: int) -> Tensor:
-        """Head by head; the attention of patches is written as one matrix (patches, tokens)."""
+        """Attend head by head; the attention of patches is written as one matrix (patches, tokens)."""
         outputs = []
         for q, k, v in zip(*(z.chunk(attention.num_heads, -1) for z in plain.project(attention, x)), strict=True):
             marks_q, marks_k = (plain.summaries(z, layout, self.config.landmarks_per_frame) for z in (q, k))
@@ -86,7 +84,7 @@ class Nystrom(Variant):
         return plain.linear(attention.proj, torch.cat(outputs, dim=-1))
 
     def _reference_inverse(self, matrix: Tensor) -> Tensor:
-        """The iteration of one matrix, multiplied out: z (13 - 15 a + 7 a^2 - a^3) / 4 with a = matrix z."""
+        """Iterate one matrix, multiplied out: z (13 - 15 a + 7 a^2 - a^3) / 4 with a = matrix z."""
         one = torch.eye(len(matrix), dtype=matrix.dtype)
         z = matrix.T / (max(column.sum() for column in matrix.T) * max(row.sum() for row in matrix))
         for _ in range(self.config.num_iterations):
@@ -101,7 +99,7 @@ class Nystrom(Variant):
 
 
 def _weights(q: Tensor, k: Tensor) -> Tensor:
-    """Softmax of scaled scores of one head, q (B, n, c), k (B, m, c) -> (B, n, m)."""
+    """Return the softmax of scaled scores of one head, q (B, n, c), k (B, m, c) -> (B, n, m)."""
     weights = torch.exp(torch.einsum("bnc,bmc->bnm", q, k) / q.shape[-1] ** 0.5)
     return weights / weights.sum(-1, keepdim=True)
 
@@ -123,7 +121,7 @@ class NystromAttention(Attention):
         return self.merge(torch.cat([of_class, to_marks @ read], dim=2))
 
     def _landmarks(self, patches: Tensor) -> Tensor:
-        """Means of segments of each frame: (B, h, T S, c) -> (B, h, landmarks, c)."""
+        """Average segments of each frame: (B, h, T S, c) -> (B, h, landmarks, c)."""
         # patch s belongs to segment floor(s R / S), as the summaries of the trunk
         frames = patches.unflatten(2, (self.num_frames, -1))
         return pooled_means(frames, self.landmarks_per_frame).flatten(2, 3)
@@ -134,7 +132,7 @@ class NystromAttention(Attention):
 
 
 def pseudo_inverse(matrix: Tensor, num_iterations: int) -> Tensor:
-    """Moore-Penrose inverse of row-stochastic matrices (..., m, m) by a fixed number of third-order steps."""
+    """Approximate the Moore-Penrose inverse of row-stochastic matrices (..., m, m) by third-order steps."""
     one = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
     z = matrix.transpose(-1, -2) / matrix.sum(-2).amax(-1)[..., None, None]  # rows sum to one
     for _ in range(num_iterations):

@@ -6,10 +6,9 @@ Source: TimeSformer (arXiv 2102.05095), "space-only"; X-ViT (arXiv 2106.05968) w
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from harness.api import FrameAttention, FrameBlock, FrameEncoder, Layout, MaskedVariant
+from harness.api import FrameAttention, FrameBlock, FrameEncoder, Layout, MaskedVariant, count
 
 
 class SpatialOnly(MaskedVariant):
@@ -25,5 +24,4 @@ class SpatialOnly(MaskedVariant):
         return layout.with_registers(layout.same_frame())
 
     def visible_keys(self, layout: Layout, layer: int) -> Tensor:
-        of_frame = 1 + layout.height * layout.width + layout.num_registers
-        return torch.where(layout.is_register, layout.num_tokens, of_frame)
+        return count.keys_in_frame(layout)

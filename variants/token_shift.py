@@ -42,16 +42,14 @@ class TokenShiftConfig(VariantConfig):
     )
 
 
-class TokenShift(Variant):
+class TokenShift(Variant[TokenShiftConfig]):
     """Attention within each frame over tokens whose channels shift in time, class token per frame."""
 
-    Config = TokenShiftConfig
-    config: TokenShiftConfig
     cannot_carry: ClassVar = {}
 
     @property
     def fold(self) -> int:
-        """Channels that come from the next frame, and as many from the last."""
+        """Return the number of channels that come from the next frame, and as many from the previous one."""
         return int(self.config.shifted_fraction * self.trunk.embed_dim / 2 + 1e-9)
 
     def validate(self) -> Iterator[tuple[str, str]]:
@@ -68,12 +66,10 @@ class TokenShift(Variant):
         return count.frame_block_macs(self.trunk, layer, tokens_per_frame=1 + self.trunk.num_patches)
 
     def _shift_influence(self, layout: Layout) -> Tensor:
-        """Who gets channels of whom in one shift."""
+        """Return who takes channels from whom in one shift."""
         moved = layout.slot == -2 if self.config.which == "class_token" else layout.frame >= 0
-        next_to = (layout.frame[:, None] - layout.frame[None]).abs() == 1
-        same_slot = layout.slot[:, None] == layout.slot[None]
-        shifted = next_to & same_slot & moved[:, None] & moved[None]
-        return layout.itself() | shifted if self.fold else layout.itself()
+        shifted = layout.by_frame(layout.frame_steps().abs() == 1) & (layout.slot[:, None] == layout.slot[None]) & moved
+        return shifted if self.fold else layout.itself()
 
     def block_influence(self, layout: Layout, layer: int) -> Tensor:
         shift, attention = self._shift_influence(layout), layout.with_registers(layout.same_frame())
@@ -107,7 +103,7 @@ class ShiftBlock(FrameBlock):
         self.class_only = which == "class_token"
 
     def _shifted(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(residual stream, input of the branch)."""
+        """Return (residual stream, input of the branch)."""
         if not self.class_only:
             return x, lend_channels(x, self.folds)
         x = torch.cat([lend_channels(x[:, :, :1], self.folds), x[:, :, 1:]], dim=2)

@@ -1,7 +1,7 @@
 """Each patch pools one point from every frame, then attends over these points: its trajectory through the clip.
 
 Step one: a query attends to the patches of each frame apart, which gives one pooled value per (query, frame). Step
-two: the value of the query's own frame, projected anew, attends over its values of all frames. The class token takes
+two: the value of the query's own frame, projected again, attends over its values of all frames. The class token takes
 no part in either: it attends to all tokens as usual, and no patch sees it.
 Source: Motionformer (arXiv 2106.05392), trajectory attention; its released code computes the values of step two and
 then averages the pooled values themselves, and its published results were made so (value_path `published`, with the
@@ -39,11 +39,9 @@ class TrajectoryConfig(VariantConfig):
     )
 
 
-class Trajectory(Variant):
+class Trajectory(Variant[TrajectoryConfig]):
     """Trajectory attention, one class token per clip."""
 
-    Config = TrajectoryConfig
-    config: TrajectoryConfig
     class_token = "clip"
     encoder_type = SequenceEncoder
     cannot_carry: ClassVar = {
@@ -65,10 +63,10 @@ class Trajectory(Variant):
         return layout.is_patch[None] | ~layout.is_patch[:, None]
 
     def reference_attention(self, attention: TrajectoryAttention, x: Tensor, layout: Layout, layer: int) -> Tensor:
-        """Frame by frame, then token by token; row 0 is the class token."""
+        """Attend frame by frame, then token by token; row 0 is the class token."""
         q, k, v = plain.project(attention, x)
         num_heads = attention.num_heads
-        of_class = plain.attend(q, k, v, layout.everyone(), num_heads)
+        of_class = plain.attend(q, k, v, layout.all_pairs(), num_heads)
         points = []  # for each frame f, what every query pools from it
         for frame in range(layout.num_frames):
             members = (layout.frame == frame).expand(layout.num_tokens, -1)
@@ -104,7 +102,7 @@ class TrajectoryAttention(Attention):
         return self.proj(torch.cat([of_class, self._along(points)], dim=1))
 
     def _pool(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Step one: patches (B, h, T S, c) -> what each query pools from each frame, (B, T S, T, D)."""
+        """Step one: map patches (B, h, T S, c) to what each query pools from each frame, (B, T S, T, D)."""
         frames = self.num_frames
         # frames go into the batch dimension: fused kernels take four dimensions, not five
         k, v = (z.unflatten(2, (frames, -1)).movedim(2, 1).flatten(0, 1) for z in (k, v))
@@ -112,7 +110,7 @@ class TrajectoryAttention(Attention):
         return attend(q, k, v).unflatten(0, (-1, frames)).permute(0, 3, 1, 2, 4).flatten(3)
 
     def _along(self, points: Tensor) -> Tensor:
-        """Step two: (B, T S, T, D) -> (B, T S, D), attention of the own point over the points of all frames."""
+        """Step two: attend with the own point over the points of all frames, (B, T S, T, D) -> (B, T S, D)."""
         batch, num_patches = points.shape[:2]
         own = points.unflatten(1, (self.num_frames, -1)).diagonal(dim1=1, dim2=3)  # (B, S, D, T)
         query = self.proj_q(own.permute(0, 3, 1, 2).flatten(1, 2)).unsqueeze(2)

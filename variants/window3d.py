@@ -12,7 +12,6 @@ keeps its true offsets (the code takes the wrong rows of the bias table there).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
 from math import prod
 from typing import Annotated, ClassVar
 
@@ -50,11 +49,9 @@ class WindowConfig(VariantConfig):
     relative_position: bool = Field(True, description="learned bias for each offset within a window, per head")
 
 
-class Window3d(Variant):
+class Window3d(Variant[WindowConfig]):
     """Attention within shifted windows, no class token."""
 
-    Config = WindowConfig
-    config: WindowConfig
     class_token = "none"
     encoder_type = TokensEncoder
     cannot_carry: ClassVar = {
@@ -79,7 +76,7 @@ class Window3d(Variant):
         return sum(self._masked_macs(layer) for layer in range(self.trunk.depth))
 
     def _masked_macs(self, layer: int) -> int:
-        """Along an axis that shifts, the last window holds both ends of the clip, which do not see each other."""
+        """Count pairs of both ends of a shifted axis: they share the last window and do not see each other."""
         window, shift, padded = windows(self.trunk, layer, self.config)
         axes = zip(padded, window, shift, strict=True)
         inside = prod((size // w - 1) * w**2 + (w - s) ** 2 + s**2 for size, w, s in axes)
@@ -90,10 +87,10 @@ class Window3d(Variant):
         return allowed[real][:, real]
 
     def _pairs(self, layer: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Of all places of the padded grid: who may see whom (P, P), rows of the bias table, which are tokens (P,)."""
+        """Return, for places of the padded grid: who sees whom (P, P), rows of the bias table, True for tokens (P,)."""
         trunk = self.trunk
         window, shift, padded = (torch.tensor(z) for z in windows(trunk, layer, self.config))
-        place = torch.tensor(list(product(*map(range, padded.tolist()))))
+        place = torch.cartesian_prod(*map(torch.arange, padded.tolist()))
         moved = (place - shift) % padded
         # the tokens that a shift brings from the beginning of an axis to its end stay among themselves
         room = torch.cat([moved // window, place < shift], dim=-1)
@@ -105,7 +102,7 @@ class Window3d(Variant):
         return allowed, row.where(allowed, 0), real
 
     def reference_attention(self, attention: SwinAttention, x: Tensor, layout: Layout, layer: int) -> Tensor:
-        """One attention over the padded grid under a mask that says who shares a window."""
+        """Attend once over the padded grid, under a mask that says who shares a window."""
         allowed, row, real = self._pairs(layer)
         everywhere = x.new_zeros(x.shape[0], len(real), x.shape[-1])
         everywhere[:, real] = x
@@ -123,7 +120,7 @@ class Window3d(Variant):
 
 
 def windows(trunk: TrunkGeometry, layer: int, config: WindowConfig) -> tuple[Place, Place, Place]:
-    """Window, shift and padded grid of a layer; an axis that fits into the window is one window and never shifts."""
+    """Return window, shift and padded grid of a layer; an axis that fits into the window never shifts."""
     grid = (trunk.num_frames, trunk.height, trunk.width)
     window = tuple(map(min, grid, config.window))
     moves = config.shifted and layer % 2 == 1
@@ -148,31 +145,31 @@ class SwinAttention(Attention):
         self.register_buffer("together", self._together(), persistent=False)
 
     def _relative_index(self, configured: list[int]) -> Tensor:
-        """Row of the bias table for each query and key of a window (n, n)."""
+        """Return the row of the bias table for each query and key of a window (n, n)."""
         place, most = torch.cartesian_prod(*map(torch.arange, self.window)), torch.tensor(configured)
         t, h, w = (place[:, None] - place[None] + most - 1).unbind(-1)
         return (t * (2 * most[1] - 1) + h) * (2 * most[2] - 1) + w
 
     def _together(self) -> Tensor:
-        """Bool (windows, n, n): False between tokens that only the roll made neighbours."""
+        """Return bool (windows, n, n): False between tokens that only the roll made neighbours."""
         axes = zip(self.padded, self.shift, strict=True)
         t, h, w = (torch.arange(size) >= size - shift for size, shift in axes)  # rolled in from the other end
         label = self._cut((4 * t[:, None, None] + 2 * h[:, None] + w)[None, ..., None])[0, :, :, 0]
         return label[:, :, None] == label[:, None, :]
 
     def _cut(self, x: Tensor) -> Tensor:
-        """(B, T, H, W, D) -> (B, windows, n, D)."""
+        """Cut a grid into windows: (B, T, H, W, D) -> (B, windows, n, D)."""
         a, b, c = self.window
         return rearrange(x, "n (t a) (h b) (w c) d -> n (t h w) (a b c) d", a=a, b=b, c=c)
 
     def _join(self, x: Tensor) -> Tensor:
-        """Inverse of `_cut`."""
+        """Invert `_cut`."""
         (t, h, w), (a, b, c) = self.padded, self.window
         pattern = "n (t h w) (a b c) d -> n (t a) (h b) (w c) d"
         return rearrange(x, pattern, t=t // a, h=h // b, w=w // c, a=a, b=b, c=c)
 
     def _mask(self, like: Tensor) -> Tensor | None:
-        """What is added to the scores, (windows or 1, heads or 1, n, n), or who sees whom, or None: everyone."""
+        """Return what is added to the scores (windows or 1, heads or 1, n, n), or a bool mask, or None: all see all."""
         table, moved = self.relative_position_bias_table, any(self.shift)
         together = self.together.unsqueeze(1)
         if table is None:

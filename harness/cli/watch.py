@@ -50,7 +50,7 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _is_done(found: list[Standing]) -> bool:
-    """Whether the run itself has nothing open; its search may have open trials that are no longer needed."""
+    """Returns whether the run itself has nothing open; its search may have open trials that are no longer needed."""
     return bool(found) and not any(standing.is_open for standing in found)
 
 

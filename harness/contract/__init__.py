@@ -1,7 +1,7 @@
-"""The contract: what every variant file must satisfy, checked by existing.
+"""The contract that every variant file satisfies.
 
-`cases` spreads a variant over its own knobs (one at a time) and the global tokens it can carry; `CHECKS` maps a
-name to a function that raises `Broken`. `python -m harness check` and the tests run the same list.
+`cases` spreads a variant over its knobs, the global tokens it can carry, and pairs of both; `CHECKS` maps a name to a
+function that raises `Broken`. `python -m harness check` and the tests run the same list.
 """
 
 from __future__ import annotations
@@ -12,10 +12,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.code_identity import code_identity
 from harness.contract.cases import EVEN, SMALL, WIDER, Case, CaseSpread, cases, perturbed_encoder, random_tokens, spread
 from harness.contract.checks import CHECKS, Broken
 from harness.contract.degenerate import NONE_DECLARED, NONE_FITS
 from harness.contract.masks import NOT_MASKED
+from harness.declarations import missing
+from harness.proofs import FOLDER, forget, note
+from harness.registry import load_variant, variant_file
 
 __all__ = [
     "CHECKS", "EVEN", "SMALL", "WIDER", "Broken", "Case", "CheckOutcome", "cases", "perturbed_encoder", "random_tokens",
@@ -25,7 +29,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class CheckOutcome:
-    """One check of one variant: `extent` says on how much of it, e.g. '1 of 18 cases' or 'none declared'."""
+    """Result of one check of one variant; `extent` is how many cases it ran on, or why none."""
 
     check: str
     num_applied: int
@@ -34,16 +38,36 @@ class CheckOutcome:
 
 
 def run(name: str, variant_dirs: Sequence[Path] = ()) -> Iterator[CheckOutcome]:
-    """Runs every check on every case of a variant; the first outcome, `cases`, says what there is to run on."""
+    """Run every check on every case of a variant; the first outcome, `cases`, counts the cases and refusals."""
     found = spread(name, variant_dirs)
-    yield _cases(found)
-    if found.cases:
-        for check_name in CHECKS:
-            yield _outcome(check_name, found.cases)
+    code = code_identity(variant_file(name, tuple(variant_dirs)))
+    outcomes = [_cases(found)]
+    yield outcomes[0]
+    lacking = missing(load_variant(name, variant_dirs))
+    for check_name in CHECKS if found.cases else ():
+        known = check_name not in lacking
+        outcomes.append(_outcome(check_name, found.cases) if known else _undeclared(check_name, lacking[check_name]))
+        yield outcomes[-1]
+    yield _proof(code, all(not outcome.failures for outcome in outcomes))
+
+
+def _undeclared(check_name: str, methods: str) -> CheckOutcome:
+    return CheckOutcome(check_name, 0, "not declared", (f"missing: {methods}",))
+
+
+def _proof(code: str, passed: bool) -> CheckOutcome:
+    """Keep or drop the proof that this code passes: without one, tables mark its results as unproven."""
+    try:
+        if passed:
+            return CheckOutcome("proof", 1, f"kept as {note(code)}", ())
+        forget(code)
+    except (OSError, RuntimeError) as error:
+        return CheckOutcome("proof", 0, f"cannot be kept ({error}): set {FOLDER} to a folder that can be written", ())
+    return CheckOutcome("proof", 0, "none: tables mark the results of this variant as unproven", ())
 
 
 def _cases(found: CaseSpread) -> CheckOutcome:
-    """A variant whose default is refused everywhere has kept nothing: that is a failure, not an empty success."""
+    """Return the outcome `cases`: it fails for a variant without any case, which no check could run on."""
     failures = [f"{label}: cannot be set up: {_crash(error)}" for label, error in found.crashed.items()]
     if not found.cases:
         failures += [f"{label}: refused: {text}" for label, text in found.refused.items()]
@@ -59,19 +83,19 @@ def _outcome(check_name: str, all_cases: Sequence[Case]) -> CheckOutcome:
             idle += [reason] if reason else []
         except Broken as broken:
             failures.append(f"{case.label}: {broken}")
-        except Exception as error:  # whatever a variant's code raises is its failure, not the end of the checks
+        except Exception as error:  # an exception in a variant's code fails this case; the other checks still run
             failures.append(f"{case.label}: {_crash(error)}")
     num_applied = len(all_cases) - len(idle)
     if num_applied:
         return CheckOutcome(check_name, num_applied, f"{num_applied} of {len(all_cases)} cases", tuple(failures))
     extent = NONE_FITS if NONE_FITS in idle else idle[0]
-    # what is declared and never compared, or a check without a case, would pass unseen
+    # a check that ran on no case must not pass silently
     failures = [] if extent in (NONE_DECLARED, NOT_MASKED) else [f"checked on no case: {extent}"]
     return CheckOutcome(check_name, 0, extent, tuple(failures))
 
 
 def _crash(error: Exception) -> str:
-    """What was raised, and the innermost place in a variant's file or, failing that, anywhere."""
+    """Return the exception and the innermost line of a variant's file, or else of any file."""
     frames = traceback.extract_tb(error.__traceback__)
     package = str(Path(__file__).resolve().parent.parent)
     own = [frame for frame in frames if not frame.filename.startswith((package, sys.prefix, sys.base_prefix, "<"))]

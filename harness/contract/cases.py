@@ -1,4 +1,4 @@
-"""What the contract is checked on: a variant spread over its knobs, global tokens and geometries."""
+"""The cases of the contract: a variant spread over its knobs, global tokens and geometries."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ class Case:
     is_pair: bool = False
 
     def variant(self) -> Variant:
-        """The configured variant."""
+        """Build the configured variant."""
         return self.variant_class(self.variant_class.Config(**self.config), self.trunk)
 
     @property
     def is_default(self) -> bool:
-        """True for the variant as it comes, the case on which the expensive checks run."""
+        """Return whether this is the default case, on which the expensive checks run."""
         return not self.config and self.trunk == base_geometry(self.variant_class)
 
 
 @dataclass(frozen=True)
 class CaseSpread:
-    """The cases of a variant, those that it refuses, and those whose `validate` fails: label -> what was said."""
+    """The cases of a variant; those that it refuses, with the reason; those whose setup raises, with the exception."""
 
     cases: list[Case]
     refused: dict[str, str]
@@ -62,7 +62,7 @@ class CaseSpread:
 
 
 def refusals(case: Case) -> str:
-    """What the variant has against the case; empty where nothing."""
+    """Return the variant's reasons for refusing the case, or an empty string."""
     try:
         return "; ".join(f"{key}: {message}" for key, message in case.variant().validate())
     except ValidationError as error:
@@ -70,12 +70,12 @@ def refusals(case: Case) -> str:
 
 
 def base_geometry(variant_class: type[Variant]) -> TrunkGeometry | None:
-    """The first geometry on which the variant can be built as it comes."""
+    """Return the first geometry that the variant's default accepts, or None."""
     return next((trunk for trunk in GEOMETRIES if not refusals(Case("default", variant_class, trunk=trunk))), None)
 
 
 def _alternatives(annotation: Any) -> list[Any]:
-    """Values worth trying for a field of this type: all of a Literal, both of a bool."""
+    """Return values to try for a field of this type: all of a Literal, both of a bool."""
     if annotation is bool:
         return [False, True]
     if get_origin(annotation) is Literal:
@@ -84,7 +84,7 @@ def _alternatives(annotation: Any) -> list[Any]:
 
 
 def _knobs(variant_class: type[Variant], base: TrunkGeometry) -> Iterator[Case]:
-    """Each knob changed alone, to each of its alternatives and `examples`."""
+    """Yield each knob changed alone, to each of its alternatives and `examples`."""
     for key, info in variant_class.Config.model_fields.items():
         for value in [*_alternatives(info.annotation), *(info.examples or [])]:
             if value != info.default:
@@ -92,21 +92,21 @@ def _knobs(variant_class: type[Variant], base: TrunkGeometry) -> Iterator[Case]:
 
 
 def _with_tokens(variant_class: type[Variant], base: TrunkGeometry) -> Iterator[Case]:
-    """Each global token mechanism, at the default of the knobs."""
+    """Yield each global token mechanism, at the default of the knobs."""
     for tokens in GLOBAL_TOKENS:
         trunk = replace(base, global_tokens=GlobalTokensConfig(**tokens))
         yield Case(",".join(f"{key}={value}" for key, value in tokens.items()), variant_class, trunk=trunk)
 
 
 def _pairs(variant_class: type[Variant], base: TrunkGeometry) -> Iterator[Case]:
-    """Each changed knob with each global token mechanism that the default can carry."""
+    """Yield each changed knob with each global token mechanism that the default can carry."""
     carried = [case for case in _with_tokens(variant_class, base) if not refusals(case)]
     for knob, tokens in product(_knobs(variant_class, base), carried):
         yield replace(knob, label=f"{knob.label},{tokens.label}", trunk=tokens.trunk, is_pair=True)
 
 
 def _wanted(variant_class: type[Variant], base: TrunkGeometry) -> Iterator[Case]:
-    """The default, each knob changed alone, each global token mechanism, pairs of the two, a second geometry."""
+    """Yield the default, each changed knob, each global token mechanism, their pairs, and a second geometry."""
     yield Case("default", variant_class, trunk=base)
     yield from _knobs(variant_class, base)
     yield from _with_tokens(variant_class, base)
@@ -116,12 +116,12 @@ def _wanted(variant_class: type[Variant], base: TrunkGeometry) -> Iterator[Case]
 
 
 def spread(name: str, variant_dirs: Sequence[Path] = ()) -> CaseSpread:
-    """A variant over its knobs, global tokens and geometries; without cases where no geometry takes its default."""
+    """Spread a variant over its cases; there are none if every geometry refuses its default."""
     variant_class = load_variant(name, variant_dirs)
     found = CaseSpread([], {}, {})
     try:
         base = base_geometry(variant_class)
-    except Exception as error:  # a variant's own code: its failure, not ours
+    except Exception as error:  # raised by the variant's own code
         return CaseSpread([], {}, {"default": error})
     if base is None:
         for trunk in GEOMETRIES:
@@ -142,12 +142,12 @@ def spread(name: str, variant_dirs: Sequence[Path] = ()) -> CaseSpread:
 
 
 def cases(name: str, variant_dirs: Sequence[Path] = ()) -> list[Case]:
-    """The cases on which a variant is checked: those of `spread` that can be built."""
+    """Return the cases of `spread` that can be built."""
     return spread(name, variant_dirs).cases
 
 
 def random_tokens(variant: Variant, batch: int = 2, seed: int = 0) -> Tokens:
-    """Random float64 tokens of the kind that the variant's encoder takes."""
+    """Return random float64 tokens for the variant's encoder."""
     layout = variant.layout()
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(batch, layout.num_tokens, variant.trunk.embed_dim, generator=generator, dtype=torch.float64)
@@ -158,7 +158,7 @@ def random_tokens(variant: Variant, batch: int = 2, seed: int = 0) -> Tokens:
 
 
 def perturbed_encoder(variant: Variant, seed: int = 0) -> nn.Module:
-    """The encoder in float64 and eval mode, every parameter away from its initial value."""
+    """Build the encoder in float64 and eval mode, with every parameter away from its initial value."""
     torch.manual_seed(seed)
     encoder = variant.build_encoder().double().eval()
     for parameter in encoder.parameters():

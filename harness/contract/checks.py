@@ -1,4 +1,4 @@
-"""The checks of the contract: each raises `Broken` with what was seen, or says why it had nothing to check.
+"""The checks of the contract: each raises `Broken`, or returns why it had nothing to check.
 
 All numerical comparisons are in float64 at perturbed weights, since zero initialisation hides wiring.
 """
@@ -59,7 +59,7 @@ def check_shapes(case: Case) -> None:
 
 
 def _run(variant: Variant, encoder: nn.Module, use: Callable[[Tokens], Tokens]) -> tuple[Tokens, dict[str, Tensor]]:
-    """Output of `use` and gradients of a fixed random projection of it, for inputs and parameters."""
+    """Return the output of `use` and the gradients of a fixed random projection, for inputs and parameters."""
     tokens = random_tokens(variant)
     inputs = {f"input {i}": part.clone().requires_grad_() for i, part in enumerate(parts(tokens))}
     leaves = iter(inputs.values())
@@ -80,7 +80,7 @@ def _same_run(got: tuple[Tokens, dict[str, Tensor]], want: tuple[Tokens, dict[st
 
 
 def check_reference(case: Case) -> None:
-    """Forward and gradients equal the file's own plain reference."""
+    """Forward and gradients equal the variant's oracle (plain reference)."""
     variant = case.variant()
     encoder = perturbed_encoder(variant)
     want = _run(variant, encoder, lambda tokens: variant.reference(encoder, tokens))
@@ -117,7 +117,7 @@ def check_determinism(case: Case) -> None:
 
 
 def check_batch(case: Case) -> None:
-    """A clip's output does not depend on the clips beside it."""
+    """A clip's output does not depend on the other clips of its batch."""
     variant = case.variant()
     encoder, tokens = perturbed_encoder(variant), random_tokens(variant, batch=3)
     alone = encoder(tokens.map(lambda part: part[1:2]))
@@ -127,7 +127,7 @@ def check_batch(case: Case) -> None:
 
 
 def measured_influence(variant: Variant, encoder: nn.Module) -> Tensor:
-    """Bool (n_out, n_in): nudges each input token in turn and sees which outputs move."""
+    """Return bool (n_out, n_in): nudge each input token in turn and observe which outputs move."""
     tokens = random_tokens(variant, batch=1)
     row = to_sequence(tokens)
     nudged = row.repeat(row.shape[1], 1, 1)
@@ -152,7 +152,7 @@ def check_influence(case: Case) -> None:
 
 
 def _square(case: Case) -> tuple[ModelConfig, Variant]:
-    """A whole model, whose frames are square: of the case's own side, or of the first that is not refused."""
+    """Return a whole model with square frames: of the case's own side, or the first that is not refused."""
     trunk = case.trunk
     sides = [trunk.height] if trunk.height == trunk.width else [3, 4, 2]
     for side in sides:
@@ -176,6 +176,7 @@ def check_macs(case: Case) -> None:
     count = count_model(
         lambda: VideoTransformer(model, variant, readout, {"label": 3}), shape, backward=not case.is_pair
     )
+    require(count.closed_form_macs is not None, "no closed form: add block_macs or macs")
     seen = f"fvcore {count.macs_per_view}, FlopCounterMode {count.flop_counter_macs}, closed {count.closed_form_macs}"
     require(count.status == "exact", f"MACs {count.status}: {seen}, uncounted {count.uncounted_ops}")
     if not case.is_pair:

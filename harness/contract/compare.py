@@ -1,4 +1,4 @@
-"""How the checks compare: tokens part by part, and the exception that says what was seen."""
+"""Comparison of tokens, and the exception of a failed check."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ class Broken(Exception):
 
 
 def parts(tokens: Tokens) -> list[Tensor]:
-    """The tensors that are there: patches, class tokens, registers."""
+    """Return the tensors that are present: patches, class tokens, registers."""
     return [part for part in tokens if part is not None]
 
 
 def difference_of(a: Tokens, b: Tokens) -> float:
-    """Largest difference of two sets of tokens; infinite where their shapes differ."""
+    """Return the largest difference of two sets of tokens; infinite if their shapes differ."""
     if [part.shape for part in parts(a)] != [part.shape for part in parts(b)]:
         return float("inf")
     return max(float((x - y).detach().abs().max()) for x, y in zip(parts(a), parts(b), strict=True))
 
 
 def require(condition: bool, message: str) -> None:
-    """Raises: Broken with the message where the condition does not hold."""
+    """Raise `Broken` with the message if the condition does not hold."""
     if not condition:
         raise Broken(message)

@@ -36,7 +36,7 @@ def check_degenerate(case: Case) -> str | None:
 
 
 def _difference(a: Variant, b: Variant, case: DegenerateCase) -> float:
-    """Largest difference of two variants' outputs with shared weights."""
+    """Return the largest difference of two variants' outputs with shared weights."""
     encoder = perturbed_encoder(a)
     if case.at_init:
         a.initialise(encoder)
@@ -56,7 +56,7 @@ def _difference(a: Variant, b: Variant, case: DegenerateCase) -> float:
 
 
 def _convert(tokens: Tokens, a: Variant, b: Variant) -> Tokens:
-    """The tokens of one variant under the class-token policy of another."""
+    """Convert the tokens of one variant to the class-token policy of another."""
     if b.class_token == a.class_token or tokens.cls is None:
         return tokens
     if b.class_token == "frame":

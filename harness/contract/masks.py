@@ -1,4 +1,4 @@
-"""The check of a masked variant: its mask agrees with a fact that does not come from it."""
+"""The check that a mask agrees with a fact that does not come from it."""
 
 from __future__ import annotations
 

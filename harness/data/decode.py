@@ -1,7 +1,7 @@
-"""Exact frames of a video file, through PyAV.
+"""Decoding of exact frames of a video file, through PyAV.
 
 Frames are counted in presentation order from 0. Decoding starts at the first frame and never seeks: seeking to key
-frames is faster and returns neighbours of the frames that were asked for.
+frames is faster and returns neighbours of the requested frames.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WAY_OUT = "replace or re-encode the file, or remove its line from the list"
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """Length in frames, frames per second (None if the file does not say), height and width in pixels."""
+    """Properties of a video: frames, frames per second (None if the file has none), height and width in pixels."""
 
     num_frames: int
     fps: Fraction | None
@@ -36,15 +36,15 @@ class VideoInfo:
 
     @property
     def num_bytes(self) -> int:
-        """Size of all frames as RGB, in bytes."""
+        """Returns the size of all frames as RGB, in bytes."""
         return self.num_frames * self.height * self.width * 3
 
 
 def probe(path: str | Path) -> VideoInfo:
     """Reads the length and the geometry of a video.
 
-    A length that the container states is checked against the packets of the file, so that a file that was cut off is
-    found here; a container that states none is counted by decoding.
+    A length in the container is checked against the packets of the file, so that a truncated file is found here; if
+    the container has no length, frames are counted by decoding.
 
     Raises:
         UserError: the file cannot be opened, holds no video, or is shorter than it says.
@@ -93,12 +93,12 @@ def _opened(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         if not container.streams.video:
             raise UserError(f"{path}: holds no video stream; {WAY_OUT}")
         stream = container.streams.video[0]
-        stream.codec_context.thread_count = 1  # the threads of a trial are its own field
+        stream.codec_context.thread_count = 1  # the number of threads of a trial is a field of its configuration
         yield container, stream
 
 
 def _decoded(container: InputContainer, stream: VideoStream, path: str | Path) -> Iterator[VideoFrame]:
-    """The frames in presentation order. FFmpeg would conceal damage: a damaged frame ends the run instead."""
+    """Yields the frames in presentation order. FFmpeg would conceal damage; here a damaged frame ends the run."""
     index = -1
     try:
         for index, frame in enumerate(container.decode(stream)):
@@ -110,12 +110,12 @@ def _decoded(container: InputContainer, stream: VideoStream, path: str | Path) -
 
 
 def _count_packets(container: InputContainer, stream: VideoStream, path: str | Path) -> int:
-    """Frames that will be shown; packets before the start of an edit list are in the file but not shown."""
+    """Counts the frames that are shown; packets before the start of an edit list are in the file but not shown."""
     try:
         packets = [packet for packet in container.demux(stream) if packet.size]
     except av.FFmpegError as error:
         raise UserError(f"{path}: reading failed ({error.strerror}); {WAY_OUT}") from error
     if len(packets) < stream.frames:
         cut = f"the container states {stream.frames} frames but holds {len(packets)}"
-        raise UserError(f"{path}: the file is cut off, {cut}; {WAY_OUT}")
+        raise UserError(f"{path}: the file is truncated: {cut}; {WAY_OUT}")
     return sum(not packet.is_discard for packet in packets)

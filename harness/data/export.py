@@ -1,7 +1,7 @@
-"""Writes moving_shapes as video files with lists, to try the road through files without a download.
+"""Writes moving_shapes as video files with lists, to exercise the video-file path without a download.
 
 Files are H.264 coded as RGB and without loss (libx264rgb, qp 0), because the usual 4:2:0 coding halves the colour
-resolution of frames of 16 pixels and any loss would end the exact time reversal of val and test. FFmpeg decodes such
+resolution of frames of 16 pixels and any loss would break the exact time reversal of val and test. FFmpeg decodes such
 files to the same bytes; many players do not show them. At scale 1 the files hold exactly the embedded clips.
 """
 
@@ -31,7 +31,7 @@ MAX_SCALE = 64
 
 @dataclass(frozen=True)
 class ExportSummary:
-    """What was written: the folder, videos per split, the size of all video files in bytes, and the class names."""
+    """Summary of an export: the folder, videos per split, the size of all video files in bytes, and the class names."""
 
     folder: str
     num_videos: dict[str, int]
@@ -91,7 +91,7 @@ def _check(counts: dict[Split, int], task: Task, scale: int) -> None:
 
 
 def _claimed(folder: Path, data: MovingShapesConfig, model: ModelConfig, label: str, scale: int) -> Path:
-    """Makes the folder ours: the marker is written first, so that an export that was cut off can be repeated."""
+    """Claims the folder: the marker is written first, so that an interrupted export can be repeated."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file; name a folder that is new, empty, or an earlier export")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MARKER).is_file():
@@ -108,7 +108,7 @@ def _claimed(folder: Path, data: MovingShapesConfig, model: ModelConfig, label: 
 
 
 def _write_split(source: MovingShapesClips, folder: Path, split: Split, label: str, scale: int) -> int:
-    """Writes the videos of a split, then its list, which so never names a missing file; returns bytes of video."""
+    """Writes the videos of a split, then its list, which never names a missing file; returns the bytes of video."""
     (folder / split).mkdir(exist_ok=True)
     lines, total = [], 0
     for index in range(len(source)):

@@ -21,7 +21,7 @@ NOTHING = -1
 
 @dataclass(frozen=True)
 class Scene:
-    """What one clip shows. Lengths are in units of the frame's side, angles in radians, colours in 0..1.
+    """The content of one clip. Lengths are in units of the frame's side, angles in radians, colours in 0..1.
 
     `shapes` (T,) indexes `SHAPES` or is NOTHING; `x`, `y` (the centre), `radius`, `angle` are (T,), x to the right
     and y down, so that a growing angle turns clockwise. `ink` is (3,), `background` the colours (3, GRID, GRID).
@@ -58,8 +58,8 @@ def _plus(u: Floats, v: Floats) -> Floats:
     return np.minimum(_box(u, v, 1.0, 0.28), _box(u, v, 0.28, 1.0))
 
 
-# Signed distances to the outline in units of the radius; (u, v) are the shape's own axes. No two agree under
-# rotation and scaling.
+# Signed distances to the outline in units of the radius; (u, v) are the shape's own axes. No two shapes are equal
+# under rotation and scaling.
 SHAPES: dict[str, Callable[[Floats, Floats], Floats]] = {
     "bar": _bar,
     "triangle": _triangle,
@@ -82,7 +82,7 @@ def render(scene: Scene, size: int, noise: float, rng: np.random.Generator) -> N
 
 
 def _coverage(scene: Scene, size: int) -> Floats:
-    """How much of each pixel (T, size, size) the shape covers, 0..1."""
+    """Returns the share of each pixel (T, size, size) that the shape covers, 0..1."""
     covered = np.zeros((len(scene.shapes), size, size), np.float32)
     for shape in np.unique(scene.shapes[scene.shapes != NOTHING]):
         shown = scene.shapes == shape
@@ -102,7 +102,7 @@ def _cover(scene: Scene, shown: NDArray[np.bool_], outline: Callable[[Floats, Fl
 
 
 def _background(colours: Floats, size: int) -> Floats:
-    """Colours (3, GRID, GRID), linearly interpolated to (3, size, size)."""
+    """Interpolates colours (3, GRID, GRID) linearly to (3, size, size)."""
     weights = _knot_weights(size)
     rows = np.zeros((3, size, GRID), np.float32)
     ground = np.zeros((3, size, size), np.float32)
@@ -115,7 +115,7 @@ def _background(colours: Floats, size: int) -> Floats:
 
 @lru_cache(maxsize=8)
 def _knot_weights(size: int) -> Floats:
-    """Weight (GRID, size) of each knot at each pixel centre; the knots lie on the outer pixels."""
+    """Returns the weight (GRID, size) of each knot at each pixel centre; the knots lie on the outer pixels."""
     places = np.linspace(0, GRID - 1, size, dtype=np.float32)
     knots = np.arange(GRID, dtype=np.float32)[:, None]
     return np.maximum(np.float32(1) - np.abs(places - knots), 0)

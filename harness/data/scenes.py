@@ -1,13 +1,13 @@
-"""The tasks of moving_shapes: what a clip shows, what has to be read from it, and what is provably out of reach.
+"""The tasks of moving_shapes: scenes, labels, and provable upper bounds of accuracy (ceilings).
 
-Each ceiling is the best accuracy that a kind of model can reach **on the test split itself**, whatever its weights:
+A ceiling is the best accuracy that a kind of model can reach **on the test split itself**, whatever its weights:
 
 * `bag_of_frames`: any function of the unordered frames. `one_frame`: any function of one frame, drawn uniformly,
   its time not given (delay: also of one frame at a given time). `additive`: class scores that are sums of terms, no
   term of which sees both the first and the last frame. `chance`: guessing all classes equally often.
 * Closed under reversal (motion, order, cyclic): clip 2k+1 is clip 2k played backwards, noise included, and has the
-  other label of a pair. Both hold the same frames, so whoever ignores order answers both alike and is right at
-  most once. A single frame of unknown time belongs to both, once each: the same bound.
+  other label of a pair. Both hold the same frames, so a model that ignores order gives both the same answer and is
+  right at most once. A single frame of unknown time occurs once in both clips: the same bound.
 * Closed under exchange (delay): four clips 4k..4k+3 share everything but the cue (first frame) and the probe (last
   frame), of two shapes each; the answer is cue XOR probe. Each frame occurs in as many clips of one answer as of
   the other: one frame reaches 1/2. Additive scores a(cue) + b(probe) cannot rank all four right, because
@@ -43,11 +43,11 @@ class Task:
 
     @property
     def group(self) -> int:
-        """Number of consecutive clips of val and test that belong together."""
+        """Returns the number of consecutive clips of val and test that form a group."""
         return {"none": 1, "reversal": 2, "exchange": 4}[self.closure]
 
     def mirrored(self, labels: dict[str, int]) -> dict[str, int]:
-        """The labels of the same clip played backwards: classes 2i and 2i+1 change places."""
+        """Returns the labels of the same clip played backwards: classes 2i and 2i+1 are exchanged."""
         return {name: value ^ 1 if name == self.reversed_label else value for name, value in labels.items()}
 
 
@@ -58,7 +58,7 @@ def _uniform(rng: np.random.Generator, low: float, high: float) -> float:
 def _still(
     rng: np.random.Generator, shapes: Ints, labels: dict[str, int], radii: tuple[float, float], max_angle: float
 ) -> Scene:
-    """A scene with random colours, place, size and angle that stay as they are."""
+    """Draws a scene whose colours, position, size and angle are random and constant."""
     num_frames = len(shapes)
     background = rng.uniform(0.0, 0.5, (3, GRID, GRID)).astype(np.float32)
     ink = rng.uniform(0.47, 1.0, 3).astype(np.float32)
@@ -70,12 +70,12 @@ def _still(
 
 
 def _symbols(rng: np.random.Generator, shapes: Ints, labels: dict[str, int]) -> Scene:
-    """A scene of large shapes, nearly upright: easy to tell apart, so that only their order is hard."""
+    """Draws a scene of large, nearly upright shapes: easy to distinguish, so that only their order is hard."""
     return _still(rng, shapes, labels, (0.3, 0.4), 0.1 * pi)
 
 
 def draw_motion(rng: np.random.Generator, num_frames: int) -> Scene:
-    """One shape moves along x or y, turns, or changes its size, at constant speed, forwards or backwards."""
+    """Draws a shape that moves along x or y, turns or changes its size, at constant speed, forwards or backwards."""
     noun, axis, backwards = (int(rng.integers(high)) for high in (len(NOUNS), len(VERBS) // 2, 2))
     labels = {"verb": 2 * axis + backwards, "noun": noun}
     scene = _still(rng, np.full(num_frames, noun, np.int64), labels, (0.22, 0.3), pi)
@@ -84,7 +84,7 @@ def draw_motion(rng: np.random.Generator, num_frames: int) -> Scene:
 
 
 def _moved(rng: np.random.Generator, axis: int, scene: Scene) -> Scene:
-    """The scene with the motion along one of the four axes, played forwards."""
+    """Returns the scene with the motion along one of the four axes, played forwards."""
     radius, num_frames = float(scene.radius[0]), len(scene.shapes)
     if axis < 2:
         length = _uniform(rng, 0.18, 0.36)
@@ -105,7 +105,7 @@ def _backwards(scene: Scene) -> Scene:
 
 
 def draw_order(rng: np.random.Generator, num_frames: int) -> Scene:
-    """A bar and a triangle flash, one in each half of the clip: which comes first?"""
+    """Draws a bar and a triangle that flash, one in each half of the clip; the label says which comes first."""
     first = int(rng.integers(2))
     lasts = max(1, num_frames // 4)
     early = int(rng.integers(num_frames // 2 - lasts + 1))
@@ -117,7 +117,7 @@ def draw_order(rng: np.random.Generator, num_frames: int) -> Scene:
 
 
 def draw_cyclic(rng: np.random.Generator, num_frames: int) -> Scene:
-    """Three shapes alternate from a random one on, in one cyclic order or in the other.
+    """Draws three shapes that alternate, starting with a random one, in one of the two cyclic orders.
 
     The random phase makes each shape equally likely in each frame for both classes, for any number of frames.
     """
@@ -127,7 +127,7 @@ def draw_cyclic(rng: np.random.Generator, num_frames: int) -> Scene:
 
 
 def draw_delay(rng: np.random.Generator, num_frames: int) -> Scene:
-    """Bar or triangle in the first frame and in the last one, nothing between: are the two different?"""
+    """Draws bar or triangle in the first and in the last frame, nothing between; the label says if they differ."""
     cue, probe = (int(bit) for bit in rng.integers(2, size=2))
     shapes = np.full(num_frames, NOTHING, np.int64)
     shapes[0], shapes[-1] = cue, probe
@@ -135,7 +135,7 @@ def draw_delay(rng: np.random.Generator, num_frames: int) -> Scene:
 
 
 def exchange(scene: Scene, member: int) -> Scene:
-    """The delay scene with its cue (bit 0 of `member`) and its probe (bit 1) replaced by the other shape."""
+    """Returns the delay scene with its cue (bit 0 of `member`) and its probe (bit 1) replaced by the other shape."""
     shapes = scene.shapes.copy()
     shapes[0] ^= member & 1
     shapes[-1] ^= member >> 1
@@ -143,7 +143,7 @@ def exchange(scene: Scene, member: int) -> Scene:
 
 
 def draw_static(rng: np.random.Generator, num_frames: int) -> Scene:
-    """One shape that does not move."""
+    """Draws a shape that does not move."""
     noun = int(rng.integers(len(NOUNS)))
     return _symbols(rng, np.full(num_frames, noun, np.int64), {"noun": noun})
 

@@ -1,4 +1,4 @@
-"""Scale, crop and flip of whole clips: what is drawn is drawn once per clip, so that frames stay aligned."""
+"""Scale, crop and flip of whole clips; random choices are made once per clip, so that its frames stay aligned."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def draw_train_view(data: VideoListConfig, crop_size: int, rng: np.random.Genera
 def scale_short_side(clip: torch.Tensor, size: int) -> torch.Tensor:
     """Resizes uint8 (T, C, H, W) so that the short side has `size` pixels; the long side is rounded down.
 
-    Bilinear with antialiasing. A clip that has the size already is returned as it is.
+    Bilinear with antialiasing. A clip of that size is returned unchanged.
     """
     height, width = clip.shape[-2:]
     short = min(height, width)

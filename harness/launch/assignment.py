@@ -1,4 +1,4 @@
-"""Which job has a trial: noted in the trial's status, changed only while nobody works on the trial."""
+"""Assigns trials to jobs: a trial's status names its job, and changes only while no worker has the trial."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class LaunchRequest:
 
 @dataclass
 class Owners:
-    """Ids of trials that a worker or a job has (`taken`), and of those where nobody can say (`unknown`, `problem`)."""
+    """Ids of trials that a worker or a job has (`taken`), or may have (`unknown`, because of a `problem`)."""
 
     taken: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
@@ -81,7 +81,7 @@ class JobState:
 
 
 class NoOptions(StrictConfig):
-    """For launchers without fields of their own in `launch.options`."""
+    """For launchers without options."""
 
 
 class Launcher(ABC):
@@ -99,13 +99,13 @@ class Launcher(ABC):
     title: ClassVar[str]
     """As in messages to users."""
     Options: ClassVar[type[StrictConfig]] = NoOptions
-    """Fields of `launch.options`, checked when the sweep is planned."""
+    """Fields of `launch.options.NAME`, checked when the sweep is planned."""
     detaches: ClassVar[bool] = False
-    """Whether `run` returns while trials still wait and run."""
+    """Returns whether `run` returns while trials still wait and run."""
 
     def options(self, launch: LaunchConfig) -> StrictConfig:
         """Returns the launcher's own fields of a `launch` block."""
-        return self.Options.model_validate(launch.options)
+        return self.Options.model_validate(launch.options.get(self.name, {}))
 
     def check(self, request: LaunchRequest, *, will_start: bool) -> None:  # noqa: B027 (most have nothing to refuse)
         """Refuses what this launcher cannot do, before anything is written. `will_start`: some trial is open.

@@ -80,7 +80,7 @@ def _folder(runs: Path) -> Finding:
         if probe.exists():
             probe.unlink()
     if not locks:
-        todo = "mount it with locks (NFS: without nolock); heartbeats alone tell lost trials from live ones here"
+        todo = "mount it with locks (NFS: without nolock); until then, only heartbeats show which trials are lost"
         return Finding("problem", "folder", f"{runs}: file locks do not work", todo)
     if free < LITTLE_SPACE:
         return Finding("problem", "folder", f"{runs}: {units.num_bytes(free)} free", "make room: checkpoints need it")

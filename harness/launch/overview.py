@@ -33,7 +33,7 @@ class Standing:
 
     @property
     def is_open(self) -> bool:
-        """Whether the trial may still end by itself, or by running the sweep again."""
+        """Returns whether the trial may still end by itself, or by running the sweep again."""
         return self.status in OPEN_STATUSES
 
     def progress(self) -> str:
@@ -98,7 +98,7 @@ def without_job(store: Store, found: Iterable[Standing]) -> list[Standing] | Non
 
 
 def _is_unchanged(item: Standing) -> bool:
-    """Whether a trial still waits: its job may have started, and ended, since the standing was read."""
+    """Returns whether a trial still waits: its job may have started, and ended, since the standing was read."""
     return state_of(item.folder).status == item.status and item.folder.written_status().job == item.written.job
 
 
@@ -110,7 +110,7 @@ class StrandedDetector:
         self._next_check = 0.0
 
     def is_stranded(self, parts: Sequence[tuple[Store, Sequence[Standing]]]) -> bool:
-        """Whether no open trial has a launcher, a worker or a job. Asks launchers every `ASK_SECONDS` at most."""
+        """Returns whether no open trial has a launcher, a worker or a job. Asks every `ASK_SECONDS` at most."""
         if time.monotonic() < self._next_check:
             return False
         stranded = all(_nothing_runs(store, found) for store, found in parts) and all(
@@ -126,7 +126,7 @@ def _nothing_runs(store: Store, found: Sequence[Standing]) -> bool:
 
 
 def _nothing_waits(store: Store, found: Sequence[Standing]) -> bool:
-    """Whether the launchers say that no trial has a job."""
+    """Returns whether the launchers say that no trial has a job."""
     gone = without_job(store, found)
     waiting = [item for item in found if item.is_open and item.written.job]
     return gone is not None and len(gone) == len(waiting)

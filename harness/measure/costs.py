@@ -14,7 +14,7 @@ from harness.measure.machine.preflight import preflight
 from harness.measure.memory.tensors import CPU_METHOD, CUDA_METHOD, peak_bytes, process_peak_bytes
 from harness.measure.time.energy import joules_per_clip
 from harness.measure.time.latency import time_call
-from harness.measure.time.noise_probe import WORK, Reference
+from harness.measure.time.noise_probe import PROBE_WORK, NoiseProbe
 from harness.record import MeasuredMemory, Timings
 from harness.sweep.schema import TrialConfig
 from harness.train.loop import training_step
@@ -75,23 +75,23 @@ def measure_timings(model: nn.Module, trial: TrialConfig, labels: Mapping[str, i
     limits: dict[str, Any] = {"min_samples": measure.min_samples, "max_seconds": measure.max_seconds, "device": device}
     one = random_batch(trial, labels, 1, device)
     many = random_batch(trial, labels, measure.batch_size, device)
-    reference = Reference() if device == "cpu" else None
-    beside = [reference.time_ms()] if reference else []
+    probe = NoiseProbe() if device == "cpu" else None
+    probed = [probe.time_ms()] if probe else []
     latency = time_call(inference_call(model, trial, one), batch_size=1, **limits)
-    beside += [reference.time_ms()] if reference else []
+    probed += [probe.time_ms()] if probe else []
     inference = time_call(inference_call(model, trial, many), batch_size=measure.batch_size, **limits)
-    beside += [reference.time_ms()] if reference else []
+    probed += [probe.time_ms()] if probe else []
     energy, source = joules_per_clip(inference_call(model, trial, many), measure.batch_size, device)
     step = time_call(train_step_call(model, trial, many), batch_size=measure.batch_size, **limits)
-    beside += [reference.time_ms()] if reference else []
+    probed += [probe.time_ms()] if probe else []
     return Timings(
         latency=latency,
         inference=inference,
         train_step=step,
         alone=alone,
         preflight=state,
-        reference_ms=float(np.median(beside)) if beside else None,
-        reference_work=WORK if beside else None,
+        noise_probe_ms=float(np.median(probed)) if probed else None,
+        noise_probe_work=PROBE_WORK if probed else None,
         energy_j_per_clip=energy,
         energy_source=source,
     )

@@ -34,10 +34,13 @@ def _counters() -> list[Path]:
     except OSError:
         return []
     paths = {name: path.lstrip("/") for _, names, path in lines for name in names.split(",")}
-    unified = [CGROUPS / paths[""] / "memory.events", CGROUPS / "memory.events"] if "" in paths else []
-    legacy = CGROUPS / "memory"
-    first = [legacy / paths["memory"] / "memory.oom_control", legacy / "memory.oom_control"]
-    return [*unified, *(first if "memory" in paths else [])]
+    found: list[Path] = []
+    if "" in paths:
+        found += [CGROUPS / paths[""] / "memory.events", CGROUPS / "memory.events"]
+    if "memory" in paths:
+        legacy = CGROUPS / "memory"
+        found += [legacy / paths["memory"] / "memory.oom_control", legacy / "memory.oom_control"]
+    return found
 
 
 def status_of_exit(code: int, oom_kills_before: int) -> tuple[str, str]:

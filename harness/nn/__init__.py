@@ -1,1 +1,1 @@
-"""What variants and the trunk are built of: tokens, attention, blocks, layouts."""
+"""Building blocks of variants and trunk: tokens, attention, blocks, layouts, closed forms, oracles."""

@@ -1,4 +1,4 @@
-"""Dot-product attention: the fused path that runs, the plain path that is its oracle, and their projections."""
+"""Dot-product attention: the fused kernel, the written-out softmax, and the projections around them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _plain = False  # a plain global, since torch.compile can guard on it and not on
 
 @contextmanager
 def plain_attention() -> Iterator[None]:
-    """Within this context `attend` writes the softmax out instead of calling the fused kernel."""
+    """Make `attend` write the softmax out within this context, instead of calling the fused kernel."""
     global _plain
     before, _plain = _plain, True
     try:
@@ -25,10 +25,10 @@ def plain_attention() -> Iterator[None]:
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """softmax(q k^T / sqrt(c)) v over the last two dimensions.
+    """Return softmax(q k^T / sqrt(c)) v over the last two dimensions.
 
     q (..., n, c), k (..., m, c), v (..., m, d) with equal leading dimensions; mask broadcasts to (..., n, m): bool
-    (True = may look) or float (added to the scores). Returns (..., n, d).
+    (True = sees) or float (added to the scores). Returns (..., n, d).
     """
     if _plain:
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
@@ -47,7 +47,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
 
 
 class Attention(nn.Module):
-    """The projections of multi-head attention: `project` to heads, `merge` back. Who sees whom is the variant's.
+    """The projections of multi-head attention: `project` to heads, `merge` back; the variant attends in between.
 
     Parameters are named as in timm (`qkv`, `proj`). bias: 'all', 'qv' (no key bias, BEiT and VideoMAE) or 'none'.
     """
@@ -61,13 +61,13 @@ class Attention(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def qkv_bias(self) -> Tensor | None:
-        """Bias of the joint projection (3D,), or None."""
+        """Return the bias of the joint projection (3D,), or None."""
         if self.q_bias is None or self.v_bias is None:
             return self.qkv.bias
         return torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x (..., n, D) -> q, k, v, each (..., h, n, c)."""
+        """Project x (..., n, D) to q, k, v, each (..., h, n, c)."""
         qkv = F.linear(x, self.qkv.weight, self.qkv_bias())
         q, k, v = qkv.unflatten(-1, (3, self.num_heads, -1)).movedim(-3, 0).transpose(-2, -3).unbind(0)
         return q, k, v
@@ -80,16 +80,16 @@ class Attention(nn.Module):
         return k, v
 
     def merge(self, y: Tensor) -> Tensor:
-        """y (..., h, n, c) -> (..., n, D), through the output projection."""
+        """Join heads y (..., h, n, c) to (..., n, D), through the output projection."""
         return self.proj(y.transpose(-2, -3).flatten(-2))
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Self-attention among the tokens of the second-to-last dimension: (..., n, D) -> (..., n, D)."""
+        """Self-attend among the tokens of the second-to-last dimension: (..., n, D) -> (..., n, D)."""
         return self.merge(attend(*self.project(x), mask=mask))
 
 
 def pooled_means(x: Tensor, num_groups: int) -> Tensor:
-    """Means over R contiguous groups of patches whose sizes differ by one at most: (..., S, c) -> (..., R, c).
+    """Average R contiguous groups of patches whose sizes differ by one at most: (..., S, c) -> (..., R, c).
 
     Patch s belongs to group floor(s * R / S), so R = 1 is the mean over all patches.
     """

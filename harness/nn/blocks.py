@@ -19,7 +19,7 @@ SharedRows = tuple[Tensor, Tensor]  # keys and values (B, h, m, c) that all fram
 class Block(nn.Module):
     """x += attention(norm1(x)); x += mlp(norm2(x)), over a row of tokens (B, n, D).
 
-    A variant subclasses it and overrides `mix`, which maps normalised tokens to what is added to them.
+    A variant may subclass it and override `mix`, which maps normalised tokens to what is added to them.
     """
 
     def __init__(self, trunk: TrunkGeometry, layer: int = 0, attention: nn.Module | None = None):
@@ -29,7 +29,7 @@ class Block(nn.Module):
         self.norm2, self.mlp, self.drop_path = mlp_step(trunk, layer)
 
     def mix(self, x: Tensor) -> Tensor:
-        """Exchanges information between normalised tokens; here: everyone sees everyone."""
+        """Hook: exchange information between normalised tokens; here every token sees every token."""
         return self.attn(x)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -141,6 +141,7 @@ class FrameEncoder(nn.Module):
         self.blocks = nn.ModuleList(blocks)
 
     def forward(self, tokens: Tokens) -> Tokens:
+        """Apply the blocks."""
         height, width = tokens.patches.shape[2:4]
         frames = to_frames(tokens)
         for block in self.blocks:
@@ -156,6 +157,7 @@ class SequenceEncoder(nn.Module):
         self.blocks = nn.ModuleList(blocks)
 
     def forward(self, tokens: Tokens) -> Tokens:
+        """Apply the blocks."""
         x = to_sequence(tokens)
         for block in self.blocks:
             x = block(x)
@@ -192,6 +194,7 @@ class TokensEncoder(nn.Module):
         self.blocks = nn.ModuleList(blocks)
 
     def forward(self, tokens: Tokens) -> Tokens:
+        """Apply the blocks."""
         for block in self.blocks:
             tokens = block(tokens)
         return tokens

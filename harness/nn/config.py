@@ -27,7 +27,7 @@ SIZES: dict[str, tuple[int, int, int]] = {
 
 
 def default_init_std(embed_dim: int) -> float:
-    """Standard deviation at which layers of any width start with the output variance that ViT-B (0.02) has."""
+    """Return the standard deviation that gives layers of any width the output variance of ViT-B (0.02)."""
     return float(0.02 * (768 / embed_dim) ** 0.5)
 
 

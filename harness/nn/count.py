@@ -1,10 +1,11 @@
-"""Closed-form multiply-accumulates of the pieces that variants are built of.
+"""Closed-form multiply-accumulates (MACs) of the parts of variants.
 
 Convention: matrix products and convolutions only, forward, one clip; no norm, softmax, activation, bias.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from harness.nn.geometry import TrunkGeometry
@@ -12,12 +13,12 @@ from harness.nn.layout import Layout
 
 
 def linear_macs(num_tokens: int, dim_in: int, dim_out: int) -> int:
-    """A linear layer on `num_tokens` tokens."""
+    """Count a linear layer on `num_tokens` tokens."""
     return num_tokens * dim_in * dim_out
 
 
 def attention_macs(num_pairs: int, dim: int) -> int:
-    """The two matrix products of attention: `num_pairs` (query, key) pairs, all heads together `dim` wide."""
+    """Count the two matrix products of attention over `num_pairs` (query, key) pairs, all heads `dim` wide."""
     return 2 * num_pairs * dim
 
 
@@ -33,7 +34,7 @@ def mlp_macs(trunk: TrunkGeometry, num_tokens: int) -> int:
 
 
 def block_macs(trunk: TrunkGeometry, num_tokens: int, num_pairs: int) -> int:
-    """A standard block: qkv, output projection and MLP on `num_tokens` tokens, attention over `num_pairs` pairs."""
+    """Count a standard block: qkv, output projection and MLP on `num_tokens` tokens, attention over pairs."""
     return step_macs(trunk, num_tokens, num_pairs) + mlp_macs(trunk, num_tokens)
 
 
@@ -46,6 +47,12 @@ def patches_near(layout: Layout, rows: int, columns: int) -> Tensor:
     """Count the patches (n,), of all frames, at most that many rows and columns away from each patch."""
     in_column = places_near(layout.row, rows, layout.height)
     return layout.num_frames * in_column * places_near(layout.column, columns, layout.width)
+
+
+def keys_in_frame(layout: Layout) -> Tensor:
+    """Count the tokens that each token sees (n,) if frames see themselves and registers; registers see all."""
+    patches_and_class = (layout.num_tokens - layout.num_registers) // layout.num_frames
+    return torch.where(layout.is_register, layout.num_tokens, patches_and_class + layout.num_registers)
 
 
 def frame_block_macs(trunk: TrunkGeometry, layer: int, tokens_per_frame: int, mixes_input: bool = False) -> int:

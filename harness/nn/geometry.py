@@ -1,4 +1,4 @@
-"""The numbers a variant needs of the trunk: widths, depth, token grid, norms."""
+"""Geometry of the trunk: widths, depth, token grid, norms."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TrunkGeometry:
 
     @classmethod
     def of(cls, model: ModelConfig, global_tokens: GlobalTokensConfig | None = None) -> TrunkGeometry:
-        """Geometry of a checked configuration; sizes that do not divide are rounded down."""
+        """Return the geometry of a checked configuration; sizes that do not divide are rounded down."""
         embed_dim, depth, num_heads = SIZES[model.size]
         grid = model.crop_size // model.patch_size
         return cls(
@@ -65,17 +65,17 @@ class TrunkGeometry:
         return self.height * self.width
 
     def layer_drop_path(self, layer: int) -> float:
-        """Stochastic-depth rate of a layer; rises linearly from 0 to `drop_path` over the depth."""
+        """Return the stochastic-depth rate of a layer; it rises linearly from 0 to `drop_path` over the depth."""
         return self.drop_path * layer / max(self.depth - 1, 1)
 
     def summaries(self, layer: int) -> int:
-        """Summary tokens per frame in this layer, R or 0."""
+        """Return the number of summary tokens per frame in this layer, R or 0."""
         config = self.global_tokens
         return config.summary if layer in layer_set(config.summary_layers, self.depth) else 0
 
 
 def layer_set(layers: str | list[int], depth: int) -> frozenset[int]:
-    """Layer indices (from 0) that 'all', 'first_half', 'second_half', 'odd' or an explicit list mean.
+    """Return the layer indices (from 0) of 'all', 'first_half', 'second_half', 'odd' or an explicit list.
 
     'odd' are the 1st, 3rd, 5th, ... layer, that is the indices 0, 2, 4, ...
     """

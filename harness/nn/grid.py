@@ -1,4 +1,4 @@
-"""Strided windows over a grid of tokens (time, height, width): how large it stays, and which places a window covers."""
+"""Strided windows over a grid of tokens (time, height, width)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Place = tuple[int, int, int]  # (time, height, width)
 
 
 def strided(grid: Sequence[int], stride: Sequence[int]) -> Place:
-    """Grid after a pooling that keeps ceil(n / stride) of n places along each axis."""
+    """Return the grid after pooling, which keeps ceil(n / stride) of n places along each axis."""
     t, h, w = (-(-size // step) for size, step in zip(grid, stride, strict=True))
     return t, h, w
 
 
 def windows(grid: Sequence[int], stride: Sequence[int], kernel: Sequence[int], place: Place | None = None) -> Tensor:
-    """Bool (places of the strided grid, places of the grid): what each window of `kernel` places covers.
+    """Return bool (places of the strided grid, places of the grid): what each window of `kernel` places covers.
 
     The window of place o starts at o * stride - kernel // 2 along each axis (padding kernel // 2). `place` picks one
     place of the window instead of all.

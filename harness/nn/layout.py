@@ -1,4 +1,4 @@
-"""Where each token of a clip sits: the coordinates that masks, influences and plain references are written in."""
+"""Places of the tokens of a clip; masks, influences and oracles are written in these coordinates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOWHERE = -1
 class Layout:
     """The row of all tokens of a clip, in the order of `to_sequence`: class tokens, patches (t h w), registers.
 
-    Masks are bool (n, n): [i, j] is True where token i may look at, or depend on, token j.
+    Masks are bool (n, n): [i, j] is True where token i sees, or depends on, token j.
     """
 
     num_frames: int
@@ -27,17 +27,17 @@ class Layout:
 
     @property
     def num_class(self) -> int:
-        """Number of class tokens of the clip."""
+        """Return the number of class tokens of the clip."""
         return {"none": 0, "clip": 1, "frame": self.num_frames}[self.class_token]
 
     @property
     def num_patches(self) -> int:
-        """Number of patch tokens of the clip, T * S."""
+        """Return the number of patches of the clip, T * S."""
         return self.num_frames * self.height * self.width
 
     @property
     def num_tokens(self) -> int:
-        """Length n of the row."""
+        """Return the length n of the row."""
         return self.num_class + self.num_patches + self.num_registers
 
     def _row(self, of_class: Tensor, of_patches: Tensor) -> Tensor:
@@ -51,61 +51,61 @@ class Layout:
 
     @property
     def frame(self) -> Tensor:
-        """Frame of each token (n,); -1 for the clip's class token and registers, which belong to no frame."""
+        """Return the frame of each token (n,); -1 for the clip's class token and registers, which belong to none."""
         of_class = torch.arange(self.num_frames) if self.class_token == "frame" else torch.full((self.num_class,), -1)
         return self._row(of_class, self._grid()[0])
 
     @property
     def slot(self) -> Tensor:
-        """Place of each token within its frame (n,): -2 class token of a frame, h * W + w a patch, -1 elsewhere."""
+        """Return the place of each token within its frame (n,): -2 its class token, h * W + w a patch, else -1."""
         of_class = torch.full((self.num_class,), -2 if self.class_token == "frame" else NOWHERE)
         _, h, w = self._grid()
         return self._row(of_class, h * self.width + w)
 
     @property
     def row(self) -> Tensor:
-        """Patch row of each token (n,); -1 for tokens that are no patch."""
+        """Return the patch row of each token (n,); -1 for tokens that are no patch."""
         return self._row(torch.full((self.num_class,), NOWHERE), self._grid()[1])
 
     @property
     def column(self) -> Tensor:
-        """Patch column of each token (n,); -1 for tokens that are no patch."""
+        """Return the patch column of each token (n,); -1 for tokens that are no patch."""
         return self._row(torch.full((self.num_class,), NOWHERE), self._grid()[2])
 
     @property
     def is_patch(self) -> Tensor:
-        """True for patches (n,)."""
+        """Return bool (n,): True for patches."""
         return self.row >= 0
 
     @property
     def is_register(self) -> Tensor:
-        """True for registers (n,)."""
+        """Return bool (n,): True for registers."""
         return torch.arange(self.num_tokens) >= self.num_tokens - self.num_registers
 
-    def nobody(self) -> Tensor:
-        """Mask in which nobody sees anybody."""
+    def no_pairs(self) -> Tensor:
+        """Return the empty mask."""
         return torch.zeros(self.num_tokens, self.num_tokens, dtype=torch.bool)
 
     def itself(self) -> Tensor:
-        """Mask in which each token sees itself."""
+        """Return the mask in which each token sees itself."""
         return torch.eye(self.num_tokens, dtype=torch.bool)
 
-    def everyone(self) -> Tensor:
-        """Mask in which everybody sees everybody."""
-        return ~self.nobody()
+    def all_pairs(self) -> Tensor:
+        """Return the mask in which every token sees every token."""
+        return ~self.no_pairs()
 
     def by_frame(self, seen: Tensor) -> Tensor:
-        """Token i of frame t sees all tokens of the frames t' with seen[t, t']; `seen` is bool (T, T)."""
+        """Return the mask in which tokens of frame t see those of the frames t' with seen[t, t'], bool (T, T)."""
         frame = self.frame
         inside = (frame[:, None] >= 0) & (frame[None, :] >= 0)
         return seen[frame.clamp(min=0)[:, None], frame.clamp(min=0)[None, :]] & inside
 
     def same_frame(self) -> Tensor:
-        """Tokens of one frame see each other."""
+        """Return the mask in which tokens of one frame see each other."""
         return self.by_frame(torch.eye(self.num_frames, dtype=torch.bool))
 
     def same_place(self) -> Tensor:
-        """Patches at one (row, column) see each other over time."""
+        """Return the mask in which patches at one (row, column) see each other over time."""
         patch = self.is_patch
         equal = (self.row[:, None] == self.row[None]) & (self.column[:, None] == self.column[None])
         return equal & patch[:, None] & patch[None]
@@ -116,23 +116,23 @@ class Layout:
         return frame[None, :] - frame[:, None]
 
     def on_grid(self, stride: int) -> Tensor:
-        """True for every stride-th frame, row and column of patches, and for the tokens that are no patch (n,)."""
+        """Return bool (n,): every stride-th frame, row and column of patches, and the tokens that are no patch."""
         grid = (self.frame % stride == 0) & (self.row % stride == 0) & (self.column % stride == 0)
         return grid | ~self.is_patch
 
     def nearby(self, rows: int, columns: int) -> Tensor:
-        """Return the mask in which patches see those of all frames that many rows and columns away, or nearer."""
+        """Return the mask in which patches see those of all frames at most that many rows and columns away."""
         near = self.is_patch[:, None] & self.is_patch[None]
         for place, reach in ((self.row, rows), (self.column, columns)):
             near = near & ((place[:, None] - place[None]).abs() <= reach)
         return near
 
     def with_global(self, mask: Tensor, tokens: Tensor) -> Tensor:
-        """Add to a mask: `tokens`, bool (n,), see everyone and are seen by everyone."""
+        """Add to a mask: `tokens`, bool (n,), see all tokens and are seen by all."""
         return mask | tokens[None, :] | tokens[:, None]
 
     def with_registers(self, mask: Tensor) -> Tensor:
-        """Add to a mask: everyone sees the registers, the registers see everyone."""
+        """Add to a mask: registers see all tokens and are seen by all."""
         return self.with_global(mask, self.is_register)
 
     def with_summaries(self, mask: Tensor, num_summaries: int = 1) -> Tensor:

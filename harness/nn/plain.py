@@ -1,7 +1,7 @@
-"""Slow, plain arithmetic for the references of variants: no fused kernel, no reshaping, one row of tokens and a mask.
+"""Plain arithmetic for oracles: no fused kernel, no reshaping, one row of tokens and a mask.
 
-Everything is written from the definitions on (B, n, D) rows with an explicit (n, m) mask, so that a reference shares
-no code path with the module it checks, only its parameters.
+Everything is written from the definitions on (B, n, D) rows with an explicit (n, m) mask, so that an oracle shares no
+code path with the module it checks, only its parameters.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ def linear(module: Any, x: Tensor) -> Tensor:
 
 
 def norm(module: nn.LayerNorm, x: Tensor) -> Tensor:
-    """Layer norm over the last dimension with the biased variance."""
+    """Normalise the last dimension (layer norm) with the biased variance."""
     centred = x - x.mean(-1, keepdim=True)
     scaled = centred / torch.sqrt((centred * centred).mean(-1, keepdim=True) + module.eps)
     return scaled * module.weight + module.bias
 
 
 def mlp(module: Mlp, x: Tensor) -> Tensor:
-    """fc2(GELU(fc1(x))), GELU by its formula."""
+    """Return fc2(GELU(fc1(x))), GELU by its formula."""
     x = linear(module.fc1, x)
     if module.act.approximate == "tanh":
         x = 0.5 * x * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (x + 0.044715 * x**3)))
@@ -49,7 +49,7 @@ def mlp(module: Mlp, x: Tensor) -> Tensor:
 
 
 def project(attention: Attention, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values (B, n, D) of a row of tokens (B, n, D); head i owns channels [i c, (i + 1) c)."""
+    """Project a row (B, n, D) to queries, keys and values (B, n, D); head i owns channels [i c, (i + 1) c)."""
     rows = torch.einsum("bni,oi->bno", x, attention.qkv.weight)
     bias = attention.qkv_bias()
     q, k, v = (rows if bias is None else rows + bias).chunk(3, dim=-1)
@@ -57,9 +57,9 @@ def project(attention: Attention, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, allowed: Tensor, num_heads: int, bias: Tensor | None = None) -> Tensor:
-    """Attention of each head in turn: q (B, n, D), k and v (B, m, D), allowed bool (n, m) -> (B, n, D).
+    """Attend head by head: q (B, n, D), k and v (B, m, D), allowed bool (n, m) -> (B, n, D).
 
-    `bias` (h, n, m) is added to the scores. A query that may look at nothing gets zeros.
+    `bias` (h, n, m) is added to the scores. A query that sees nothing gets zeros.
     """
     outputs = []
     for head, (qh, kh, vh) in enumerate(zip(*(z.chunk(num_heads, -1) for z in (q, k, v)), strict=True)):
@@ -74,7 +74,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, allowed: Tensor, num_heads: int, bia
 
 
 def self_attention(attention: Attention, x: Tensor, allowed: Tensor) -> Tensor:
-    """Multi-head self-attention of a row (B, n, D) under a mask (n, n), output projection included."""
+    """Self-attend in a row (B, n, D) under a mask (n, n), output projection included."""
     return linear(attention.proj, attend(*project(attention, x), allowed, attention.num_heads))
 
 
@@ -90,7 +90,7 @@ def mlp_step(block: Any, x: Tensor) -> Tensor:
 
 
 def attention_in_groups(attention: Attention, x: Tensor, group: Tensor) -> Tensor:
-    """Attention within each group of a row (B, n, D), with a copy of token 0, whose updates are averaged.
+    """Attend within each group of a row (B, n, D), with a copy of token 0, whose updates are averaged.
 
     group (n,): number of the group of each token, negative where it is in none.
     """
@@ -106,7 +106,7 @@ def attention_in_groups(attention: Attention, x: Tensor, group: Tensor) -> Tenso
 def depthwise_convolution(
     weight: Tensor, rows: Tensor, size: Sequence[int], stride: Sequence[int], kernel: Sequence[int]
 ) -> Tensor:
-    """Convolution of a grid, channel by channel, place by place of the window: (B, n, c) -> (B, m, c).
+    """Convolve a grid channel by channel, place by place of the window: (B, n, c) -> (B, m, c).
 
     weight (c, 1, *kernel); zeros around the grid, kernel // 2 on each side.
     """
@@ -134,7 +134,7 @@ def lend_channels(
 
 
 def summaries(rows: Tensor, layout: Layout, num_summaries: int) -> Tensor:
-    """Means over the patches of each frame, in `num_summaries` groups: (B, n, D) -> (B, T R, D), frame by frame."""
+    """Average the patches of each frame in `num_summaries` groups: (B, n, D) -> (B, T R, D), frame by frame."""
     size = layout.height * layout.width
     means = []
     for frame in range(layout.num_frames):
@@ -156,7 +156,7 @@ def row_attention(
     num_summaries: int = 0,
     mix: Callable[[Tensor, Tensor, Tensor], Rows] | None = None,
 ) -> Tensor:
-    """Attention of a row (B, n, D) under a mask (n, n); all but registers see the summaries of all frames too.
+    """Attend in a row (B, n, D) under a mask (n, n); all but registers see the summaries of all frames too.
 
     `mix` maps the rows of queries, keys and values to the ones that the frames use; registers use the unmixed ones.
     """
@@ -178,6 +178,6 @@ def row_attention(
 def frame_attention(
     attention: FrameAttention, x: Tensor, layout: Layout, mix: Callable[[Tensor, Tensor, Tensor], Rows] | None = None
 ) -> Tensor:
-    """Return what `FrameAttention` should: frames see themselves, all summaries and the registers."""
+    """Compute what `FrameAttention` should: frames see themselves, all summaries and the registers."""
     allowed = layout.with_registers(layout.same_frame())
     return row_attention(attention, x, layout, allowed, attention.num_summaries, mix)

@@ -10,7 +10,7 @@ from harness.nn.geometry import TrunkGeometry
 
 
 class DropPath(nn.Module):
-    """Stochastic depth: in training, zeroes a clip's branch with probability `rate` and rescales the rest."""
+    """Stochastic depth: in training, drops a clip's branch with probability `rate` and rescales the others."""
 
     def __init__(self, rate: float):
         super().__init__()
@@ -66,7 +66,7 @@ def mlp(trunk: TrunkGeometry, layer: int) -> tuple[nn.LayerNorm, Mlp, DropPath]:
 
 
 def image_names(trunk: TrunkGeometry, **own_to_image: str) -> dict[str, str]:
-    """Return `blocks.i.OWN` -> `blocks.i.IMAGE` for every layer i, as `Variant.image_weights` wants them."""
+    """Return `blocks.i.OWN` -> `blocks.i.IMAGE` for every layer i, the form of `Variant.image_weights`."""
     return {
         f"blocks.{i}.{own}": f"blocks.{i}.{image}" for i in range(trunk.depth) for own, image in own_to_image.items()
     }

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import units
+from harness.code_identity import code_identity
 from harness.errors import UserError
 from harness.nn.config import ModelConfig
+from harness.proofs import is_proven
 from harness.python_api.cost_fields import CostRow, flat
 from harness.python_api.plans import PathLike, Settings, override_texts
 from harness.python_api.tables import Table
 from harness.python_api.targets import Target, is_file, plan_target
+from harness.registry import variant_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Counts:
-    """Costs by row, counted without allocating a model. `not_built`: published models that the sweep does not build."""
+    """Counts by row, made without allocating a model. `not_built`: published models that the sweep does not build."""
 
     rows: tuple[CostRow, ...]
     not_built: tuple[Published, ...] = ()
@@ -42,17 +45,17 @@ class Counts:
         return {row.label: row for row in self.rows}[label]
 
     def frame(self) -> pd.DataFrame:
-        """One line for each row, all counts, with units in the names of the columns."""
+        """Return one line for each row with all counts; column names end in their unit."""
         import pandas as pd
 
         return pd.DataFrame([flat(row) for row in self.rows])
 
     def table(self) -> Table:
-        """The counts that matter most, as text."""
+        """Return the main counts as text."""
         lines = [
             (
                 row.label, units.count(row.num_parameters), units.macs(row.macs_per_view),
-                units.macs(row.costs.macs_per_video), row.costs.macs.status.replace("_", " "),
+                units.macs(row.costs.macs_per_video), row.status,
             )
             for row in self.rows
         ]  # fmt: skip
@@ -67,7 +70,7 @@ class Counts:
 
 @dataclass(frozen=True, repr=False)
 class ModuleCount:
-    """One forward pass of a module with the inputs as given."""
+    """Counts of one forward pass of a module with the given inputs."""
 
     label: str
     inputs: tuple[str, ...]
@@ -139,7 +142,7 @@ def count_module(
 
 
 def _counts(plan: Plan, published: list[Published], table: Path | None, *, backward: bool, memory: bool) -> Counts:
-    """Every row of a plan with its costs; of the published table beside a file, the rows that it does not build."""
+    """Count every row of a plan, and find the rows of the published table that the sweep does not build."""
     from harness.measure.count.planned import planned_ledger
     from harness.measure.count.published import by_label
 
@@ -148,7 +151,9 @@ def _counts(plan: Plan, published: list[Published], table: Path | None, *, backw
     folders, rows = [Path(folder) for folder in plan.source.variant_dirs], []
     for row in plan.rows:
         costs, ledger = planned_ledger(configs[row.row_id], folders, backward=backward, memory=memory)
-        rows.append(CostRow(row.label, costs, ledger, known.get(row.label)))
+        file = variant_file(configs[row.row_id]["variant"]["name"], folders)
+        unproven = not is_proven(file, code_identity(file))
+        rows.append(CostRow(row.label, costs, ledger, known.get(row.label), unproven))
     return Counts(tuple(rows), tuple(row for row in published if row.not_built))
 
 

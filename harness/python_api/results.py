@@ -57,19 +57,19 @@ class Plot:
 
 @dataclass(frozen=True, repr=False)
 class Results:
-    """What a run found so far, read from its files when `harness.load` was called."""
+    """The results of a run at the time of `harness.load`; unfinished trials have a status and no numbers."""
 
     path: Path
     run: LoadedRun
 
     def frame(self) -> pd.DataFrame:
-        """One line for each trial; accuracies are fractions, times in ms, memory in bytes, NaN where there is none."""
+        """Return one line for each trial; accuracies as fractions, times in ms, memory in bytes, NaN if unknown."""
         from harness.reports.trials import frame
 
         return frame(self.run)
 
     def rows(self) -> pd.DataFrame:
-        """One line for each row: means over the seeds with 95 % intervals, differences to the baseline, costs."""
+        """Return one line for each row: means over seeds with 95 % intervals, differences to the baseline, costs."""
         import pandas as pd
 
         from harness.reports.table import row_numbers
@@ -77,7 +77,7 @@ class Results:
         return pd.DataFrame(row_numbers(self.run))
 
     def table(self) -> ResultTable:
-        """The table of the report, with its marks and notes."""
+        """Return the table of the report, with its marks and notes."""
         from harness.reports import table
         from harness.reports.common.table_data import build
 
@@ -85,7 +85,7 @@ class Results:
         return ResultTable(table.markdown(self.run, content), table.latex(self.run, content))
 
     def plot(self, x: str = "macs", label: str | None = None) -> Plot:
-        """Accuracy against `x`: a cost (macs, memory, latency), the key of any quantity, or a varied field.
+        """Plot accuracy against `x`: a cost (macs, memory, latency), the key of any quantity, or a varied field.
 
         `label`: whose accuracy; default: action, else verb, else the first.
 

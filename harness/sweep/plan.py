@@ -105,7 +105,7 @@ def plan_sweep(
     Raises:
         UserError: the file, a base, an override or a resulting trial has faults; the error lists all of them.
     """
-    given, faults = _source(source, name, overrides, variant_dirs), FaultList()
+    own_name, faults = _name(source, name), FaultList()
     root, overridden = read_document(source, overrides, faults)
     if root is None:
         raise faults.error()
@@ -128,21 +128,20 @@ def plan_sweep(
     ]
     check_resources(launch.config, launch.node, configs, faults)
     faults.raise_if_any()
-    own_name = sweep_name(source) if isinstance(source, Path) else name or DICT_NAME
     plan = _assemble(own_name, head, resolved, axes_of(points), launch.config, resolver)
-    return replace(plan, tuning=tuning, source=given)
-
-
-def _source(
-    source: Path | Mapping[str, Any], name: str | None, overrides: Sequence[str], variant_dirs: Sequence[Path]
-) -> PlanSource:
-    """What the plan is made from. Raises: UserError for a file or a name that cannot name a sweep."""
-    shared: Any = {"overrides": list(overrides), "variant_dirs": [str(folder) for folder in variant_dirs]}
+    made_from = PlanSource(overrides=list(overrides), variant_dirs=[str(folder) for folder in variant_dirs])
     if isinstance(source, Path):
-        sweep_name(source)
-        return PlanSource(file=str(source), **shared)
-    check_name(name or DICT_NAME, Mark("name", 1, 1, "name"), "Give another name")
-    return PlanSource(content=copy.deepcopy(dict(source)), name=name, **shared)
+        made_from.file = str(source)
+    else:
+        made_from.content, made_from.name = copy.deepcopy(dict(source)), name
+    return replace(plan, tuning=tuning, source=made_from)
+
+
+def _name(source: Path | Mapping[str, Any], name: str | None) -> str:
+    """The name of a sweep: its file's, or that of a dict. Raises: UserError where it cannot name a sweep."""
+    if isinstance(source, Path):
+        return sweep_name(source)
+    return check_name(name or DICT_NAME, Mark("name", 1, 1, "name"), "Give another name")
 
 
 def _seeds_for_resources(head: SweepHead, launch: LaunchConfig) -> list[int]:

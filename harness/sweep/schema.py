@@ -14,16 +14,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from harness.data.data_set import DataSetConfig
 from harness.data.sets import config_union
+from harness.locations import WEIGHT_LAYOUTS
 from harness.nn.config import GlobalTokensConfig, ModelConfig, Positive, StrictConfig
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-# the data sets are found by file; a type checker cannot know them
+# data sets and layouts of checkpoints are found by file; a type checker cannot know them
 if TYPE_CHECKING:
     DataConfig = DataSetConfig
+    LayoutName = str
 else:
     DataConfig = config_union()
+    LayoutName = Literal[("auto", *sorted(path.stem for path in WEIGHT_LAYOUTS.glob("[!_]*.py")))]
 
 
 class ClassTokenReadout(StrictConfig):
@@ -147,17 +150,7 @@ class WeightsConfig(StrictConfig):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
         None, description="SHA-256 of the file; filled in at planning, and part of the trial id (the path is not)"
     )
-    layout: Literal[
-        "auto",
-        "timm_vit",
-        "vit_npz",
-        "xvit",
-        "timesformer",
-        "motionformer",
-        "hf_timesformer",
-        "hf_vivit",
-        "hf_videomae",
-    ] = Field("auto", description="layout of the checkpoint; auto: detected from the keys of the file")
+    layout: LayoutName = Field("auto", description="layout of the checkpoint; auto: detected from the keys of the file")
     spatial_interpolation: Literal[
         "auto", "bicubic", "bicubic_antialias", "bilinear_corners", "nearest", "nearest_flat"
     ] = Field("auto", description="interpolation of positions for another crop; auto: as in the source of the layout")

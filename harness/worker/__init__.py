@@ -1,8 +1,8 @@
-"""One trial in its own process: trains, evaluates, counts, and writes the record; in a second stage, measures time.
+"""Runs one trial in its own process: trains, evaluates, counts, writes the record; in a second stage, measures time.
 
-Started by every launcher as `python -m harness worker FOLDER --stage train|measure`. Nothing but the folder is
-handed over. The exit code tells the launcher whether to look at the trial again, see `signals`. A trial of several
-processes has this one as its rank 0; the others, told apart by `--rank`, train with it and write nothing.
+Every launcher starts it as `python -m harness worker FOLDER --stage train|measure`; the folder is its only input. Its
+exit code shows whether the launcher should start the trial again, see `signals`. In a trial of several processes this
+one is rank 0; the others, numbered by `--rank`, train with it and write nothing.
 """
 
 from __future__ import annotations
@@ -14,16 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.store import TrialFolder
+from harness.store import Lease, TrialFolder
 from harness.worker.reporter import LeaseLost, Reporter, Stage
-from harness.worker.signals import (
-    EXIT_DONE,
-    EXIT_FAILED,
-    EXIT_LOCKED,
-    EXIT_PREEMPTED,
-    StopRequest,
-    end_with_parent,
-)  # fmt: skip
+from harness.worker.signals import EXIT_DONE, EXIT_FAILED, EXIT_LOCKED, EXIT_PREEMPTED, StopRequest, end_with_parent
 
 __all__ = ["EXIT_DONE", "EXIT_FAILED", "EXIT_LOCKED", "EXIT_PREEMPTED", "Stage", "run"]
 
@@ -39,12 +32,12 @@ def run(
 ) -> int:
     """Runs one stage of a trial; returns the exit code.
 
-    `alone`: the launcher keeps the machine quiet meanwhile. `rank`: which of the trial's processes this is, where
-    all of them are started from outside and meet in the file `rendezvous`; None: the first, which starts the others.
+    `alone`: the launcher runs nothing else meanwhile. `rank`: the number of this process, where all processes of the
+    trial are started from outside and meet in the file `rendezvous`; None: rank 0, which starts the others.
     """
     stop = StopRequest()  # before torch is imported: a signal in those seconds must not kill the worker
     if parent is not None:
-        # another rank than the first may wait in a kernel, deaf to a request, and has nothing to save
+        # a rank other than 0 may be stuck in a kernel, where it ignores requests, and has nothing to save
         end_with_parent(parent, signal.SIGKILL if rank else signal.SIGTERM)
     folder = TrialFolder(path)
     if not path.is_dir():
@@ -53,39 +46,46 @@ def run(
         return _follow(folder, stage, rank, rendezvous, stop)
     lease = folder.lease()
     with lease.held() as got:
-        if not got:
-            print(f"{path}: another worker has this trial", file=sys.stderr)
-            return EXIT_LOCKED
-        for stale in folder.stale_files():
-            stale.unlink(missing_ok=True)
-        reporter = Reporter(folder, stage, lease)
-        began = datetime.now(UTC).isoformat(" ", timespec="seconds")
-        print(f"{began}: {stage}, process {reporter.status.pid} on {reporter.status.node}", flush=True)
-        try:
-            from harness.worker import stages
+        if got:
+            return _lead(folder, stage, lease, stop, rendezvous, alone=alone)
+    print(f"{path}: another worker has this trial", file=sys.stderr)
+    return EXIT_LOCKED
 
-            if stage == "train":
-                return stages.train_stage(folder, reporter, stop, rendezvous)
-            return stages.measure_stage(folder, reporter, stop, alone)
-        except LeaseLost as error:
-            print(error, file=sys.stderr)
-            return EXIT_LOCKED
-        except BaseException as error:  # the boundary of the process: whatever happens becomes the trial's status
-            traceback.print_exc()
-            from harness.measure.failure import verdict
 
-            status, message = verdict(error)
-            reporter.end(status, message)
-            return EXIT_PREEMPTED if status == "lost" else EXIT_FAILED
+def _lead(
+    folder: TrialFolder, stage: Stage, lease: Lease, stop: StopRequest, rendezvous: Path | None, *, alone: bool
+) -> int:
+    """Runs a stage as rank 0, which holds the trial: every outcome becomes the trial's status."""
+    for stale in folder.stale_files():
+        stale.unlink(missing_ok=True)
+    reporter = Reporter(folder, stage, lease)
+    start = datetime.now(UTC).isoformat(" ", timespec="seconds")
+    print(f"{start}: {stage}, process {reporter.status.pid} on {reporter.status.node}", flush=True)
+    try:
+        from harness.worker import stages
+
+        if stage == "train":
+            return stages.train_stage(folder, reporter, stop, rendezvous)
+        return stages.measure_stage(folder, reporter, stop, alone)
+    except LeaseLost as error:
+        print(error, file=sys.stderr)
+        return EXIT_LOCKED
+    except BaseException as error:  # process boundary
+        traceback.print_exc()
+        from harness.measure.failure import verdict
+
+        status, message = verdict(error)
+        reporter.end(status, message)
+        return EXIT_PREEMPTED if status == "lost" else EXIT_FAILED
 
 
 def _follow(folder: TrialFolder, stage: Stage, rank: int, rendezvous: Path, stop: StopRequest) -> int:
-    """Another rank than the first: no lock, no status, no files."""
+    """Runs a rank other than 0: it has no lock and writes no status and no files."""
     try:
         from harness.worker import stages
 
         return stages.follow(folder, rank, rendezvous, stop) if stage == "train" else EXIT_DONE
-    except BaseException:  # the boundary of the process: rank 0 is told by then, and this is for the log
+    except BaseException:  # process boundary: rank 0 knows the cause by now, this is for the log
         print(f"rank {rank}:", file=sys.stderr)
         traceback.print_exc()
         return EXIT_FAILED

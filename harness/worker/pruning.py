@@ -1,4 +1,4 @@
-"""How a search looks into a trial that trains: the worker reports, the search may ask it to end early."""
+"""Files between a search and a training trial: the worker reports accuracies, the search may ask it to end early."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ class Pruned(Exception):
 
 
 def reports_file(folder: TrialFolder) -> Path:
-    """One line per look at the validation split, appended while the trial trains."""
+    """Returns the file with one line for each periodic evaluation on the validation split."""
     return folder.path / "harness.reports.jsonl"
 
 
 def prune_file(folder: TrialFolder) -> Path:
-    """Its existence asks the worker to end."""
+    """Returns the file whose existence asks the worker to end."""
     return folder.path / ".prune"
 
 
 def append_report(folder: TrialFolder, step: int, correct: dict[str, tuple[int, int]]) -> None:
-    """Adds a look: the step, and (correct, total) of every label."""
+    """Appends an evaluation: the step, and (correct, total) of every label."""
     line = json.dumps({"step": step, "val": correct})
     with open(reports_file(folder), "a", encoding="utf-8") as file:
         file.write(line + "\n")
 
 
 def read_reports(folder: TrialFolder) -> list[tuple[int, dict[str, float]]]:
-    """(step, label -> top-1 accuracy on val) of every whole line, by step; the last one counts for each step."""
+    """Returns (step, label -> top-1 accuracy on val) of every whole line, by step; the last line of a step counts."""
     try:
         lines = reports_file(folder).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
@@ -41,12 +41,12 @@ def read_reports(folder: TrialFolder) -> list[tuple[int, dict[str, float]]]:
             content = json.loads(line)
             found[int(content["step"])] = {label: correct / total for label, (correct, total) in content["val"].items()}
         except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
-            continue  # a line that a killed worker left half-written
+            continue  # a half-written line of a killed worker
     return sorted(found.items())
 
 
 def withdraw(folder: TrialFolder) -> None:
-    """Puts a trial that was ended early back to pending; it goes on from its checkpoint."""
+    """Makes a trial that was ended early pending again; it resumes from its checkpoint."""
     prune_file(folder).unlink(missing_ok=True)
     folder.requeue()
 

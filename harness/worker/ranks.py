@@ -151,7 +151,7 @@ def _failure_reported(store: Store, rank: int) -> Iterator[None]:
 
 
 def _is_lost_contact(error: BaseException) -> bool:
-    """Whether the error is torch's for a connection to another rank that is gone."""
+    """Returns whether the error is torch's for a connection to another rank that is gone."""
     return isinstance(error, RuntimeError) and re.search("Connection (closed|reset) by peer", str(error)) is not None
 
 

@@ -1,4 +1,4 @@
-"""How a worker is asked to stop, and what its exit code tells its launcher."""
+"""Stop requests to a worker, and its exit codes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
 
 
 class StopRequest:
-    """Set by SIGTERM, SIGINT or SIGUSR2; the training loop looks at it after every step."""
+    """A flag that SIGTERM, SIGINT or SIGUSR2 sets; the training loop checks it after every step."""
 
     def __init__(self) -> None:
         self.requested = False
         for number in STOP_SIGNALS:
             signal.signal(number, self._note)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # who started us may have kept them back until now
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # the parent may have blocked them until now
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
@@ -35,7 +35,7 @@ class StopRequest:
 
 @contextmanager
 def blocked_stop_signals() -> Iterator[None]:
-    """Keeps requests to stop back meanwhile; a process started here inherits that until it makes a `StopRequest`."""
+    """Blocks stop signals within a block; a process started there inherits that until it makes a `StopRequest`."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield
@@ -44,9 +44,9 @@ def blocked_stop_signals() -> Iterator[None]:
 
 
 def end_with_parent(parent: int, number: int = signal.SIGTERM) -> None:
-    """Asks the kernel for a signal when the launcher dies, so that no worker outlives it unseen (Linux)."""
+    """Asks the kernel for a signal when the launcher dies, so that no worker outlives it (Linux)."""
     set_parent_death_signal = 1  # PR_SET_PDEATHSIG
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(set_parent_death_signal, number)
-    if os.getppid() != parent:  # it died before we asked
+    if os.getppid() != parent:  # it died before the call
         os.kill(os.getpid(), number)

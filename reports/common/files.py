@@ -11,8 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import harness
-from harness.store.load import PLAN_FILE, RECORD_FILE, STUDIES_FILE, planned_trials, read_plan, read_statuses
+from harness.marks import trial_marks
+from harness.store.load import (
+    PLAN_FILE,
+    RECORD_FILE,
+    STUDIES_FILE,
+    planned_trials,
+    read_plan,
+    read_record,
+    read_statuses,
+)  # fmt: skip
 
+DRAFT = b'"proven": false'  # as pydantic writes it, with an indent
 _INPUTS = ".inputs.sha256"
 _PACKAGE = Path(__file__).parents[1]
 
@@ -21,7 +31,7 @@ def inputs_digest(run_folder: Path) -> str:
     """Return the digest (sha256, hexadecimal) of all that a report of this run shows, and of the code that writes it.
 
     Statuses enter as `load` reads them, not as the bytes of `status.json`: a trial that was "running" becomes "lost"
-    when its worker is gone, without any change of the file.
+    when its worker is gone, without any change of the file. So do the marks of drafts: a proof lies outside the run.
 
     Raises:
         UserError: the folder is no run, or its plan cannot be read.
@@ -34,13 +44,22 @@ def inputs_digest(run_folder: Path) -> str:
         content = path.read_bytes()
         digest.update(f"{path.parent.name}/{path.name}\0{len(content)}\0".encode())
         digest.update(content)
+        if path.name == RECORD_FILE and DRAFT in content:
+            digest.update(_marks_text(path.parent).encode())
     return digest.hexdigest()
+
+
+def _marks_text(trial: Path) -> str:
+    record = read_record(trial)
+    return "" if record is None else "; ".join(trial_marks(record))
 
 
 def _sources() -> list[Path]:
     library = Path(harness.__file__).parent
     rooms = [_PACKAGE, library / "stats", library / "store"]
-    files = [library / name for name in ("units.py", "record.py", "quantities.py", "fields.py")]
+    files = [
+        library / name for name in ("units.py", "record.py", "plan_file.py", "quantities.py", "marks.py", "fields.py")
+    ]
     return sorted([*files, *_PACKAGE.rglob("*.j2"), *(path for room in rooms for path in room.rglob("*.py"))])
 
 

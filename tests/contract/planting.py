@@ -1,4 +1,4 @@
-"""Plants bugs in code that is loaded already, and asks a check of the contract whether it sees them."""
+"""Plant bugs in code that is already loaded, and run a check of the contract on it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def is_red(check: str, case: Case) -> bool:
 
 
 def functions_of(module: ModuleType) -> dict[str, FunctionType]:
-    """Functions and methods that a module defines, by their qualified names."""
+    """Return the functions and methods that a module defines, by their qualified names."""
     scopes = [module, *(item for item in vars(module).values() if isinstance(item, type))]
     found = [item for scope in scopes for item in vars(scope).values() if isinstance(item, FunctionType)]
     return {function.__qualname__: function for function in found if function.__module__ == module.__name__}
 
 
 def plant_in_shared_code(file: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give the functions of a loaded module the code of an edited text, wherever they were imported already."""
+    """Give the functions of a loaded module the code of an edited text, even where they were imported before."""
     name = file.removesuffix(".py").replace("/", ".")
     edited = ModuleType(name)
-    monkeypatch.setitem(sys.modules, name, edited)  # dataclasses look their module up
+    monkeypatch.setitem(sys.modules, name, edited)  # dataclasses search their module here
     exec(compile(text, file, "exec"), vars(edited))
     monkeypatch.undo()
     for qualified, function in functions_of(edited).items():

@@ -1,4 +1,4 @@
-"""Broken variant files: one message with the line and the way out; the others stay listed."""
+"""Broken variant files: one message with the line and what to do; the other variants stay listed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ variant: broken
 train: {num_steps: 1}
 seeds: 1
 """
-#: name -> (the file, line, what is said)
+#: name -> (content of the file, line, message)
 BROKEN: dict[str, tuple[bytes, int, str]] = {
     "a name that is not defined": (
         (HEAD + "width = no_such_name\n" + CLASS).encode(), 6, "NameError: name 'no_such_name' is not defined",
@@ -41,7 +41,7 @@ BROKEN: dict[str, tuple[bytes, int, str]] = {
     "a null byte": (HEAD.encode() + b"\0" + CLASS.encode(), 1, "null bytes. The file is no valid Python"),
     "no syntax": ((HEAD + "class (Variant):\n    pass\n").encode(), 6, "The file is no valid Python: correct it"),
 }  # fmt: skip
-#: what only running the file shows is no matter of the list, which runs nothing
+#: what `list` reports, which runs no file
 UNREADABLE = ("not UTF-8", "a null byte", "no syntax")
 
 
@@ -69,7 +69,7 @@ def test_a_broken_file_ends_a_command_with_one_message(
 
 
 def listed(*arguments: str, path: str = "") -> tuple[int, list[str]]:
-    """Exit code and lines of `list variants`."""
+    """Return exit code and lines of `list variants`."""
     command = [sys.executable, "-m", "harness", "list", "variants", *arguments]
     environment = {"PYTHONPATH": f"{ROOT}{os.pathsep}{path}", "PATH": os.environ["PATH"]}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

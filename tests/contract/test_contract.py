@@ -1,4 +1,4 @@
-"""Every file in variants/ keeps the contract; planted bugs do not."""
+"""Every file in variants/ keeps the contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract of the variants that reshape the grid, at settings that their knobs alone do not reach."""
+"""The contract of variants that reshape the grid, at settings beyond a single changed knob."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract at settings of numeric knobs, which `contract.cases` leaves at their defaults; and what is refused."""
+"""The contract at settings of numeric knobs, which `contract.cases` leaves at their defaults; refused settings."""
 
 from __future__ import annotations
 

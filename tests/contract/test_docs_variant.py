@@ -1,4 +1,4 @@
-"""docs/variants.md is true: its example is a variant that keeps the contract, and its sweep runs."""
+"""The example of docs/variants.md keeps the contract, and its sweep runs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.api import Variant
+from harness.api import MaskedVariant, Variant
 from harness.cli import main
+from harness.cli.new import SCAFFOLD
 from harness.contract import CHECKS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,14 +20,14 @@ PAGE = (ROOT / "docs" / "variants.md").read_text(encoding="utf-8")
 
 
 def block(language: str) -> str:
-    """The one code block of a language."""
+    """Return the only code block of a language."""
     (found,) = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     return str(found)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working folder with the page's files."""
+    """Write the files of the page into a working folder."""
     place = tmp_path_factory.mktemp("docs")
     (place / "my_variants").mkdir()
     (place / "my_variants" / "causal.py").write_text(block("python"))
@@ -57,6 +58,13 @@ def test_the_examples_sweep_costs(folder: Path, capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out.count("exact") == 3
 
 
+def test_a_masked_variant_takes_few_lines() -> None:
+    """The scaffold, and the example but for its refusals: 25 to 40 lines."""
+    scaffold = SCAFFOLD.substitute(name="my_idea", class_name="MyIdea")
+    assert 25 <= len(scaffold.splitlines()) <= 40
+    assert len(block("python").splitlines()) <= 45
+
+
 def test_the_scaffold_keeps_the_contract(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["new", "variant", "my_idea", "--to", str(tmp_path)]) == 0
     assert main(["check", "my_idea", "--variants", str(tmp_path)]) == 0
@@ -68,8 +76,9 @@ def test_the_page_names_every_check_and_every_part() -> None:
         words = {"determinism": "determinism in eval mode", "batch": "clips of a batch", "compile": "torch.compile"}
         assert words.get(check, check) in PAGE
     table = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
-    assert all(hasattr(Variant, name) for name in table)
-    undocumented = {name for name in vars(Variant) if not name.startswith("_")} - set(re.findall(r"\w+", PAGE))
+    assert all(hasattr(MaskedVariant, name) for name in table)
+    methods = {name for part in (Variant, MaskedVariant) for name in vars(part) if not name.startswith("_")}
+    undocumented = methods - set(re.findall(r"\w+", PAGE))
     assert undocumented <= {"layout"}
 
 

@@ -46,10 +46,11 @@ OFF_BY_ONE: list[tuple[str, str, str, dict[str, Any]]] = [
     ("local_global", "layout.nearby(*self._reach(layout))", "layout.nearby(*(n + 1 for n in self._reach(layout)))", {}),
     ("local_global", "layout.nearby(*self._reach(layout))", "layout.nearby(*(n - 1 for n in self._reach(layout)))", {}),
     ("spatial_only", "layout.same_frame()", "layout.by_frame(layout.frame_steps().abs() <= 1)", {}),
-    ("joint", "layout.everyone()", "layout.everyone() & layout.is_patch", {}),
+    ("factorised_encoder", "layout.same_frame())\n\n", "layout.by_frame(layout.frame_steps().abs() <= 1))\n\n", {}),
+    ("joint", "layout.all_pairs()", "layout.all_pairs() & layout.is_patch", {}),
 ]  # fmt: skip
 #: the ones that compute the visible pairs alone, by code of their own: there influence and oracle see a wrong mask too
-FUSED = ("spatial_only", "joint", "local_window")
+FUSED = ("spatial_only", "joint", "local_window", "factorised_encoder")
 
 
 def case_of(text: str, folder: Path, config: dict[str, Any] | None = None) -> Case:
@@ -117,6 +118,15 @@ def test_counters_and_nudges_never_read_the_mask(name: str, tmp_path: Path, monk
     assert torch.equal(measured_influence(variant, encoder), declared)
     assert masked_macs(encoder, tokens.map(lambda part: part[:1])) == masked
     assert flop_counter_macs(encoder, tokens.map(lambda part: part[:1])) == macs  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_macs_are_counted_on_the_meta_device_too(name: str, tmp_path: Path) -> None:
+    variant = case_of(TEXTS[name], tmp_path).variant()
+    with torch.device("meta"):
+        variant.build_encoder()
+        counts = variant.macs(), variant.masked_macs()
+    assert counts == (variant.macs(), variant.masked_macs())
 
 
 def test_equal_masks_are_held_once(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The window of space-time mixing, written out in frames and channels; nothing here asks the variant what it sees."""
+"""The window of space-time mixing, written out in frames and channels, without the variant's own influence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TRUNK = replace(contract.SMALL, depth=3, num_heads=2, num_frames=9, height=1, wi
 
 
 def frames_seen(config: dict[str, Any]) -> list[set[int]]:
-    """For each frame, the frames whose tokens change its class token."""
+    """Return, for each frame, the frames whose tokens change its class token."""
     variant = contract.Case("", load_variant("mixing"), config, TRUNK).variant()
     assert not list(variant.validate())
     encoder, tokens = contract.perturbed_encoder(variant), contract.random_tokens(variant, batch=1)

@@ -1,6 +1,6 @@
 """Planted bugs turn the contract red: deliberate edits of the variants' own text, and of the code they share.
 
-Each edit is one that somebody could make by mistake. The same checks are green without it.
+Each edit is a plausible mistake. The same checks are green without it.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ EDITS = {
         "joint", "(layout.num_tokens,), layout.num_tokens)", "(layout.num_tokens,), layout.num_tokens - 1)", ("macs", "mask"),
     ),
     "influence declared too wide": Edit(
-        "spatial_only", "layout.with_registers(layout.same_frame())", "layout.everyone()", ("influence", "mask")
+        "spatial_only", "layout.with_registers(layout.same_frame())", "layout.all_pairs()", ("influence", "mask")
     ),
     "source not named": Edit("spatial_only", "Source: TimeSformer", "From TimeSformer", ("description",)),
     "halves of the heads swapped": Edit(
@@ -173,7 +173,7 @@ def wrong_half(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> T
 
 
 def hidden_in_a_loop(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Right numbers, but out of an operator of which nobody knows the cost."""
+    """Attention through an operator of unknown cost."""
     return torch.einsum("...nm,...mc->...nc", torch.cdist(q, k).neg().softmax(-1), v)
 
 
@@ -194,7 +194,7 @@ def test_a_bug_in_the_attention_that_all_share_is_seen(name: str, monkeypatch: p
         assert is_red(check, case), f"{check} does not see: {name}"
 
 
-def test_fused_and_plain_attention_are_held_against_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fused_and_plain_attention_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case("default", load_variant("joint"))
     assert not is_red("plain attention", case)
     fused = F.scaled_dot_product_attention

@@ -1,4 +1,4 @@
-"""Finding variants: by file, by folder, by entry point; what is said when that goes wrong."""
+"""The registry finds variants by file, folder and entry point, and reports what is wrong."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TWO = ONE + "\nclass Another(Variant):\n    pass\n"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Callable[[str, str], Path]:
-    """Writes a variant file into a folder of its own and returns the folder."""
+    """Write a variant file into a folder of its own and return the folder."""
 
     def write(name: str, text: str) -> Path:
         (tmp_path / f"{name}.py").write_text(text)
@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Callable[[str, str], Path]:
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Installs, as far as Python can tell, a package whose entry point offers `outside_package.scheme` by a name."""
+    """Offer `outside_package.scheme` under a name, as the entry point of an installed package does."""
     (tmp_path / "outside_package").mkdir()
     (tmp_path / "outside_package" / "__init__.py").touch()
     (tmp_path / "outside_package" / "scheme.py").write_text(ONE)
@@ -62,7 +62,7 @@ def test_listing_imports_neither_torch_nor_a_variant() -> None:
 
 
 @pytest.mark.parametrize("name", variant_names())
-def test_every_variant_says_what_it_is_and_where_it_is_from(name: str) -> None:
+def test_every_variant_has_a_summary_and_a_source(name: str) -> None:
     info = describe(name)
     assert info.summary.endswith(".")
     assert info.source
@@ -102,7 +102,7 @@ def test_a_file_defines_exactly_one_variant(folder: Callable[[str, str], Path], 
         load_variant("registry_count", [place])
 
 
-def test_a_syntax_error_is_told_with_its_line(folder: Callable[[str, str], Path]) -> None:
+def test_a_syntax_error_is_reported_with_its_line(folder: Callable[[str, str], Path]) -> None:
     place = folder("registry_syntax", EMPTY + "\nclass (Variant):\n    pass\n")
     with pytest.raises(UserError, match=r"registry_syntax\.py:7: .* no valid Python: correct it, or take it out"):
         load_variant("registry_syntax", [place])
@@ -110,7 +110,7 @@ def test_a_syntax_error_is_told_with_its_line(folder: Callable[[str, str], Path]
         describe("registry_syntax", [place])
 
 
-def test_a_missing_import_is_told_with_the_file(folder: Callable[[str, str], Path]) -> None:
+def test_a_missing_import_is_reported_with_the_file(folder: Callable[[str, str], Path]) -> None:
     place = folder("registry_import", "import no_such_module\n" + ONE)
     with pytest.raises(
         UserError, match=r"registry_import\.py:1: cannot be imported: ModuleNotFoundError: No .*'no_such_module'"
@@ -126,7 +126,7 @@ def test_an_installed_package_offers_a_variant(package: Callable[[str], None]) -
     assert load_variant("from_outside").__name__ == "Outside"
 
 
-def test_a_package_may_not_take_a_name_that_is_there(package: Callable[[str], None]) -> None:
+def test_a_package_may_not_take_a_known_name(package: Callable[[str], None]) -> None:
     package("joint = outside_package.scheme")
     with pytest.raises(UserError, match=r"variant joint is in .*joint\.py and in the package outside_package\.scheme"):
         variant_names()

@@ -32,7 +32,7 @@ def write_numbered() -> Callable[..., Path]:
 
 @pytest.fixture
 def make_config() -> Callable[..., VideoListConfig]:
-    """A video_list configuration of the lists train.csv, val.csv, test.csv in a folder."""
+    """Makes a video_list configuration of the lists train.csv, val.csv, test.csv in a folder."""
 
     def make(folder: Path, **fields: object) -> VideoListConfig:
         names = {f"{split}_list": str(folder / f"{split}.csv") for split in ("train", "val", "test")}
@@ -43,5 +43,5 @@ def make_config() -> Callable[..., VideoListConfig]:
 
 @pytest.fixture
 def model() -> ModelConfig:
-    """Four frames of 16 pixels."""
+    """A model for four frames of 16 pixels."""
     return ModelConfig(num_frames=4, crop_size=16)

@@ -1,4 +1,4 @@
-"""Ceilings against tables that know every answer: what an omniscient model of a kind reaches on the split itself."""
+"""Ceilings compared with lookup tables that know every answer: the best that a model of a kind reaches on the split."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _views(task: str, num_test: int = 120, num_frames: int = 8) -> Batch:
 
 
 def _best_table(batch: Batch, label: str, pieces: Pieces) -> float:
-    """Accuracy of the best table from what is seen to a class; of the seen pieces of a clip one is drawn uniformly."""
+    """Returns the accuracy of the best table from inputs to classes; one of the inputs of a clip is drawn uniformly."""
     votes: dict[Hashable, Counter[int]] = defaultdict(Counter)
     for clip, answer in zip(batch.clips.numpy(), batch.labels[label].tolist(), strict=True):
         for piece in pieces(clip):
@@ -83,7 +83,7 @@ def test_the_ceiling_of_a_bag_of_frames_is_reached(task: str) -> None:
 
 
 @pytest.mark.parametrize("num_frames", [7, 9])
-def test_the_middle_frame_alone_does_not_tell_the_verb(num_frames: int) -> None:
+def test_the_middle_frame_alone_does_not_determine_the_verb(num_frames: int) -> None:
     batch = _views("motion", num_frames=num_frames)
     assert _best_table(batch, "verb", lambda clip: [clip[num_frames // 2].tobytes()]) == 0.5
 
@@ -112,7 +112,7 @@ def test_delay_groups_share_all_but_the_exchanged_ends() -> None:
 
 
 def _most_separable(features: np.ndarray, classes: np.ndarray) -> int:
-    """The largest number of rows that one linear score (with a constant) puts on their side of zero."""
+    """Returns the largest number of rows that one linear score (with a constant) puts on their side of zero."""
     signed = np.hstack([features, np.ones((len(features), 1))]) * (2 * classes[:, None] - 1)
     for size in range(len(signed), 0, -1):
         for rows in combinations(range(len(signed)), size):

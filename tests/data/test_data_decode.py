@@ -1,4 +1,4 @@
-"""The frame that is asked for is the frame that comes: for several codecs, with B-frames, in any order."""
+"""Decoding returns exactly the requested frames: for several codecs, with B-frames, in any order."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_file_that_was_cut_off_is_found_before_a_frame_is_used(tmp_path: Path, w
     _move_index_to_front(path, whole)
     assert probe(whole).num_frames == LENGTH
     whole.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
-    with pytest.raises(UserError, match=r"faststart\.mp4: the file is cut off"):
+    with pytest.raises(UserError, match=r"faststart\.mp4: the file is truncated"):
         probe(whole)
 
 

@@ -1,4 +1,4 @@
-"""The exported files hold the embedded clips, byte for byte, and their lists say the same classes."""
+"""The exported files hold the embedded clips, byte for byte, and their lists have the same classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The labels that planning names are those that the data has and evaluation scores."""
+"""Planning names the labels that the data has and that evaluation scores."""
 
 from __future__ import annotations
 

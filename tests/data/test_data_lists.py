@@ -1,4 +1,4 @@
-"""Lists: what a line means, and that every fault is told with its place."""
+"""Lists: the meaning of a line, and every fault reported with its place."""
 
 from __future__ import annotations
 
@@ -72,15 +72,15 @@ def test_number_of_classes_is_the_largest_label_of_all_lists_plus_one(tmp_path: 
     assert ceilings(make_config(tmp_path)) == {"chance": {"class": 1 / 7}}
 
 
-def test_all_faults_are_told_at_once_with_list_and_line(tmp_path: Path, make_config: Make) -> None:
+def test_all_faults_are_reported_at_once_with_list_and_line(tmp_path: Path, make_config: Make) -> None:
     _write(tmp_path, "a.mp4 0\npath,label\nb.mp4 5\n", test="t.mp4 0\na.mp4 0\n")
     with pytest.raises(UserError) as caught:
         VideoList(make_config(tmp_path, num_classes=4)).read_lists()
-    told = str(caught.value).splitlines()
-    assert len(told) == 3
-    assert told[0].startswith(f"{tmp_path}/train.csv:2  cannot read 'path,label'; a line is `path label`")
-    assert told[1].startswith(f"{tmp_path}/train.csv:3  label 5 is out of range; labels are 0..3")
-    assert told[2].startswith(f"{tmp_path}/test.csv:2  {tmp_path}/a.mp4 is in data.train_list too")
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith(f"{tmp_path}/train.csv:2  cannot read 'path,label'; a line is `path label`")
+    assert lines[1].startswith(f"{tmp_path}/train.csv:3  label 5 is out of range; labels are 0..3")
+    assert lines[2].startswith(f"{tmp_path}/test.csv:2  {tmp_path}/a.mp4 is in data.train_list too")
 
 
 def test_missing_and_empty_lists_are_faults(tmp_path: Path, make_config: Make) -> None:

@@ -1,4 +1,4 @@
-"""The embedded clips: determinism, independence of the batch, disjoint splits, and labels that the pixels bear out."""
+"""The embedded clips: determinism, independence of the batch, disjoint splits, and labels that agree with the pixels."""
 
 from __future__ import annotations
 
@@ -99,14 +99,14 @@ GOLDEN = {
 
 @pytest.mark.parametrize("task", TASKS)
 def test_clips_of_this_version_keep_their_bytes(task: str) -> None:
-    """A change here makes stored results incomparable: it needs a new version in `data_identity`."""
+    """Compares checksums; a change makes stored results incomparable: it needs a new version in `data_identity`."""
     assert data_identity(_data(task)) == "moving_shapes/v1"
     checksum = zlib.crc32(_open(task).views(range(16)).clips.numpy().tobytes())
     assert checksum == GOLDEN[task]
 
 
 def _ink_moments(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centre x, centre y and area (T,) of the shape in noiseless frames (T, 3, H, W), found by change over time."""
+    """Returns centre x, centre y and area (T,) of the shape in noiseless frames (T, 3, H, W), found by change over time."""
     light = frames.astype(np.float64).sum(1)
     ink = np.abs(light - np.median(light, axis=0)).clip(1e-9)
     rows, columns = np.mgrid[: ink.shape[1], : ink.shape[2]]
@@ -174,7 +174,7 @@ def _single(shape: int, angle: float, radius: float) -> Scene:
 
 
 def _drawn(shape: int, angle: float, radius: float) -> np.ndarray:
-    """How much of each pixel (64, 64) the shape covers, 0..1."""
+    """Returns the share of each pixel (64, 64) that the shape covers, 0..1."""
     return render(_single(shape, angle, radius), 64, 0.0, np.random.default_rng(0))[0, 0] / 255.0
 
 
@@ -190,7 +190,7 @@ def test_area_is_antialiased_and_scales_with_the_square_of_the_radius(shape: int
 
 
 def test_no_noun_is_another_one_turned_or_scaled() -> None:
-    """The best match of one shape by another over angles and radii leaves a good part of it uncovered."""
+    """Matches each shape with the others over angles and radii: the best match leaves a large part uncovered."""
     for target in range(len(NOUNS)):
         reference = _drawn(target, 0.0, 0.3)
         for other in set(range(len(NOUNS))) - {target}:

@@ -1,4 +1,4 @@
-"""Noise clips: a function of data seed, split and index alone, uniform, of any size."""
+"""Noise clips are a function of data seed, split and index alone, uniform, of any size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frame indices against values computed by hand from the definitions, and what holds for every length."""
+"""Frame indices compared with values computed by hand from the definitions, and properties for every length."""
 
 from __future__ import annotations
 

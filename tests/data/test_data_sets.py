@@ -1,4 +1,4 @@
-"""A data set is one file: planted into a copy of the tree, it is planned, trained and reported."""
+"""A data set is one file: the example of docs/data.md, added to a copy of the tree, is planned, trained and reported."""
 
 from __future__ import annotations
 
@@ -11,73 +11,18 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli import main
 from harness.data import sets
 from harness.data.sets import data_sets
 from harness.errors import UserError
 from tests.e2e import environment
 
 ROOT = Path(__file__).resolve().parents[2]
-FILE = '''\
-"""Grey clips whose brightness is their class."""
-
-from typing import Literal
-
-import numpy as np
-
-from harness.data.data_set import DataProblem, DataSet, DataSetConfig
-from harness.data.source import Batch, ClipSource
-
-
-class GreyConfig(DataSetConfig):
-    """Grey clips."""
-
-    name: Literal["grey"]
-    shades: int = 2
-    folder: str = "somewhere"
-
-
-class Grey(DataSet):
-    Config = GreyConfig
-    config: GreyConfig
-    location_fields = frozenset({"folder"})
-    label_names = ("shade",)
-
-    def identity(self):
-        return "grey/v1"
-
-    def ceilings(self):
-        return {"chance": {"shade": 1 / self.config.shades}}
-
-    def problems(self, model):
-        if self.config.shades > 256:
-            yield DataProblem(("data.shades",), "a byte has 256 shades")
-
-    def open(self, model, split, seed):
-        return GreyClips(self.config, model)
-
-
-class GreyClips(ClipSource):
-    num_views = 1
-
-    def __init__(self, data, model):
-        self.labels = {"shade": data.shades}
-        self._shape = (model.num_frames, 3, model.crop_size, model.crop_size)
-
-    def __len__(self):
-        return 64
-
-    def train_batch(self, indices, draw):
-        shades = [int(index) % self.labels["shade"] for index in indices]
-        clips = np.stack([np.full(self._shape, 255 * shade // self.labels["shade"], np.uint8) for shade in shades])
-        return Batch.of(clips, {"shade": shades})
-
-    def views(self, indices):
-        clips, labels = self.train_batch(indices, 0)
-        return Batch(clips[:, None], labels)
-'''
+PAGE = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+(FILE,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 SWEEP = """\
 question: Is grey enough?
-data: {name: grey, folder: FOLDER}
+data: {name: grey}
 model: {num_frames: 2, crop_size: 8}
 variant: spatial_only
 train: {num_steps: 30, batch_size: 8, device: cpu}
@@ -113,9 +58,9 @@ def test_a_planted_file_is_planned_trained_and_reported(copy: Path) -> None:
     table = (copy / "runs/grey/report/table.md").read_text()
     assert "shade top-1, %" in table
     assert re.search(r"^\| base .*\| 100\.0 ", table, re.MULTILINE), table
-    refused = run(copy, "sweep", "grey.yaml", "--set", "data.shades=300")
+    refused = run(copy, "sweep", "grey.yaml", "--set", "data.num_shades=300")
     assert refused.returncode == 2
-    assert "data.shades=300: a byte has 256 shades" in refused.stderr
+    assert "data.num_shades=300: a byte has 256 shades" in refused.stderr
     unknown = run(copy, "sweep", "grey.yaml", "--set", "data.name=gray")
     assert unknown.returncode == 2
     assert "grey, moving_shapes, random, video_list" in unknown.stderr
@@ -123,7 +68,7 @@ def test_a_planted_file_is_planned_trained_and_reported(copy: Path) -> None:
 
 def test_fields_that_say_where_data_lie_are_no_part_of_a_trial(copy: Path) -> None:
     ids = []
-    for setting in ("data.folder=a", "data.folder=b", "data.shades=3"):
+    for setting in ("data.cache=a", "data.cache=b", "data.num_shades=3"):
         done = run(copy, "sweep", "grey.yaml", "--dry-run", "--set", setting)
         assert done.returncode == 0, done.stderr
         ids.append(re.findall(r"\b[0-9a-f]{12}\b", done.stdout))
@@ -134,6 +79,17 @@ def test_fields_that_say_where_data_lie_are_no_part_of_a_trial(copy: Path) -> No
 def test_every_file_is_found_under_its_name() -> None:
     files = {path.stem for path in Path(sets.__file__).parent.glob("*.py")} - {"__init__"}
     assert {*data_sets()} == files == {"moving_shapes", "random", "video_list"}
+
+
+@pytest.mark.parametrize(("what", "names"), [("data", [*data_sets()]), ("recipes", ["recipes/motion_tiny.yaml"])])
+def test_they_are_listed(
+    what: str, names: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert main(["list", what]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == names
+    assert all(len(line.split()) > 3 for line in lines)
 
 
 def test_finding_data_sets_imports_neither_torch_nor_pyav() -> None:
@@ -147,7 +103,7 @@ def test_finding_data_sets_imports_neither_torch_nor_pyav() -> None:
     [
         ("", "defines exactly one subclass of DataSet; found: none"),
         (FILE.replace('Literal["grey"]', 'Literal["gray"]'), r'GreyConfig\.name must be Literal\["planted"\]'),
-        (FILE.replace("class GreyClips(ClipSource)", "class Other(DataSet)"), "found: Grey, Other"),
+        (FILE.replace("class GreyClips(ClipSource)", "class GreyClips(DataSet)"), "found: Grey, GreyClips"),
     ],
 )
 def test_a_file_that_is_no_data_set_is_refused_with_the_reason(
@@ -166,7 +122,7 @@ def test_a_file_that_is_no_data_set_is_refused_with_the_reason(
 
 
 def test_nothing_else_asks_for_the_name_of_a_data_set() -> None:
-    """A data set is asked, not recognised: no other module compares a name or a class."""
+    """Searches for modules that compare the name or the class of a data set: its methods answer instead."""
     pattern = re.compile(r"data\.name *[!=]=|isinstance\([^)]*(MovingShapes|VideoList|Random)\w*")
     for path in [*(ROOT / "harness").rglob("*.py"), *(ROOT / "reports").rglob("*.py")]:
         if path.parent.name != "sets":

@@ -1,4 +1,4 @@
-"""Crops, scales and flips: exact where nothing has to be interpolated, aligned over the frames of a clip."""
+"""Crops, scales and flips: exact without interpolation, aligned over the frames of a clip."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LISTS = {"train_list": "a", "val_list": "b", "test_list": "c"}
 
 
 def _places(height: int, width: int) -> torch.Tensor:
-    """A clip (2, 3, H, W) whose pixel tells its row (channel 0) and column (channel 1)."""
+    """Returns a clip (2, 3, H, W) whose pixels hold their row (channel 0) and column (channel 1)."""
     rows = torch.arange(height, dtype=torch.uint8)[:, None].expand(height, width)
     columns = torch.arange(width, dtype=torch.uint8)[None, :].expand(height, width)
     return torch.stack([rows, columns, rows]).expand(2, 3, height, width)

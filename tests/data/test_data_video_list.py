@@ -1,4 +1,4 @@
-"""Videos in files: the right frames in the right view, the same result however a clip is asked for."""
+"""Videos in files: the right frames in the right view, and equal results for every way to request a clip."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Open = Callable[..., ClipSource]
 
 
 def _frames(offset: int) -> np.ndarray:
-    """Frames whose red is their number plus an offset, green the row and blue the column."""
+    """Returns frames whose red is their number plus an offset, green the row and blue the column."""
     frames = np.zeros((LENGTH, HEIGHT, WIDTH, 3), np.uint8)
     frames[..., 0] = np.arange(LENGTH)[:, None, None] + offset
     frames[..., 1] = np.arange(HEIGHT)[None, :, None]
@@ -33,7 +33,7 @@ def _frames(offset: int) -> np.ndarray:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Four training videos and one of val and test each, written without loss."""
+    """A folder with four training videos and one of val and test each, written without loss."""
     lines = {"val": ["8 clip.mp4 1"], "test": ["9 clip.mp4 3"]}
     lines["train"] = [f"{name} clip.mp4 {name}" for name in range(4)]
     for split, content in lines.items():

@@ -1,7 +1,7 @@
 """The whole campaign: many SIGKILLs at seeded random instants, a fresh run folder every few kills.
 
 `python -m tests.faults.campaign --kills 100` prints what it does and ends with a table; exit code 1 if anything was
-lost, repeated, left behind or came out different. What is done lies in the folder: the same command goes on.
+lost, repeated, left behind or came out different. What is done lies in the folder: the same command continues.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.faults.kills import TARGETS, Kill, Onlooker, Setting, disturb
+from tests.faults.kills import TARGETS, Kill, Observer, Setting, disturb
 from tests.faults.scene import LONGER, SEARCH, Scene, faults_at_the_end
 
 #: sweeps that a campaign can disturb
@@ -80,39 +80,39 @@ class Campaign:
         return self.setting.results(scene.run)
 
     def _round(self, number: int, num_kills: int, seed: str, undisturbed: Any) -> dict[str, Any]:
-        """One folder, disturbed, finished and judged; goes on in the folder of a campaign that was itself killed."""
+        """One folder, disturbed, finished and judged; continues in the folder of a campaign that was killed itself."""
         scene, generator = self._scene(f"round-{number:03d}"), random.Random(seed)
         scene.end()
         kills: list[Kill] = []
         faults: list[str] = []
         begin = time.monotonic()
         try:
-            with Onlooker(scene.run) as onlooker:
-                for event in disturb(scene, self.setting, generator, num_kills, onlooker):
+            with Observer(scene.run) as observer:
+                for event in disturb(scene, self.setting, generator, num_kills, observer):
                     print(f"  {time.monotonic() - begin:5.0f} s  {event}", flush=True)
                     kills += [event] if isinstance(event, Kill) else []
                     faults += [event] if isinstance(event, str) else []
                 faults += _outlast(scene) or scene.finish()
-            faults += onlooker.faults + faults_at_the_end(scene, undisturbed, self.setting.results)
+            faults += observer.faults + faults_at_the_end(scene, undisturbed, self.setting.results)
         finally:
             scene.end()
         for fault in faults:
             print(f"  FAULT {fault}", flush=True)
         return {
             "kills": [asdict(kill) for kill in kills], "faults": faults, "seconds": round(time.monotonic() - begin),
-            "looks": onlooker.num_looks,
+            "looks": observer.num_checks,
         }  # fmt: skip
 
 
 def _outlast(scene: Scene) -> list[str]:
-    """Lets a sweep command that survived the kills come to its end."""
+    """Waits for the end of a sweep command that survived the kills."""
     if scene.process is not None and scene.is_running() and scene.process.wait(timeout=600) not in (0, 1):
         return [f"the sweep ended with {scene.process.returncode}: {scene.output()[-2000:]}"]
     return []
 
 
 def table(rounds: list[dict[str, Any]]) -> str:
-    """What was hit, when, and what was wrong afterwards."""
+    """Returns a table of the kills and of the faults afterwards."""
     kills = [kill for item in rounds for kill in item["kills"]]
     faults = [fault for item in rounds for fault in item["faults"]]
     targets, phases = sorted({kill["target"] for kill in kills}), sorted({kill["phase"] for kill in kills})
@@ -123,7 +123,7 @@ def table(rounds: list[dict[str, Any]]) -> str:
                for target in [*targets, "all"]]  # fmt: skip
         lines.append(f"{phase:18s}" + "".join(f"{number:12d}" for number in row))
     seconds, looks = sum(item["seconds"] for item in rounds), sum(item["looks"] for item in rounds)
-    lines.append(f"{len(rounds)} rounds, {len(kills)} kills, {seconds} s, {looks} looks at the status")
+    lines.append(f"{len(rounds)} rounds, {len(kills)} kills, {seconds} s, {looks} status checks")
     return "\n".join([*lines, f"{len(faults)} faults", *faults])
 
 

@@ -1,4 +1,4 @@
-"""One undisturbed run that all tests of faults compare with, and copies of it to harm."""
+"""One undisturbed run that all tests of faults compare with, and copies of it to damage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.faults.scene import LONGER
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run of `sweep mini.yaml` that nobody disturbed."""
+    """Returns the run of an undisturbed `sweep mini.yaml`."""
     folder = tmp_path_factory.mktemp("undisturbed")
     done = harness("sweep", write_sweep(folder, LONGER).name, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -23,7 +23,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place(tmp_path: Path, undisturbed: Path) -> Path:
-    """A folder of one's own with the finished sweep in it: `mini.yaml` and `runs/mini`."""
+    """Returns a copy of the folder with the finished sweep: `mini.yaml` and `runs/mini`."""
     place = tmp_path / "place"
     shutil.copytree(undisturbed.parent.parent, place)
     store = Store(place / "runs/mini")

@@ -1,4 +1,4 @@
-"""SIGKILL at seeded moments to seeded targets, while somebody looks at the status all the time.
+"""SIGKILL at seeded moments to seeded targets, while an observer reads the status all the time.
 
 A new kind of process to kill is a line in `TARGETS`; another launcher or controller is a `Setting`.
 """
@@ -33,7 +33,7 @@ def _of_kind(kind: str) -> Target:
     return choose
 
 
-#: whom to kill among the processes of a scene
+#: which processes of a scene to kill
 TARGETS: dict[str, Target] = {
     "worker": _of_kind("worker"),
     "pool": _of_kind("sweep"),
@@ -42,7 +42,7 @@ TARGETS: dict[str, Target] = {
 
 
 def _trains(run: Path, since: float) -> bool:
-    """A trial without a record reached a checkpoint after that time: it is in the midst of training."""
+    """A trial without a record reached a checkpoint after that time: it is training."""
     return any(
         _written(trial / "checkpoint.safetensors") > since and not (trial / "record.json").exists()
         for trial in trial_folders(run)
@@ -64,7 +64,7 @@ def _written(file: Path) -> float:
         return 0.0
 
 
-#: what a kill waits for, and how many seconds at most it comes after that
+#: what a kill waits for, and the longest delay after it in seconds
 MOMENTS: list[tuple[Callable[[Path, float], bool], float]] = [
     (lambda run, since: True, 4.0), (_works, 0.5), (_works, 3.0), (_trains, 0.4), (_trains, 1.0), (_has_record, 0.5),
 ]  # fmt: skip
@@ -72,7 +72,7 @@ MOMENTS: list[tuple[Callable[[Path, float], bool], float]] = [
 
 @dataclass(frozen=True)
 class Setting:
-    """A sweep to disturb: its text, who is killed, and what must come out the same."""
+    """A sweep to disturb: its text, its targets, and the results that must not change."""
 
     text: str = LONGER
     arguments: tuple[str, ...] = ("--no-report",)
@@ -82,25 +82,25 @@ class Setting:
 
 @dataclass(frozen=True)
 class Kill:
-    """One SIGKILL: who was hit, and what a worker was doing then."""
+    """One SIGKILL: its target, and the phase of the workers then."""
 
     target: str
     phase: str
     num_processes: int
 
 
-class Onlooker:
-    """Looks at all trials again and again, and notes every look that failed or contradicted an earlier one."""
+class Observer:
+    """Reads the status of all trials repeatedly, and notes every failure and every contradiction."""
 
     def __init__(self, run: Path):
         self.run = run
         self.faults: list[str] = []
-        self.num_looks = 0
+        self.num_checks = 0
         self._done: set[str] = set()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._loop, daemon=True)
 
-    def __enter__(self) -> Onlooker:
+    def __enter__(self) -> Observer:
         self._thread.start()
         return self
 
@@ -115,13 +115,13 @@ class Onlooker:
                     found = [item for part in parts_of(self.run) for item in standings(part, part.plan())]
                     shown = [(item.folder.trial_id, item.status) for item in found]
                 except Exception as error:  # whatever it is, it is what a user would have seen
-                    self.faults.append(f"a look at the status failed: {error!r}")
+                    self.faults.append(f"reading the status failed: {error!r}")
                     continue
                 self.judge(shown)
 
     def judge(self, shown: list[tuple[str, str]]) -> None:
         """Each trial has one status, a known one, and what is done stays done."""
-        self.num_looks += 1
+        self.num_checks += 1
         if len(dict(shown)) != len(shown):
             self.faults.append(f"a trial is shown twice: {shown}")
         self.faults += [f"{trial_id}: no such status: {status}" for trial_id, status in shown if status not in STATUSES]
@@ -144,9 +144,9 @@ class Onlooker:
 
 
 def disturb(
-    scene: Scene, setting: Setting, generator: random.Random, num_kills: int, onlooker: Onlooker
+    scene: Scene, setting: Setting, generator: random.Random, num_kills: int, observer: Observer
 ) -> Iterator[Kill | str]:
-    """Runs the sweep and kills what it is told to; yields each kill, and each fault in words.
+    """Runs the sweep and kills the chosen targets; yields each kill, and each fault as text.
 
     Ends after so many kills, or when the sweep is through.
     """
@@ -159,14 +159,14 @@ def disturb(
         if kill is not None:
             given += 1
             yield kill
-            onlooker.ask(scene)
+            observer.ask(scene)
         yield from finished.look()
         if scene.process is not None and scene.process.poll() == 0:
             return
 
 
 def _kill(scene: Scene, setting: Setting, generator: random.Random) -> Kill | None:
-    """Waits for a moment and kills; None if nobody was there any more."""
+    """Waits for a moment and kills; None if there was no process any more."""
     (moment, longest), since = generator.choice(MOMENTS), time.time()
     name = generator.choice(sorted(setting.targets))
     delay = generator.uniform(0, longest)
@@ -189,7 +189,7 @@ def _end(pid: int) -> bool:
 
 
 def _phase(live: list[Live]) -> str:
-    """What the youngest worker is doing, by its status file."""
+    """Returns the phase of the latest worker, by its status file."""
     workers = [item for item in live if item.kind == "worker"]
     if not workers:
         return "no worker"

@@ -14,7 +14,7 @@ from tests.e2e import environment
 
 @cache
 def _unshare() -> list[str] | None:
-    """How this user gets a mount namespace, if at all: as root, or as root of a user namespace."""
+    """Returns the options of `unshare` for a mount namespace: as root, or as root of a user namespace."""
     for command in (["unshare", "--mount"], ["unshare", "--mount", "--map-root-user"]):
         try:
             probe = subprocess.run(

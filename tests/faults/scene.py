@@ -1,4 +1,4 @@
-"""A sweep in a place of its own, its processes, and what must hold of its files whatever was done to it."""
+"""A sweep in its own folder, its processes, and what must hold for its files after any disturbance."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Scene:
         return self.process
 
     def is_running(self) -> bool:
-        """Whether the sweep command that was started last lives."""
+        """Returns whether the sweep command that was started last is alive."""
         return self.process is not None and self.process.poll() is None
 
     def live(self) -> list[Live]:
@@ -78,17 +78,17 @@ class Scene:
         return sorted((item for item in found if item is not None), key=lambda item: item.pid)
 
     def output(self) -> str:
-        """What all sweep commands printed, in order."""
+        """Returns the output of all sweep commands, in order."""
         return (self.folder / "output.txt").read_text(errors="replace")
 
     def retry_killed(self) -> None:
-        """As a user does who reads that the kernel killed a trial."""
+        """Retries killed trials, as a user does."""
         if any(status["status"] == "killed" for status in statuses(self.run).values()):
             done = harness("retry", self.run, "--status", "killed", cwd=self.folder)
             assert done.returncode == 0, done.stdout + done.stderr
 
     def finish(self, patience: int = 3) -> list[str]:
-        """Repeats the command until it says that all is well; what went wrong otherwise."""
+        """Repeats the command until it succeeds; returns what went wrong otherwise."""
         for _ in range(patience):
             self.retry_killed()
             if self.start().wait(timeout=600) == 0:
@@ -96,7 +96,7 @@ class Scene:
         return [f"not finished after {patience} sweep commands: {self.output()[-2000:]}"]
 
     def end(self) -> None:
-        """No process of it is left."""
+        """Kills all processes of the scene."""
         for item in self.live():
             try:
                 os.kill(item.pid, signal.SIGKILL)
@@ -123,7 +123,7 @@ def trial_folders(run: Path) -> list[Path]:
 
 
 def results(run: Path) -> dict[str, Any]:
-    """What a disturbed run must repeat to the bit: accuracies, last losses, weights, and the optimizer's state."""
+    """Returns what a disturbed run must repeat to the bit: accuracies, last losses, weights, and optimizer state."""
     from safetensors.numpy import load_file
 
     found: dict[str, Any] = {}
@@ -136,14 +136,14 @@ def results(run: Path) -> dict[str, Any]:
 
 @dataclass
 class Finished:
-    """Remembers what trials had found as soon as they had, and names every change of it."""
+    """Remembers the results of trials, and reports every change of them."""
 
     run: Path
     trained: dict[Path, Any] = field(default_factory=dict)  # by the record's file
     done: dict[Path, tuple[int, bytes]] = field(default_factory=dict)
 
     def look(self) -> list[str]:
-        """What was lost, changed or is invalid since the last look; no record may ever be."""
+        """Returns the records that were lost, changed or became invalid since the last call; none ever may."""
         faults = [f"{file.parent.name}: its record is gone" for file in self.trained if not file.exists()]
         for trial in trial_folders(self.run):
             if (trial / "record.json").exists():
@@ -173,7 +173,7 @@ def attempts(trial: Path) -> Iterator[dict[str, Any]]:
 
 
 def faults_at_the_end(scene: Scene, undisturbed: dict[str, Any], of: Callable[[Path], Any] = results) -> list[str]:
-    """What is wrong with a run that was disturbed and is finished."""
+    """Returns what is wrong with a finished run that was disturbed."""
     faults = [f"left behind: {item.kind} {item.pid}" for item in scene.live()]
     faults += [f"left behind: {path}" for path in scene.run.rglob(".*.tmp")]
     if of(scene.run) != undisturbed:
@@ -186,7 +186,7 @@ def faults_at_the_end(scene: Scene, undisturbed: dict[str, Any], of: Callable[[P
 
 
 def _repeated(trial: Path) -> list[str]:
-    """Stages that workers brought to an end more than once; one that found its stage done did nothing."""
+    """Returns the stages that workers completed more than once; a worker that finds its stage done does nothing."""
     ended: Counter[str] = Counter()
     stage = ""
     for line in attempts(trial):

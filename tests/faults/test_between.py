@@ -1,4 +1,4 @@
-"""A worker is killed between two of its writes, wherever that could hurt; the files alone tell what is left to do."""
+"""A worker is killed between two of its writes; the files alone show what is left to do."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_killed_between_its_writes_a_trial_is_where_its_record_says(place: Path,
     kill_when(trial, "train", r"\.record\.json\.\d+\.tmp")
     assert state_of(trial).status == "lost"
     assert not trial.record_file.exists()
-    kill_when(trial, "train", r"record\.json")  # the record is there, and no status says so
+    kill_when(trial, "train", r"record\.json")  # the record is there, and the status does not show it
     assert trial.written_status().status == "running"
     assert state_of(trial).status == "lost"
     trained = trial.record_file.read_bytes()
@@ -46,7 +46,7 @@ def test_killed_between_its_writes_a_trial_is_where_its_record_says(place: Path,
     assert trial.record_file.read_bytes() == trained
     kill_when(trial, "measure", r"record\.json")
     assert trial.written_status().status == "running"
-    assert state_of(trial).status == "done", "the record is the truth"
+    assert state_of(trial).status == "done", "the record is authoritative"
     assert json.loads(trained)["training"] == json.loads(trial.record_file.read_text())["training"]
     done = harness("sweep", "mini.yaml", "--no-report", cwd=place)
     assert "0 to train, 0 to measure, 2 done before" in done.stdout

@@ -11,7 +11,7 @@ import pytest
 from harness.store import Store
 from tests.e2e import accuracy_table, harness, records
 from tests.faults.campaign import table
-from tests.faults.kills import Kill, Onlooker, Setting, disturb
+from tests.faults.kills import Kill, Observer, Setting, disturb
 from tests.faults.scene import Finished, Scene, faults_at_the_end, results
 
 SEED, NUM_KILLS = 25, 10
@@ -20,17 +20,17 @@ SEED, NUM_KILLS = 25, 10
 def test_ten_kills_of_workers_pool_and_group_end_in_the_same_bits(tmp_path: Path, undisturbed: Path) -> None:
     scene, setting = Scene(tmp_path / "scene"), Setting()
     try:
-        with Onlooker(scene.run) as onlooker:
-            events = list(disturb(scene, setting, random.Random(SEED), NUM_KILLS, onlooker))
+        with Observer(scene.run) as observer:
+            events = list(disturb(scene, setting, random.Random(SEED), NUM_KILLS, observer))
             if scene.process is not None:
                 scene.process.wait(timeout=300)
             faults = [event for event in events if isinstance(event, str)] + scene.finish()
-        assert faults + onlooker.faults + faults_at_the_end(scene, results(undisturbed)) == []
+        assert faults + observer.faults + faults_at_the_end(scene, results(undisturbed)) == []
     finally:
         scene.end()
     kills = [event for event in events if isinstance(event, Kill)]
     assert len(kills) >= NUM_KILLS // 2, "the sweep was through before it was disturbed"
-    assert onlooker.num_looks > 10
+    assert observer.num_checks > 10
     assert any(record["training"]["num_resumes"] > 0 for record in records(scene.run).values()), "none hit training"
     assert harness("report", scene.run, cwd=scene.folder).returncode == 0
     assert accuracy_table(scene.run) == accuracy_table(undisturbed)
@@ -71,11 +71,13 @@ def test_the_judges_of_files_see_what_was_lost_repeated_or_left(place: Path, und
         ([[("a", "asleep")]], "no such status: asleep"),
     ],
 )
-def test_the_onlooker_sees_contradictions(tmp_path: Path, looks: list[list[tuple[str, str]]], complaint: str) -> None:
-    onlooker = Onlooker(tmp_path)
+def test_the_observer_detects_contradictions(
+    tmp_path: Path, looks: list[list[tuple[str, str]]], complaint: str
+) -> None:
+    observer = Observer(tmp_path)
     for look in looks:
-        onlooker.judge(look)
-    assert any(complaint in fault for fault in onlooker.faults)
+        observer.judge(look)
+    assert any(complaint in fault for fault in observer.faults)
 
 
 def test_the_table_counts_every_kill_once() -> None:

@@ -1,4 +1,4 @@
-"""A disk that is full, a folder or a file that cannot be written: said in one line, and nothing finished is lost."""
+"""A full disk, a read-only folder or file: one line reports it, and nothing finished is lost."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_full_disk_is_said_and_with_space_again_the_sweep_goes_on(place: Path,
 
 
 def test_a_limit_on_the_size_of_files_does_as_a_full_disk_does(place: Path) -> None:
-    """Where mounting is not allowed, this is what remains: the checkpoint stops in its midst."""
+    """Replaces the full disk where mounting is not allowed: the write of the checkpoint fails half-way."""
     trial = place / "runs/mini/trials" / reset(place / "runs/mini")
     limited = "import os, resource as r, sys; r.setrlimit(r.RLIMIT_FSIZE, (30000, 30000)); os.execv(sys.argv[1], sys.argv[1:])"
     done = subprocess.run(

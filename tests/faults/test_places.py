@@ -20,7 +20,7 @@ from harness.store import Store, TrialFolder, TrialStatus, exclusive_lock
 from tests.e2e import command, environment, harness, records, scores
 from tests.faults.scene import results
 
-#: what may be left of a file: nothing, a part, something else, or something of another shape
+#: what may be left of a file: nothing, a part, other content, or content of another structure
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda content: b"",
     "half": lambda content: content[: len(content) // 2],
@@ -34,7 +34,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
-def test_no_damage_makes_a_look_fail_or_an_unfinished_trial_finished(
+def test_no_damage_makes_status_fail_or_an_unfinished_trial_finished(
     place: Path, damage: Callable[[bytes], bytes]
 ) -> None:
     store = Store(place / "runs/mini")
@@ -69,7 +69,7 @@ def test_everything_but_the_records_may_be_damaged_at_once(place: Path, undistur
     assert "1 to train, 0 to measure, 1 done before" in done.stdout
     assert finished.record_file.read_bytes() == before
     assert results(run) == results(undisturbed)
-    assert records(run)[again.trial_id]["training"]["num_resumes"] == 0, "half a checkpoint was believed"
+    assert records(run)[again.trial_id]["training"]["num_resumes"] == 0, "half a checkpoint was used"
 
 
 @pytest.mark.parametrize("is_old", [False, True], ids=["structured", "command only"])
@@ -139,7 +139,7 @@ def test_of_commands_that_start_together_one_works_and_the_others_say_so(place: 
     ]  # fmt: skip
     told = [process.communicate(timeout=300)[1] for process in together]
     codes = [process.returncode for process in together]
-    # one that starts when the work is done finds nothing to do, and that is well too
+    # a command that starts when the work is done finds nothing to do and succeeds
     assert 0 in codes
     assert set(codes) <= {0, 2}
     for code, text in zip(codes, told, strict=True):

@@ -1,4 +1,4 @@
-"""Variants that fail in every way end in the right status, and the sweep goes on."""
+"""Variants that fail in every way end in the right status, and the sweep continues."""
 
 from __future__ import annotations
 

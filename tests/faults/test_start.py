@@ -1,4 +1,4 @@
-"""Workers that cannot begin: the reason is in `status`, whoever was to say it, and the other trials go on."""
+"""Workers that cannot start: `status` shows the reason, and the other trials continue."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ EXPECTED = {
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[int, str]]:
-    """What the sweep printed and what `status` shows of each seed."""
+    """Returns the output of the sweep, and the lines of `status` for each seed."""
     folder = tmp_path_factory.mktemp("start")
     (folder / "more").mkdir()
     (folder / "more/gone.py").write_text((ROOT / "variants/spatial_only.py").read_text())

@@ -1,4 +1,4 @@
-"""What a few lines of shell named squeue, sbatch and srun suffice to show; no cluster."""
+"""Searches and jobs against a SLURM of shell scripts; needs no cluster."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.errors import UserError
 from harness.launch.overview import StrandedDetector, standings
 from harness.launch.slurm import search
 from harness.launch.slurm.search import Arrays
-from harness.launch.tasks import Task, find_todo
+from harness.launch.tasks import TrialTask, find_todo
 from harness.store import Store, exclusive_lock
 from harness.sweep.plan import Plan, plan_sweep
 from tests.e2e import write_sweep
@@ -52,7 +52,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
     return Fake(folder)
 
 
-def planned(folder: Path) -> tuple[Plan, Store, Sequence[Task]]:
+def planned(folder: Path) -> tuple[Plan, Store, Sequence[TrialTask]]:
     """Two trials in a fresh run."""
     plan = plan_sweep(
         write_sweep(folder), ["launch.where=slurm"], data_identity=data_identity, device=lambda: "cpu"
@@ -63,7 +63,7 @@ def planned(folder: Path) -> tuple[Plan, Store, Sequence[Task]]:
     return plan, store, find_todo(plan, store).tasks
 
 
-def start_and_poll(arrays: Arrays, tasks: Sequence[Task]) -> None:
+def start_and_poll(arrays: Arrays, tasks: Sequence[TrialTask]) -> None:
     arrays.start(tasks)
     arrays.poll()
 
@@ -77,7 +77,7 @@ def test_a_search_outlasts_a_controller_that_is_away(
     slurm.refuse.write_text(AWAY)
     arrays.start(tasks)
     assert "Retrying for 10 minutes" in capsys.readouterr().out
-    assert arrays.poll() == []  # nothing of it is taken for ended
+    assert arrays.poll() == []  # no task counts as ended
     slurm.refuse.unlink()
     slurm.away.touch()
     assert arrays.poll() == []
@@ -93,7 +93,7 @@ def test_a_search_waits_at_a_limit_of_jobs_until_some_have_ended(
     slurm: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search, "FIRST_WAIT_SECONDS", 0.0)
-    monkeypatch.setattr(search, "PATIENCE_SECONDS", -1.0)  # SLURM answers: there is no silence to be patient with
+    monkeypatch.setattr(search, "PATIENCE_SECONDS", -1.0)  # SLURM answers, so its patience does not matter
     plan, store, tasks = planned(tmp_path)
     arrays = Arrays(plan, store, [])
     slurm.refuse.write_text("sbatch: error: QOSMaxSubmitJobPerUserLimit")
@@ -133,7 +133,7 @@ def orphaned(slurm: Fake, tmp_path: Path) -> Path:
     return run
 
 
-def test_an_orphaned_search_is_seen_and_cancelled_at_its_run(
+def test_an_orphaned_search_is_shown_and_cancelled_at_its_run(
     slurm: Fake, orphaned: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (row,) = Store(orphaned / "tuning").plan().rows
@@ -148,7 +148,7 @@ def test_an_orphaned_search_is_seen_and_cancelled_at_its_run(
     assert slurm.queue.read_text() == ""
 
 
-def test_no_cancel_beside_a_controller(orphaned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_cancel_alongside_a_controller(orphaned: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with exclusive_lock(orphaned / "tuning/.lock"):
         assert main(["cancel", str(orphaned)]) == 2
     assert "at work" in capsys.readouterr().err
@@ -170,7 +170,7 @@ def queued(folder: Path) -> Path:
     return store.path
 
 
-def test_a_job_that_was_cancelled_outside_is_told_and_not_waited_for(
+def test_a_job_that_was_cancelled_outside_is_reported_and_not_awaited(
     slurm: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = str(queued(tmp_path))
@@ -181,7 +181,7 @@ def test_a_job_that_was_cancelled_outside_is_told_and_not_waited_for(
     assert capsys.readouterr().out.count("not in SLURM any more; the sweep command submits it again") == 2
     slurm.away.touch()
     assert main(["status", run]) == 0
-    assert "not in SLURM" not in capsys.readouterr().out, "a silent squeue changes nothing"
+    assert "not in SLURM" not in capsys.readouterr().out, "a squeue that does not answer changes nothing"
     slurm.away.unlink()
     assert main(["watch", run, "--interval", "1s"]) == 1
     assert "2 of them had a job that SLURM does not have any more" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Who works on a trial, seen from the same machine and from another."""
+"""The lease of a trial, on the same machine and on another."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ def test_the_heart_beats_while_held(folder: TrialFolder, monkeypatch: pytest.Mon
         assert folder.beat_file.stat().st_mtime > 1e6
 
 
-def test_who_was_silent_too_long_and_replaced_writes_nothing_more(folder: TrialFolder) -> None:
+def test_a_silent_worker_that_was_replaced_writes_nothing_more(folder: TrialFolder) -> None:
     mine = folder.lease()
     with mine.held():
         reporter = Reporter(folder, "train", mine)
-        beat_of_another_machine(folder, 0.0)  # it saw no beat for a minute and took over
+        beat_of_another_machine(folder, 0.0)  # it saw no heartbeat for a minute and took over
         before = folder.status_file.read_text()
         with pytest.raises(LeaseLost):
             reporter.end("done")
@@ -78,13 +78,13 @@ def test_who_was_silent_too_long_and_replaced_writes_nothing_more(folder: TrialF
     assert folder.beat_file.exists(), "the new holder's beat stays"
 
 
-def test_attempts_tell_who_ended_and_who_was_killed(folder: TrialFolder) -> None:
+def test_attempts_show_which_workers_ended_and_which_were_killed(folder: TrialFolder) -> None:
     for ends in (True, False, True):
         with folder.lease().held():
             reporter = Reporter(folder, "train", folder.lease())
             if ends:
                 reporter.end("preempted")
     with open(folder.attempts_file, "a") as file:
-        file.write('{"stage": "tra')  # the next one died while it wrote
+        file.write('{"stage": "tra')  # the next one was killed while it wrote
     assert [attempt["ended"] for attempt in folder.attempts()] == ["preempted", None, "preempted"]
     assert folder.written_status().num_starts == 3

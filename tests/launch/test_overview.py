@@ -1,4 +1,4 @@
-"""What `status`, `watch`, `retry` and `sweep --stale` make of the files."""
+"""`status`, `watch`, `retry` and `sweep --stale` read the files of a run."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_retry_names_the_command_that_goes_on_with_this_folder(place: Path) -> N
     trial.record_file.unlink()
     trial.write_status(TrialStatus(status="failed", message="planted"))
     said = harness("retry", "elsewhere/mini", cwd=place).stdout
-    command = said.split("to start them: ")[1].split("  (in ")[0].strip()
+    command = said.split("To start them: ")[1].split("  (in ")[0].strip()
     assert f"--runs {place / 'elsewhere'}" in command
     done = harness(*shlex.split(command)[3:], "--no-report", cwd=place)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -107,7 +107,7 @@ def test_a_late_worker_changes_nothing_that_is_finished(place: Path, stage: str)
     assert folder.written_status().code
 
 
-def test_what_a_job_may_still_run_is_not_cleaned_away(place: Path) -> None:
+def test_a_trial_that_a_job_may_still_run_is_not_removed(place: Path) -> None:
     folder = Store(place / "runs/mini").trial("0123456789ab")
     folder.create({"trial": {}})
     folder.write_status(TrialStatus(status="queued", job="token/0"))
@@ -134,7 +134,7 @@ def test_bad_arguments_end_in_one_message(place: Path, arguments: tuple[str, ...
     assert "Traceback" not in done.stderr
 
 
-def test_results_of_other_code_are_told_and_repeated_on_request(place: Path, tmp_path: Path) -> None:
+def test_results_of_other_code_are_reported_and_repeated_on_request(place: Path, tmp_path: Path) -> None:
     store = Store(place / "runs/mini")
     old = records(store.path)
     edited, same = store.trials()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -22,11 +23,12 @@ class TestLocal(LauncherSuite):
 
 
 class TestSsh(LauncherSuite):
-    launch = {"where": "ssh", "options": {"hosts": ["one", "two"]}}
+    launch = {"where": "ssh", "options": {"ssh": {"hosts": ["one", "two"]}}}
+    wrong_options: ClassVar[dict[str, Any]] = {"hosts": [], "user": "me"}
 
     @pytest.fixture
     def launcher_environment(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-        """Installs the package, as far as Python can tell, and puts a program named ssh on the PATH."""
+        """Makes the package importable with its entry point, and puts a program named ssh on the PATH."""
         package = tmp_path / "site"
         info = package / "ssh_launcher-1.0.dist-info"
         info.mkdir(parents=True)

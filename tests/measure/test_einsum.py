@@ -131,10 +131,10 @@ class Einsums(Variant):
         return count.block_macs(self.trunk, self.layout().num_tokens, self.layout().num_tokens ** 2)
 
     def block_influence(self, layout, layer):
-        return layout.everyone()
+        return layout.all_pairs()
 
     def reference_block(self, block, x, layout, layer):
-        x = x + plain.self_attention(block.attn, plain.norm(block.norm1, x), layout.everyone())
+        x = x + plain.self_attention(block.attn, plain.norm(block.norm1, x), layout.all_pairs())
         return x + plain.mlp(block.mlp, plain.norm(block.norm2, x))
 '''
 

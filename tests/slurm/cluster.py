@@ -199,7 +199,7 @@ class Cluster:
 
 
 def _is(pid: int, name: str) -> bool:
-    """Whether a live process (no zombie) has this name."""
+    """Returns whether a live process (no zombie) has this name."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -208,7 +208,7 @@ def _is(pid: int, name: str) -> bool:
 
 
 def free_ports(number: int) -> int:
-    """The first of so many ports that nobody listens on."""
+    """Returns the first of so many consecutive free ports."""
     for first in range(20000 + os.getpid() % 5000, 60000, number):
         if all(_is_free(port) for port in range(first, first + number)):
             return first

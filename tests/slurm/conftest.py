@@ -36,7 +36,7 @@ def cluster(running_cluster: Cluster) -> Iterator[Cluster]:
 
 @pytest.fixture
 def user(cluster: Cluster, tmp_path: Path) -> User:
-    """Somebody who works on the cluster, in an empty folder."""
+    """Returns a user of the cluster, in an empty folder."""
     return User(cluster, tmp_path)
 
 
@@ -51,7 +51,7 @@ def held(cluster: Cluster) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """What the long trial finds when the local pool runs it in one go."""
+    """Returns the results of the long trial in the local pool, without interruption."""
     return run_locally(tmp_path_factory.mktemp("undisturbed"), LONG)
 
 

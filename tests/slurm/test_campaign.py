@@ -17,7 +17,7 @@ pytestmark = pytest.mark.campaign
 
 
 def test_a_real_time_limit(user: User) -> None:
-    """SLURM looks every 30 s: the first job is told after 12 to 29 s of its minute."""
+    """SLURM checks limits every 30 s: the first job is signalled after 12 to 29 s of its minute."""
     text = LONG.replace("num_steps: 900", "num_steps: 20000").replace("time: 00:05:00", "time: 00:01:00")
     user.write(text.replace("signal_delay_s: 60", "signal_delay_s: 30").replace("every_steps: 50", "every_steps: 500"))
     user.ok("sweep", "mini.yaml")
@@ -33,7 +33,7 @@ def test_a_real_time_limit(user: User) -> None:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_told_to_stop_at_any_moment(user: User, undisturbed: dict[str, object], seed: int) -> None:
+def test_asked_to_stop_at_any_moment(user: User, undisturbed: dict[str, object], seed: int) -> None:
     """Twice in its life a job gets SIGUSR2, from the first moment of its step on."""
     rng = random.Random(seed)
     user.ok("sweep", user.write(LONG))
@@ -54,7 +54,7 @@ def _started(user: User, restart: int) -> bool:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_killed_at_any_moment(user: User, undisturbed: dict[str, object], seed: int) -> None:
-    """All processes of a job die at once; the sweep command, said again, brings the trial to its end."""
+    """All processes of a job are killed at once; repeating the sweep command completes the trial."""
     rng = random.Random(seed)
     user.ok("sweep", user.write(LONG))
     for _ in range(3):

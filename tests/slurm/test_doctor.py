@@ -1,4 +1,4 @@
-"""What `doctor` finds of a cluster. SLURM's commands are scripts here; tests/slurm/test_faults.py asks a real node."""
+"""Checks of a cluster by `doctor`. SLURM's commands are scripts here; tests/slurm/test_faults.py asks a real node."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def problems(launch: LaunchConfig, runs: Path) -> list[Finding]:
     return [finding for finding in check_cluster(launch, runs, 20) if finding.kind == "problem"]
 
 
-def test_the_default_partition_has_to_be_up_unless_another_is_asked_for(slurm: Program, tmp_path: Path) -> None:
+def test_the_default_partition_has_to_be_up_unless_another_is_given(slurm: Program, tmp_path: Path) -> None:
     slurm("sinfo", "[[ $* == *=high* ]] || echo 'low*|down|2|infinite'; echo 'high|up|2|infinite'")
     [found] = problems(LaunchConfig(), tmp_path)
     assert (found.name, found.text) == ("partition", "low* is down (* is the default one)")

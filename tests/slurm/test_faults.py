@@ -67,7 +67,7 @@ def test_a_missing_package_and_a_variant_that_is_gone_show_in_the_status(user: U
 
 
 def is_importing(pid: int) -> bool:
-    """Whether a process is submitit at its beginning, after our entry made way for it."""
+    """Returns whether a process is submitit at its start, after `job_start` has replaced itself."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
@@ -92,7 +92,7 @@ def submitted(user: User, held: object) -> tuple[User, Path, str]:
 
 
 def by_hand(user: User, folder: Path, *before: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """What SLURM would start, started here."""
+    """Starts here what SLURM would start."""
     return subprocess.run(
         [*before, *command("job", folder, "0")], cwd=user.folder, env=user.environment | environment,
         capture_output=True, text=True, timeout=120, check=False,
@@ -128,9 +128,9 @@ def test_fewer_cpus_than_asked_for_are_said_in_log_and_status(submitted: tuple[U
     core = str(min(os.sched_getaffinity(0)))
     user.environment["PYTHONPATH"] += f"{os.pathsep}{fake.parent}"
     done = by_hand(user, folder, "taskset", "-c", core, SLURM_CPUS_PER_TASK="2")
-    assert "asked for 2 CPUs and is bound to 1" in done.stdout
-    assert "asked for 2 CPUs and is bound to 1" in statuses(user.run)[trial]["message"]
-    assert "asked for 2 CPUs" in (user.run / "trials" / trial / "log.txt").read_text()
+    assert "requested 2 CPUs and is bound to 1" in done.stdout
+    assert "requested 2 CPUs and is bound to 1" in statuses(user.run)[trial]["message"]
+    assert "requested 2 CPUs" in (user.run / "trials" / trial / "log.txt").read_text()
 
 
 def test_cores_of_a_job_are_what_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Which nodes a submission leaves out, from the marks of earlier jobs. Needs no cluster."""
+"""Nodes that a submission excludes because of the marks of earlier jobs. Needs no cluster."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def job(store: Store, node: str, ended: str = "", *, setup: str = "", age_s: float = 0, log: str = "") -> None:
-    """One job that is over, as its files tell it."""
+    """Writes the files of an ended job."""
     token = submission.new_token()
     folder = submission.write(
         store,
@@ -44,7 +44,7 @@ def failing(store: Store) -> list[str]:
     return failing_nodes(store, (), "c", [""])
 
 
-def test_two_deaths_and_no_end_by_our_code_make_a_failing_node(store: Store) -> None:
+def test_two_failures_and_no_success_make_a_failing_node(store: Store) -> None:
     job(store, "n1", "shell 127")
     assert failing(store) == []
     job(store, "n1")
@@ -59,13 +59,13 @@ def test_two_deaths_and_no_end_by_our_code_make_a_failing_node(store: Store) -> 
     [{"setup": "exit 3"}, {"age_s": 90000}, {"log": "Waited for 60 seconds but could not find submitted jobs in x"}],
     ids=["other setup", "long ago", "no pickle"],
 )
-def test_deaths_that_are_no_fault_of_the_node_do_not_count(store: Store, why: dict[str, str]) -> None:
+def test_failures_that_are_not_the_fault_of_the_node_do_not_count(store: Store, why: dict[str, str]) -> None:
     for _ in range(3):
         job(store, "n1", "shell 3", **why)  # type: ignore[arg-type]
     assert failing(store) == []
 
 
-def test_where_all_died_on_several_nodes_the_fault_is_not_theirs(store: Store) -> None:
+def test_failures_on_several_nodes_without_a_success_exclude_none(store: Store) -> None:
     for node in ("n1", "n2", "n1", "n2"):
         job(store, node, "shell 1")
     assert failing(store) == []
@@ -73,7 +73,7 @@ def test_where_all_died_on_several_nodes_the_fault_is_not_theirs(store: Store) -
     assert failing(store) == ["n1", "n2"]
 
 
-def test_a_node_that_can_be_used_is_left_in_the_partition(program: Program) -> None:
+def test_a_usable_node_stays_in_the_partition(program: Program) -> None:
     program("scontrol", "echo n2; echo n9")
     program("sinfo", SINFO.format("idle"))
     assert excludable(["n1"], None, None) == ["n1"]

@@ -1,4 +1,4 @@
-"""What `sweep --launch slurm` refuses before it changes anything, and what it leaves to jobs or for later. Needs no cluster."""
+"""Refusals of `sweep --launch slurm` before it changes anything, and trials that it leaves to jobs or for later. Needs no cluster."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.cli import main
 from harness.launch.launchers import launcher, without_owned
 from harness.launch.slurm import submission
 from harness.launch.slurm.submission import Submission
-from harness.launch.tasks import Task
+from harness.launch.tasks import TrialTask
 from harness.store import Store, TrialStatus
 from harness.sweep.plan import PlannedTrial
 from tests.e2e import MINI, write_sweep
@@ -32,7 +32,7 @@ def test_what_cannot_be_submitted_is_refused_before_anything_is_written(
     assert not (tmp_path / "runs").exists()
 
 
-def test_tasks_with_a_job_are_told_by_their_id(
+def test_tasks_with_a_job_are_distinguished_by_their_id(
     tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store(tmp_path)
@@ -43,12 +43,12 @@ def test_tasks_with_a_job_are_told_by_their_id(
     for index, name in enumerate("abc"):
         store.trial(name).create({})
         store.trial(name).write_status(TrialStatus("queued", job=noted.job(index) if name != "c" else ""))
-        tasks.append(Task(PlannedTrial(name, "", 0, {}, "", ""), store.trial(name), "train", 1, "cpu"))
+        tasks.append(TrialTask(PlannedTrial(name, "", 0, {}, "", ""), store.trial(name), "train", 1, "cpu"))
 
-    def compared(one: Task, other: object) -> bool:
+    def compared(one: TrialTask, other: object) -> bool:
         raise AssertionError("every task compared with every other, field by field: minutes for thousands")
 
-    monkeypatch.setattr(Task, "__eq__", compared)
+    monkeypatch.setattr(TrialTask, "__eq__", compared)
     assert [task.trial.trial_id for task in without_owned(store, tasks, launcher("local"))] == ["b", "c"]
 
 
@@ -60,7 +60,7 @@ echo $number >> {jobs}; echo "Submitted batch job 7"
 """
 
 
-def test_a_limit_of_jobs_that_one_may_submit_is_no_fault(
+def test_a_limit_on_submitted_jobs_is_no_error(
     tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     jobs = tmp_path / "jobs"

@@ -21,7 +21,7 @@ TWO_NODES = ("--set", "launch.nodes=2")
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """What the local pool finds, in one go."""
+    """Returns the results of the local pool without interruption."""
     return run_locally(tmp_path_factory.mktemp("together"), PAIR)
 
 

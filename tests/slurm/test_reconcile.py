@@ -1,4 +1,4 @@
-"""What becomes of submissions whose end nobody noted. Needs no cluster: squeue is a script, the files are real."""
+"""Unconfirmed submissions are confirmed or abandoned. Needs no cluster: squeue is a script, the files are real."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.launch.slurm import job, reconcile, submission
-from harness.launch.slurm.cancel import cancel
+from harness.launch.slurm.reconcile import cancel
 from harness.launch.slurm.submission import Submission
 from harness.store import Store, TrialStatus
 from harness.worker.signals import EXIT_DONE, EXIT_FAILED
@@ -22,7 +22,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def noted(store: Store, **statuses: TrialStatus) -> Submission:
-    """A submission of one job for each trial, of which nobody noted what became."""
+    """Returns an unconfirmed submission of one job for each trial."""
     found = Submission(
         token=TOKEN, name=f"mini.{TOKEN}", trials=[[name] for name in statuses], labels={}, code="", max_restarts=1
     )  # fmt: skip
@@ -38,7 +38,7 @@ def states(store: Store) -> list[str]:
     return [folder.written_status().status for folder in store.trials()]
 
 
-def test_an_end_is_final_whatever_is_found_out_of_its_job(store: Store, program: Program) -> None:
+def test_a_final_status_stays_whatever_became_of_the_job(store: Store, program: Program) -> None:
     program("squeue", "true")
     found = noted(store, a=TrialStatus("oom"), b=TrialStatus("queued"), c=TrialStatus("running"))
     assert "its 2 trials are pending again" in reconcile.confirm(store, found)
@@ -56,9 +56,7 @@ def test_a_trial_at_work_is_neither_released_nor_assigned(store: Store) -> None:
 
 
 @pytest.mark.parametrize("squeue", ["true", f"printf 'mini.{TOKEN}|7|%s|FAILED\\n' 0 1"], ids=["forgotten", "ended"])
-def test_jobs_that_are_over_already_are_found_by_their_marks_or_by_slurm(
-    store: Store, program: Program, squeue: str
-) -> None:
+def test_ended_jobs_are_found_by_their_marks_or_by_slurm(store: Store, program: Program, squeue: str) -> None:
     program("squeue", squeue)
     found = noted(store, a=TrialStatus("oom"), b=TrialStatus("queued"))
     if squeue == "true":
@@ -71,7 +69,7 @@ def test_jobs_that_are_over_already_are_found_by_their_marks_or_by_slurm(
 
 
 @pytest.mark.parametrize("job", [f"{TOKEN}/x", f"{TOKEN}/99", "../../x/0", f"{TOKEN}/00000000000", "no job", "/"])
-def test_a_job_that_nobody_submitted_is_taken_from_its_trial(
+def test_an_unknown_job_is_taken_from_its_trial(
     store: Store, program: Program, capsys: pytest.CaptureFixture[str], job: str
 ) -> None:
     program("scancel", f"touch '{store.path}/scancelled'")

@@ -1,4 +1,4 @@
-"""Told to stop, killed, preempted: a trial goes on from its checkpoint and ends in the same bits."""
+"""After a time limit and a preemption, a trial resumes from its checkpoint and ends in the same bits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_time_limit_and_preemption_lead_to_the_same_bits(user: User, undisturbed
     eventually(lambda: user.states() == ["running"], 30, user.story)
     assert attempts(user) == ["train", "train"]
     user.wait_for_step(stopped_at + 50)
-    # a partition of higher priority takes both nodes: told by USR2 too, requeued
+    # a partition of higher priority takes both nodes: signalled by USR2 too, requeued
     user.cluster.run("sbatch", "-p", "high", "-N2", "--exclusive", "-t1", "-o/dev/null", "--wrap=sleep 3")
     eventually(lambda: user.states() == ["preempted"], 20, user.story)
     user.wait_for_queue()

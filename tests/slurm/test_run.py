@@ -11,13 +11,13 @@ from tests.e2e import ROOT, harness, scores, statuses
 from tests.slurm.cluster import eventually
 from tests.slurm.user import LONG, TINY, User
 
-#: looks like accounting, and says of every job that it failed long ago
+#: accounting that reports every job as failed long ago
 LYING_SACCT = 'echo asked >> {folder}/sacct_was_asked; echo "JobID|State|NodeList"; echo "1|FAILED|n1"; sleep 30'
 OWN_VARIANT = (ROOT / "variants" / "mixing.py").read_text(encoding="utf-8")
 
 
 def num_starts(user: User) -> dict[str, int]:
-    """How many workers began training each trial."""
+    """Returns the number of workers that started to train each trial."""
     files = user.run.glob("trials/*/attempts.jsonl")
     return {path.parent.name: path.read_text().count('"stage": "train"') for path in files}
 
@@ -38,7 +38,7 @@ def test_a_capped_array_in_a_folder_with_spaces_with_edited_code_and_lying_accou
         time.sleep(0.1)
     assert user.states() == ["done"] * 3, user.story()
     assert most == 2
-    assert not (user.folder / "sacct_was_asked").exists()  # the truth is in the files
+    assert not (user.folder / "sacct_was_asked").exists()  # only files count
     assert set(num_starts(user).values()) == {1}
     record = json.loads(next(user.run.glob("trials/*/record.json")).read_text())
     assert record["environment"]["slurm"]["partition"] == "low"
@@ -49,7 +49,7 @@ def test_a_capped_array_in_a_folder_with_spaces_with_edited_code_and_lying_accou
 
 
 def test_packed_trials_outlive_the_controller(user: User) -> None:
-    """slurmctld is away while two trials of one job run; their result does not depend on who knows of it."""
+    """slurmctld is away while two trials of one job run; their result does not depend on it."""
     user.ok("sweep", user.write(TINY.replace("num_steps: 8", "num_steps: 400")), "--set", "launch.pack=2")
     assert len(user.cluster.queue()) == 1
     user.wait_for_step(20)
@@ -70,7 +70,7 @@ def test_a_lost_node_costs_no_result(user: User, undisturbed: dict[str, object])
     [before] = statuses(user.run).values()
     node = before["node"]
     user.cluster.stop(f"slurmd.{node}", signal.SIGKILL)
-    for pid in user.cluster.processes_of_jobs():  # power failure: nothing on it goes on
+    for pid in user.cluster.processes_of_jobs():  # a power failure ends everything on the node
         os.kill(pid, signal.SIGKILL)
     eventually(lambda: "lost" in user.ok("status", "runs/mini"), 10, user.story)
     assert "at work or in the queue already" in user.ok("sweep", "mini.yaml")  # SLURM still believes that it runs
@@ -87,7 +87,7 @@ def test_a_lost_node_costs_no_result(user: User, undisturbed: dict[str, object])
     assert scores(user.run) == undisturbed
 
 
-def test_cancel_keeps_what_there_is_and_the_local_pool_goes_on_from_there(
+def test_cancel_keeps_the_checkpoint_and_the_local_pool_resumes_from_it(
     user: User, undisturbed: dict[str, object]
 ) -> None:
     user.ok("sweep", user.write(LONG))

@@ -19,7 +19,7 @@ SEARCH = (
 )
 
 
-def test_a_search_submits_goes_on_after_its_controller_is_killed_and_submits_what_it_chose(user: User) -> None:
+def test_a_search_continues_after_its_controller_is_killed_and_submits_its_choice(user: User) -> None:
     controller = user.start("sweep", user.write(SEARCH))
     tried = user.run / "tuning"
     eventually(lambda: any(item["job"] for item in statuses(tried).values()), 60, user.story)
@@ -34,7 +34,7 @@ def test_a_search_submits_goes_on_after_its_controller_is_killed_and_submits_wha
     for folder in (tried / "trials").iterdir():
         attempts = (folder / "attempts.jsonl").read_text()
         assert attempts.count('"stage": "train"') == 1
-        assert '"stage": "measure"' not in attempts, "nobody asked for timings"
+        assert '"stage": "measure"' not in attempts, "the search needs no timings"
         assert list(json.loads((folder / "record.json").read_text())["scores"]) == ["val"]
     assert "1 trial submitted" in said.stdout
     user.wait_for_queue()

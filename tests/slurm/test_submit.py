@@ -1,4 +1,4 @@
-"""What `sweep --launch slurm` hands to SLURM, whatever happens on the way. No job starts here: the partition is shut."""
+"""Submissions of `sweep --launch slurm`, whatever happens meanwhile. No job starts here: the partition is shut."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_the_cap_holds_over_submissions_too(user: User) -> None:
     assert (array["ArrayTaskThrottle"], array["Dependency"]) == ("1", "(null)")
 
 
-def test_a_second_command_submits_nothing_twice_and_cancel_gives_all_back(user: User) -> None:
+def test_a_second_command_submits_nothing_twice_and_cancel_releases_all(user: User) -> None:
     first = user.ok("sweep", user.write())
     assert "2 trials submitted" in first
     assert user.states() == ["queued", "queued"]
@@ -114,7 +114,7 @@ def test_a_submitter_killed_around_sbatch_submits_nothing_twice(user: User, when
     assert len(user.cluster.queue()) == 2
     names = {line.split(".")[1] for line in user.cluster.queue("-o", "%j")}
     assert {job.split("/")[0] for job in user.queued_jobs()} == names
-    assert len(list(user.run.glob("jobs/*/log/*_submitted.pkl"))) == 2  # no job waits for its pickle in vain
+    assert len(list(user.run.glob("jobs/*/log/*_submitted.pkl"))) == 2  # every job finds its pickle
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_without_squeue_nothing_that_has_a_job_is_submitted(user: User) -> None:
     assert "0 trials submitted, 2 at work" in user.ok("sweep", "mini.yaml")
 
 
-def test_a_submission_that_nobody_can_ask_about_is_found_out_later(user: User) -> None:
+def test_an_unconfirmed_submission_is_confirmed_later(user: User) -> None:
     user.program("sbatch", f'{REAL["sbatch"]} "$@" > /dev/null; exit 1')
     user.program("squeue", "exit 1")
     done = user.here("sweep", user.write())
@@ -164,7 +164,7 @@ def test_a_submission_that_nobody_can_ask_about_is_found_out_later(user: User) -
     assert len(user.cluster.queue()) == 2
 
 
-def test_the_environment_of_an_enclosing_job_is_not_handed_on(user: User) -> None:
+def test_the_environment_of_an_enclosing_job_is_not_passed_on(user: User) -> None:
     inherited = {
         "SLURM_JOB_ID": "7",
         "SLURM_CPU_BIND": "mask_cpu:0x1",
@@ -180,7 +180,7 @@ def test_the_environment_of_an_enclosing_job_is_not_handed_on(user: User) -> Non
     assert seen["MY_DATA"] == "kept"
 
 
-def test_what_the_sweep_no_longer_asks_for_is_listed_and_cancelled_if_wanted(user: User) -> None:
+def test_dropped_trials_are_listed_and_cancelled_on_request(user: User) -> None:
     user.ok("sweep", user.write())
     user.write(TINY.replace("[0, 1]", "[0, 2]"))
     said = user.ok("sweep", "mini.yaml")

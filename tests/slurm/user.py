@@ -1,4 +1,4 @@
-"""Somebody at a shell of the cluster: runs harness commands in a folder, puts broken programs on the PATH."""
+"""A user of the cluster: runs harness commands in a folder, puts broken programs on the PATH."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LONG = (
 
 
 def run_locally(folder: Path, text: str) -> dict[str, object]:
-    """What the local pool finds when it runs a sweep in one go; as `scores`."""
+    """Returns the `scores` of a sweep in the local pool, without interruption."""
     (folder / "mini.yaml").write_text(text, encoding="utf-8")
     done = harness("sweep", "mini.yaml", "--launch", "local", "--no-report", cwd=folder)
     assert done.returncode == 0, done.stderr
@@ -51,21 +51,21 @@ class User:
         self.environment = {**self.cluster.environment, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": path}
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        """A harness command that goes on beside the test."""
+        """Starts a harness command that runs in parallel with the test."""
         return subprocess.Popen(
             command(*arguments), cwd=self.folder, env=self.environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
     def harness(self, *arguments: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        """A harness command in a process of its own, to its end."""
+        """Runs a harness command in its own process, to its end."""
         return subprocess.run(
             command(*arguments), cwd=self.folder, env=self.environment, capture_output=True, text=True,
             timeout=timeout, check=False,
         )  # fmt: skip
 
     def here(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """The same in this process: saves seconds of importing torch."""
+        """Runs a harness command in this process: saves seconds of importing torch."""
         out, err = io.StringIO(), io.StringIO()
         with (
             mock.patch.dict(os.environ, self.environment, clear=True),
@@ -77,7 +77,7 @@ class User:
         return subprocess.CompletedProcess([*map(str, arguments)], code, out.getvalue(), err.getvalue())
 
     def ok(self, *arguments: str | Path) -> str:
-        """The output of a command that ends well."""
+        """Returns the output of a command that has to succeed."""
         done = self.here(*arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -103,7 +103,7 @@ class User:
         return sorted(item["job"] for item in statuses(self.run).values())
 
     def states(self) -> list[str]:
-        """What the status files say."""
+        """Returns the status of every trial, sorted."""
         return sorted(item["status"] for item in statuses(self.run).values())
 
     def wait_for_queue(self, seconds: float = 90) -> None:
@@ -115,7 +115,7 @@ class User:
         eventually(lambda: all(item["step"] >= step for item in statuses(self.run).values()), seconds, self.story)
 
     def story(self) -> str:
-        """Everything that helps to understand a failure."""
+        """Returns everything that helps to understand a failure."""
         logs = [*self.run.glob("jobs/*/log/*.out"), *self.run.glob("trials/*/log.txt")]
         texts = [f"--- {path}\n{path.read_text(errors='replace')[-2000:]}" for path in logs]
         return "\n".join([str(self.cluster.queue()), str(statuses(self.run)), *texts])

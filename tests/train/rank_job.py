@@ -18,7 +18,7 @@ from harness.sweep.schema import TrialConfig
 from harness.train.checkpoint import Progress
 from harness.train.distributed import Group, joined, open_store
 from harness.train.loop import CheckpointPolicy, Interrupted, NonFiniteLoss, TrainingHooks, train
-from harness.worker import stages
+from harness.worker.setup import build
 from tests.e2e import ROOT, environment
 
 BASE: dict[str, Any] = {
@@ -43,7 +43,7 @@ def trial(changes: dict[str, Any]) -> TrialConfig:
 def run(job: dict[str, Any], group: Group, checkpoint: Path) -> dict[str, Any]:
     """Trains one job and returns its weights, losses and the way it ended; `stop` is a (rank, step) that interrupts it."""
     config = trial(job["changes"])
-    model, sources = stages._build(config, {"variant_dirs": [], "data_identity": data_identity(config.data)})
+    model, sources = build(config, {"variant_dirs": [], "data_identity": data_identity(config.data)})
     group.seed(config.seed)
     model = model.double() if job.get("double") else model
     steps = [0]

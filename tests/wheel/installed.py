@@ -28,7 +28,7 @@ class Installed:
 
     @property
     def site_packages(self) -> Path:
-        """Where the wheel is installed."""
+        """Returns the folder that the wheel is installed into."""
         paths = {"base": str(self.venv), "platbase": str(self.venv)}
         return Path(sysconfig.get_path("purelib", scheme="venv", vars=paths))
 

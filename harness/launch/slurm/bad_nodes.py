@@ -1,4 +1,4 @@
-"""Nodes on which jobs keep dying, from the marks that jobs leave."""
+"""Nodes on which jobs fail repeatedly, found from the marks that jobs leave."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from harness.launch.slurm.submission import Submission, every
 from harness.store import Store
 
 MIN_FAILURES = 2
-MAX_AGE_SECONDS = 24 * 3600.0  # what was wrong with a node a day ago may have been mended
-NO_PICKLE = "could not find submitted jobs"  # submitit's words, where the submitter died: no node's fault
+MAX_AGE_SECONDS = 24 * 3600.0  # a node that failed a day ago may have been repaired
+NO_PICKLE = "could not find submitted jobs"  # submitit's message where the submitter died: not the node's fault
 UNUSABLE = ("down", "drain", "fail", "maint", "power", "unk")
 
 
 def failing_nodes(store: Store, live: Collection[str], code: str, setup: Sequence[str]) -> list[str]:
-    """Nodes where at least two attempts died or never reached our code lately, and none came through.
+    """Returns the nodes where at least two recent attempts failed or never started Python, and none succeeded.
 
-    Attempts of the same code and setup lines as now alone count: with others the fault may have been theirs. So it
-    may be where all attempts on several nodes died: then no node is named.
-    `live`: jobs (TOKEN/INDEX) that SLURM still has; their last attempt is not over yet.
+    Only attempts with the present code and setup lines count: others may have caused the failure themselves. Where
+    attempts failed on several nodes and succeeded on none, the nodes are not the cause, and none is returned.
+    `live`: jobs (TOKEN/INDEX) that SLURM still has; their last attempt has not ended.
     """
-    died: Counter[str] = Counter()
+    failed: Counter[str] = Counter()
     good: set[str] = set()
     for found in every(store):
         if found.code == code and found.setup == list(setup):
-            for node, came_through in _attempts(store, found, live):
-                if came_through:
+            for node, succeeded in _attempts(store, found, live):
+                if succeeded:
                     good.add(node)
                 else:
-                    died[node] += 1
-    failing = sorted(node for node, number in died.items() if node and number >= MIN_FAILURES and node not in good)
-    return failing if good or len(died) == 1 else []
+                    failed[node] += 1
+    failing = sorted(node for node, number in failed.items() if node and number >= MIN_FAILURES and node not in good)
+    return failing if good or len(failed) == 1 else []
 
 
 def _attempts(store: Store, found: Submission, live: Collection[str]) -> Iterator[tuple[str, bool]]:
-    """(node, whether our code came to its end) of the attempts of a submission's jobs that are over and say something
-    of their node."""
+    """Yields (node, whether the harness ran to its end) for the ended attempts of a submission that can be blamed on
+    their node."""
     for job in map(found.job, range(len(found.trials))):
         begun, ended = starts(store, job), ends(store, job)
         for restart, (node, _) in begun.items():
@@ -51,7 +51,7 @@ def _attempts(store: Store, found: Submission, live: Collection[str]) -> Iterato
 
 
 def _counts(store: Store, token: str, job: str, restart: int) -> bool:
-    """Whether an attempt that died is young, and died of something else than its submitter's death."""
+    """Returns whether a failed attempt is recent, and did not fail because its submitter was killed."""
     mark = job_folder(store, token) / "started" / job.partition("/")[2] / str(restart)
     try:
         is_young = time.time() - mark.stat().st_mtime < MAX_AGE_SECONDS
@@ -61,9 +61,9 @@ def _counts(store: Store, token: str, job: str, restart: int) -> bool:
 
 
 def excludable(nodes: Sequence[str], partition: str | None, excluded: str | None) -> list[str]:
-    """The same, or none where that would leave no node that can be used: then the fault is not the nodes'.
+    """Returns the nodes, or none of them where excluding all would leave no usable node.
 
-    `excluded`: a list of nodes in SLURM's form that the user leaves out already.
+    `excluded`: nodes in SLURM's notation that the user already excludes.
     """
     usable = _usable(partition or os.environ.get("SBATCH_PARTITION"))
     if not nodes or not usable:  # SLURM does not say
@@ -76,7 +76,7 @@ def excludable(nodes: Sequence[str], partition: str | None, excluded: str | None
 
 
 def _usable(partition: str | None) -> set[str]:
-    """The nodes of a partition (default: the default one) that take jobs."""
+    """Returns the nodes of a partition (default: the default one) that accept jobs."""
     options = [f"--partition={partition}"] if partition else []
     answer = client.ask("sinfo", "--noheader", "--Node", "--format=%N|%P|%T", *options)
     lines = [line.split("|") for line in answer.out.splitlines() if line.count("|") == 2]

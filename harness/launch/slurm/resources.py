@@ -1,4 +1,4 @@
-"""Trials -> job arrays: by what they ask for, packed, split to what the cluster takes, capped."""
+"""Groups trials into job arrays by their resources; packs, splits and limits them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.launch.slurm import client, job_start
-from harness.launch.tasks import Task
+from harness.launch.tasks import TrialTask
 from harness.sweep.launch.config import LaunchConfig, Resources, minutes
 from harness.sweep.launch.resources import resources_of
 
@@ -21,22 +21,22 @@ SLURM_ID = "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_A
 
 @dataclass(frozen=True)
 class JobArray:
-    """Jobs of one shape that are submitted together. `resources` has no open fields left but the cluster's own.
+    """Jobs with the same resources that are submitted together; fields of `resources` that are None are up to SLURM.
 
-    `limit`: jobs of it at once; `after`: how many places before it in the list the array lies that has to end first.
-    `ranks`: processes of each trial that SLURM starts, as the job's tasks; 1 where the trial's worker starts the rest.
+    `limit`: jobs of it at once; `after`: how many places earlier in the list the array is that has to end first.
+    `ranks`: processes of each trial that SLURM starts as tasks of the job; 1 where the trial's worker starts them.
     """
 
     resources: Resources
-    jobs: list[list[Task]]
+    jobs: list[list[TrialTask]]
     limit: int
     after: int | None = None
     ranks: int = 1
 
 
-def arrays(tasks: Sequence[Task], launch: LaunchConfig, max_size: int) -> list[JobArray]:
-    """Groups tasks by the shape of their job, packs them, and splits what is larger than `max_size`."""
-    groups: dict[tuple[Resources, int, int], list[Task]] = {}
+def arrays(tasks: Sequence[TrialTask], launch: LaunchConfig, max_size: int) -> list[JobArray]:
+    """Groups tasks by the resources of their job, packs them, and splits arrays that are larger than `max_size`."""
+    groups: dict[tuple[Resources, int, int], list[TrialTask]] = {}
     for task in tasks:
         shape = _filled(resources_of(launch, task.trial.config), task)
         ranks = task.num_processes if shape.nodes != 1 else 1
@@ -48,10 +48,10 @@ def arrays(tasks: Sequence[Task], launch: LaunchConfig, max_size: int) -> list[J
     return made
 
 
-def _filled(asked: Resources, task: Task) -> Resources:
-    """The same with what the trials need where nothing is said."""
+def _filled(asked: Resources, task: TrialTask) -> Resources:
+    """Returns the resources with the needs of the trials where a field is not given."""
     pack = asked.pack or 1
-    nodes = asked.nodes or 1 if task.num_processes > 1 else 1  # what is left to measure needs one process
+    nodes = asked.nodes or 1 if task.num_processes > 1 else 1  # measuring needs one process
     processes = pack * task.num_processes // nodes
     gpus = processes * (task.device == "cuda") if asked.gpus is None else asked.gpus
     cpus = asked.cpus or processes * task.num_threads
@@ -64,9 +64,9 @@ def _chunks(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
 
 
 def capped(made: Sequence[JobArray], cap: int | None) -> list[JobArray]:
-    """The same arrays with at most `cap` jobs of all of them at once.
+    """Returns the arrays with limits so that at most `cap` of their jobs run at once.
 
-    Each of up to `cap` arrays gets its share; further ones wait for the end of one that has the same share.
+    Each of up to `cap` arrays gets a share; further ones wait for the end of one with the same share.
     """
     if cap is None or not made:
         return list(made)
@@ -81,7 +81,7 @@ def capped(made: Sequence[JobArray], cap: int | None) -> list[JobArray]:
 def sbatch_parameters(
     array: JobArray, launch: LaunchConfig, name: str, folder: Path, code: Path, exclude: Sequence[str]
 ) -> dict[str, Any]:
-    """Submitit's parameters for one array."""
+    """Returns submitit's parameters for one array."""
     asked = array.resources
     given = asked.model_dump(include={"partition", "account", "qos", "constraint", "mem"}, exclude_none=True)
     excluded = ",".join([*([launch.exclude] if launch.exclude else []), *exclude])
@@ -93,7 +93,7 @@ def sbatch_parameters(
         "array_parallelism": array.limit,
         "signal_delay_s": launch.signal_delay_s,
         "stderr_to_stdout": True,
-        "wckey": None,  # submitit's own would be refused where keys are checked
+        "wckey": None,  # submitit's default would be refused where keys are checked
         "setup": setup_lines(launch, folder, code),
         "teardown": teardown_lines(),
         "additional_parameters": more,
@@ -104,11 +104,11 @@ def sbatch_parameters(
 
 
 def _tasks(array: JobArray) -> dict[str, Any]:
-    """One task with all CPUs; or one for each rank, as many on every node. One that ends in error ends all."""
+    """Returns one task with all CPUs, or one task for each rank, evenly over the nodes; an error of one ends all."""
     asked, nodes = array.resources, array.resources.nodes or 1
     each = array.ranks // nodes
     cpus = (asked.cpus or 1) // each if nodes > 1 else asked.cpus
-    srun = [f"--cpus-per-task={cpus}"]  # since 22.05 srun does not take it from sbatch
+    srun = [f"--cpus-per-task={cpus}"]  # since 22.05 srun does not inherit it from sbatch
     if nodes == 1:
         return {"cpus_per_task": cpus, "srun_args": srun}
     srun += [f"--ntasks={array.ranks}", "--kill-on-bad-exit=1", "--wait=0"]
@@ -116,10 +116,10 @@ def _tasks(array: JobArray) -> dict[str, Any]:
 
 
 def setup_lines(launch: LaunchConfig, folder: Path, code: Path) -> list[str]:
-    """The shell's part before Python starts: it notes the node, so that a node without Python can be told.
+    """Returns the shell lines before Python starts; they note the node, so that a node without Python can be found.
 
-    A setup that exits ends the script on the spot, so how the job ended is noted by a trap that is set before it,
-    unless Python said so itself; the job's exit code stays.
+    A setup that exits ends the script at once, so a trap that is set before it notes the exit code of the job, unless
+    Python has noted it. The exit code is kept.
     """
     started, ended = (f"{shlex.quote(str(folder / kind))}/{INDEX}" for kind in ("started", "ended"))
     return [
@@ -130,12 +130,12 @@ def setup_lines(launch: LaunchConfig, folder: Path, code: Path) -> list[str]:
         "trap harness_ended EXIT",
         *launch.setup,
         f"export PYTHONPATH={shlex.quote(str(code))}${{PYTHONPATH:+:$PYTHONPATH}}",
-        "export PYTHONSAFEPATH=1",  # -P for workers too: a job may lie in the very clone that has been edited since
+        "export PYTHONSAFEPATH=1",  # -P for workers too: the working directory may be a clone that was edited since
     ]
 
 
 def teardown_lines() -> list[str]:
-    """The shell's part at the end, for a setup with a trap of its own in place of ours."""
+    """Returns the shell lines at the end, for a setup whose own trap replaces ours."""
     return ["harness_ended", "exit $?"]
 
 
@@ -149,7 +149,7 @@ def python_command() -> str:
 
 
 def summary(array: JobArray) -> str:
-    """A shape in words: 'partition low, 2 CPUs, 1 GPU, 01:00:00'."""
+    """Returns the resources of an array as text: 'partition low, 2 CPUs, 1 GPU, 01:00:00'."""
     asked = array.resources
     named = ("partition", "account", "qos", "constraint", "mem")
     words = [f"{name} {value}" for name in named if (value := getattr(asked, name))]

@@ -1,4 +1,4 @@
-"""A copy of the code for the jobs of a submission: editing a file after `sweep` changes nothing that waits."""
+"""Copies the code for the jobs of a submission, so that later edits do not affect waiting jobs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Snapshot:
 
 
 def take(run: Path, variant_dirs: Sequence[Path]) -> Snapshot:
-    """Copies harness, variants and the user's variants to `<run>/code/HASH`, unless that very code lies there."""
+    """Copies harness, variants and the user's variants to `<run>/code/HASH`, unless the copy exists."""
     files = list(_files(variant_dirs))
     target = run / "code" / hash_files(files)[:16]
     extras = [f"extra_{number}" for number in range(len(variant_dirs))]
@@ -33,7 +33,7 @@ def take(run: Path, variant_dirs: Sequence[Path]) -> Snapshot:
 
 
 def _files(variant_dirs: Sequence[Path]) -> Iterator[tuple[str, Path]]:
-    """(place in the snapshot, file)."""
+    """Yields (path in the snapshot, file)."""
     for name, path in source_files("*"):
         if path.is_file() and path.suffix not in (".pyc", ".pyo"):
             yield name, path
@@ -43,7 +43,7 @@ def _files(variant_dirs: Sequence[Path]) -> Iterator[tuple[str, Path]]:
 
 
 def _copy(files: Sequence[tuple[str, Path]], extras: Sequence[str], target: Path) -> None:
-    """Written aside and renamed, so that a snapshot is whole or absent."""
+    """Copies atomically (to another name, then renames), so that a snapshot is whole or absent."""
     aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     shutil.rmtree(aside, ignore_errors=True)
     for folder in extras:  # also one that holds no file

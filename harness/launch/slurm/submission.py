@@ -39,7 +39,7 @@ class Submission(RecordModel):
 
     @property
     def is_array(self) -> bool:
-        """Whether SLURM has an array: submitit makes none for a single job."""
+        """Returns whether SLURM has an array: submitit makes none for a single job."""
         return len(self.trials) > 1
 
     def job(self, index: int) -> str:
@@ -93,7 +93,7 @@ def find_job(store: Store, job: str) -> tuple[Submission, int] | None:
 
 
 def is_confirmed(store: Store, job: str) -> bool:
-    """Whether SLURM is known to have accepted a job; unknown jobs count as confirmed."""
+    """Returns whether SLURM is known to have accepted a job; unknown jobs count as confirmed."""
     known = find_job(store, job)
     return known is None or known[0].state != "intent"
 

@@ -23,7 +23,7 @@ from harness.launch.slurm.bad_nodes import excludable, failing_nodes
 from harness.launch.slurm.job_start import Entry
 from harness.launch.slurm.resources import JobArray, arrays, capped, python_command, sbatch_parameters, summary
 from harness.launch.slurm.submission import Submission
-from harness.launch.tasks import Task, Todo, prepare
+from harness.launch.tasks import Todo, TrialTask, prepare
 from harness.store import Store
 from harness.sweep.launch.config import LaunchConfig
 from harness.sweep.plan import Plan
@@ -40,10 +40,8 @@ class LimitReached(UserError):
 
 @dataclass
 class SubmitResult:
-    """Numbers of trials: `submitted`, `taken` by a job or a worker already, `unknown` while squeue has a `problem`.
-
-    `waiting`: trials that SLURM accepts no jobs for until others have ended; `limit` is its message.
-    """
+    """Numbers of trials: `submitted`, `taken` by a job or a worker already, `unknown` while squeue has a `problem`,
+    and `waiting` since SLURM accepts no more jobs; `limit` is its message."""
 
     submitted: int = 0
     taken: int = 0
@@ -57,7 +55,7 @@ class SubmitResult:
 def submit(
     plan: Plan,
     store: Store,
-    tasks: Sequence[Task],
+    tasks: Sequence[TrialTask],
     variant_dirs: Sequence[Path],
     log: Log = print,
     partly: bool = False,

@@ -8,14 +8,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from harness.measure.isolated.request import Answer, Request
+from harness.measure.isolated.request import MeasurementAnswer, MeasurementRequest
 from harness.measure.process_end import num_oom_kills, status_of_exit
 
 #: every tensor of this size or more is a mapping of its own, returned when freed: no fragmentation in the peak
 MMAP_THRESHOLD = "65536"
 
 
-def ask(request: Request, *, timeout_s: float = 300.0) -> Answer:
+def ask(request: MeasurementRequest, *, timeout_s: float = 300.0) -> MeasurementAnswer:
     """Runs the request in a process of its own with the threads of its (first) configuration."""
     with tempfile.TemporaryDirectory() as folder:
         asked, answered = Path(folder, "request.json"), Path(folder, "answer.json")
@@ -28,13 +28,13 @@ def ask(request: Request, *, timeout_s: float = 300.0) -> Answer:
                 timeout=timeout_s, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            return Answer(status="timeout", message=f"no answer after {timeout_s:g} s")
+            return MeasurementAnswer(status="timeout", message=f"no answer after {timeout_s:g} s")
         if answered.exists():
-            return Answer.model_validate_json(answered.read_text(encoding="utf-8"))
+            return MeasurementAnswer.model_validate_json(answered.read_text(encoding="utf-8"))
     return _unexplained(done.returncode, done.stderr, oom_kills_before)
 
 
-def _environment(request: Request) -> dict[str, str]:
+def _environment(request: MeasurementRequest) -> dict[str, str]:
     """Our own, with the threads of the configuration."""
     config = next(iter(request.configs.values()))
     threads = str(config["train"]["num_threads"])
@@ -44,8 +44,8 @@ def _environment(request: Request) -> dict[str, str]:
     return found | ({"MALLOC_MMAP_THRESHOLD_": MMAP_THRESHOLD} if request.kind == "memory" else {})
 
 
-def _unexplained(code: int, stderr: str, oom_kills_before: int) -> Answer:
-    """Answer for a process that ended without writing one: a signal ended it, or it crashed."""
+def _unexplained(code: int, stderr: str, oom_kills_before: int) -> MeasurementAnswer:
+    """MeasurementAnswer for a process that ended without writing one: a signal ended it, or it crashed."""
     status, message = status_of_exit(code, oom_kills_before)
     lines = [line for line in stderr.splitlines() if line.strip()] if code >= 0 else []
-    return Answer(status=status, message=": ".join([message, *([" | ".join(lines[-3:])] if lines else [])]))
+    return MeasurementAnswer(status=status, message=": ".join([message, *([" | ".join(lines[-3:])] if lines else [])]))

@@ -23,7 +23,7 @@ Kind = Literal["time", "memory", "predict", "compare", "peak"]
 Mode = Literal["inference", "train_step"]
 
 
-class Request(RecordModel):
+class MeasurementRequest(RecordModel):
     """What to measure. `configs` are resolved configurations (`harness.sweep.schema.TrialConfig`) by label."""
 
     kind: Kind
@@ -41,7 +41,7 @@ class Request(RecordModel):
     variant_dirs: list[str] = Field(default_factory=list)
 
 
-class Answer(RecordModel):
+class MeasurementAnswer(RecordModel):
     """What came out: `values` as the kind of request has them, empty unless `status` is done."""
 
     status: str
@@ -50,16 +50,16 @@ class Answer(RecordModel):
     values: dict[str, Any] = Field(default_factory=dict)
 
 
-def answer(request: Request) -> Answer:
+def answer(request: MeasurementRequest) -> MeasurementAnswer:
     """Measures in this process; a failure is an answer."""
     try:
-        return Answer(status="done", values=_KINDS[request.kind](request))
+        return MeasurementAnswer(status="done", values=_KINDS[request.kind](request))
     except Exception as error:  # the boundary of the process
         status, message = verdict(error)
-        return Answer(status=status, message=message, requested_bytes=requested_bytes(message))
+        return MeasurementAnswer(status=status, message=message, requested_bytes=requested_bytes(message))
 
 
-def _trial(config: Mapping[str, Any], request: Request) -> TrialConfig:
+def _trial(config: Mapping[str, Any], request: MeasurementRequest) -> TrialConfig:
     import torch
 
     from harness.measure.memory.tensors import limit_memory
@@ -72,7 +72,7 @@ def _trial(config: Mapping[str, Any], request: Request) -> TrialConfig:
     return trial
 
 
-def _call(trial: TrialConfig, request: Request) -> tuple[Callable[[], object], int]:
+def _call(trial: TrialConfig, request: MeasurementRequest) -> tuple[Callable[[], object], int]:
     """The call that is measured, and its batch size. The model is freshly initialised: no cost depends on weights."""
     import torch
 
@@ -109,12 +109,12 @@ def build(trial: TrialConfig, variant_dirs: list[str]) -> tuple[Any, dict[str, i
     return model, labels
 
 
-def _single(request: Request) -> TrialConfig:
+def _single(request: MeasurementRequest) -> TrialConfig:
     (config,) = request.configs.values()
     return _trial(config, request)
 
 
-def _time(request: Request) -> dict[str, Any]:
+def _time(request: MeasurementRequest) -> dict[str, Any]:
     """A `Timing` as a dictionary, and the state of the machine before it."""
     from harness.measure.machine.preflight import preflight
     from harness.measure.time.latency import time_call
@@ -139,7 +139,7 @@ def _check_finite(result: object) -> None:
         raise NonFiniteLoss("the loss or the logits are not finite")
 
 
-def _memory(request: Request) -> dict[str, Any]:
+def _memory(request: MeasurementRequest) -> dict[str, Any]:
     from harness.measure.memory.process import measured_peak
 
     trial = _single(request)
@@ -149,7 +149,7 @@ def _memory(request: Request) -> dict[str, Any]:
     return found
 
 
-def _predict(request: Request) -> dict[str, Any]:
+def _predict(request: MeasurementRequest) -> dict[str, Any]:
     from harness.data import open_split
     from harness.measure.memory.predicted import predict_memory
 
@@ -161,7 +161,7 @@ def _predict(request: Request) -> dict[str, Any]:
     return {"peak_bytes": peak, "parts": predicted.model_dump()}
 
 
-def _compare(request: Request) -> dict[str, Any]:
+def _compare(request: MeasurementRequest) -> dict[str, Any]:
     from harness.measure.machine.preflight import preflight
     from harness.measure.time.energy import joules_per_clip
     from harness.measure.time.interleave import interleave
@@ -193,13 +193,13 @@ def _load_compiler(backend: str, device: str) -> None:
     torch.compile(layer, backend=backend)(torch.ones(2, 4, device=device)).sum().backward()
 
 
-def _peak(request: Request) -> dict[str, Any]:
+def _peak(request: MeasurementRequest) -> dict[str, Any]:
     from harness.measure.time.machine_peak import measure_peak
 
     trial = _single(request)
     return measure_peak(trial.train.precision, trial.train.device).model_dump()
 
 
-_KINDS: Mapping[str, Callable[[Request], dict[str, Any]]] = {
+_KINDS: Mapping[str, Callable[[MeasurementRequest], dict[str, Any]]] = {
     "time": _time, "memory": _memory, "predict": _predict, "compare": _compare, "peak": _peak,
 }  # fmt: skip

@@ -1,35 +1,33 @@
-"""The layouts we know, and which of them a file is in."""
+"""Finds the layouts of checkpoints by their files, and which of them a checkpoint is in."""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Mapping
 
 from torch import Tensor
 
 from harness.errors import UserError
-from harness.model.weights import (
-    hf_timesformer,
-    hf_videomae,
-    hf_vivit,
-    motionformer,
-    timesformer,
-    timm_vit,
-    vit_npz,
-    xvit,
-)
+from harness.model.weights import layouts
 from harness.model.weights.layout import WeightsLayout, some
 
-_MODULES = (timm_vit, vit_npz, xvit, timesformer, motionformer, hf_timesformer, hf_vivit, hf_videomae)
-LAYOUTS: dict[str, WeightsLayout] = {module.LAYOUT.name: module.LAYOUT for module in _MODULES}
+
+def _found() -> dict[str, WeightsLayout]:
+    names = sorted(info.name for info in pkgutil.iter_modules(layouts.__path__))
+    return {name: importlib.import_module(f"{layouts.__name__}.{name}").LAYOUT for name in names}
+
+
+LAYOUTS = _found()
 
 
 def detect(state: Mapping[str, Tensor], file: str) -> WeightsLayout:
-    """The layout that a file's keys show. Raises: UserError where it is none or not clear."""
+    """Returns the layout that the keys of a file show. Raises: UserError if none fits, or several do."""
     fitting = [layout for layout in LAYOUTS.values() if layout.fits(list(state))]
     if len(fitting) == 1:
         return fitting[0]
     known = "; ".join(f"{layout.name}: {layout.summary}" for layout in LAYOUTS.values())
     if fitting:
         names = ", ".join(layout.name for layout in fitting)
-        raise UserError(f"{file}: its keys fit {names}; say which with weights.layout")
-    raise UserError(f"{file}: its keys ({some(list(state))}) are of no layout that we know: {known}")
+        raise UserError(f"{file}: its keys fit {names}; choose one with weights.layout")
+    raise UserError(f"{file}: its keys ({some(list(state))}) fit no known layout. Layouts: {known}")

@@ -73,8 +73,8 @@ class LaunchConfig(Resources):
         description="name of the launcher: local, slurm, or one of an installed package",
         json_schema_extra={"examples": ["local", "slurm"]},
     )
-    options: dict[str, Any] = Field(
-        {}, description="fields for the launcher of an installed package; see its documentation"
+    options: dict[str, dict[str, Any]] = Field(
+        {}, description="fields of launchers of installed packages, by launcher: {ssh: {hosts: [a, b]}}"
     )
     time: Duration = Field(
         "01:00:00", description="time limit of a job, [DAYS-]HH:MM:SS; the next job resumes a trial from its checkpoint"

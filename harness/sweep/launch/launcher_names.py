@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from harness.errors import UserError
 from harness.sweep.launch.config import LaunchConfig
-from harness.sweep.reading.faults import FaultList, field_faults, unknown_field, unknown_name
+from harness.sweep.reading.faults import FaultList, field_faults, unknown_name
 from harness.sweep.reading.node import Node, nearest
 
 ENTRY_POINT_GROUP = "harness.launchers"
@@ -43,21 +43,29 @@ def load_outside(name: str) -> Any:
 
 
 def check_launcher(launch: LaunchConfig, node: Node, faults: FaultList) -> None:
-    """Adds faults for an unknown launcher, and for unknown or invalid fields of its `options`."""
-    if launch.where not in launcher_names():
+    """Adds faults for unknown launchers, and for unknown or invalid fields of the options of the one that is used."""
+    names = launcher_names()
+    if launch.where not in names:
         place, _, via = nearest(node, ("where",))
-        faults.add(place.mark, f"{via}launch.where", unknown_name(launch.where, launcher_names()))
-        return
-    place = nearest(node, ("options",))[0]
-    if launch.where in BUILT_IN:
-        for name in launch.options:
-            faults.add(place.mark, f"launch.options.{name}", unknown_field(launch.where, name, ()))
-        return
+        faults.add(place.mark, f"{via}launch.where", unknown_name(launch.where, names))
+    for name, fields in launch.options.items():
+        place, path = nearest(node, ("options", name))[0], f"launch.options.{name}"
+        if name not in names:
+            faults.add(place.head, path, unknown_name(name, names))
+        elif name in BUILT_IN and fields:
+            faults.add(place.head, path, f"{name} has no options; its fields stand in launch itself")
+    if launch.where in names and launch.where not in BUILT_IN:
+        _check_options(launch.where, launch.options.get(launch.where, {}), node, faults)
+
+
+def _check_options(name: str, fields: dict[str, Any], node: Node, faults: FaultList) -> None:
+    """Adds faults for errors in the options of the outside launcher that is used."""
+    place = nearest(node, ("options", name))[0]
     try:
-        options = load_outside(launch.where).Options
-        options.model_validate(launch.options)
+        options = load_outside(name).Options
+        options.model_validate(fields)
     except UserError as error:
         faults.absorb(error, nearest(node, ("where",))[0].mark, "launch.where")
     except ValidationError as error:
-        for fault in field_faults(error, place, ("launch", "options"), launch.where, list(options.model_fields)):
+        for fault in field_faults(error, place, ("launch", "options", name), name, list(options.model_fields)):
             faults.add(*fault)

@@ -17,14 +17,14 @@ from harness.errors import UserError
 from harness.launch.base import JobState, LaunchRequest
 from harness.launch.doctor import Finding
 from harness.launch.queued import QueueLauncher
-from harness.launch.tasks import Task
+from harness.launch.tasks import TrialTask
 from harness.nn.config import StrictConfig
 from harness.store import Store
 from harness.sweep.launch.config import LaunchConfig
 
 
 class SshOptions(StrictConfig):
-    """Fields of `launch.options`."""
+    """Fields of `launch.options.ssh`."""
 
     hosts: Annotated[list[str], Field(min_length=1)] = ["localhost"]
 
@@ -45,10 +45,10 @@ class Ssh(QueueLauncher):
         """Returns a job on the next host."""
         options = self.options(request.plan.launch)
         assert isinstance(options, SshOptions)
-        host = options.hosts[len(list((request.store.path / "ssh").glob("*.log"))) % len(options.hosts)]
+        host = options.hosts[len(list((request.store.path / "ssh").glob("*.pid"))) % len(options.hosts)]
         return f"ssh:{host}/{secrets.token_hex(5)}"
 
-    def start(self, request: LaunchRequest, task: Task, job: str) -> None:
+    def start(self, request: LaunchRequest, task: TrialTask, job: str) -> None:
         """Starts a process that outlives the connection, and notes its id on the shared folder."""
         stem = _file(request.store, job, "")
         stem.parent.mkdir(exist_ok=True)

@@ -33,7 +33,7 @@ def local_results(text: str) -> Results:
     """Returns the results of a sweep that the local launcher runs without interruption."""
     with tempfile.TemporaryDirectory() as folder:
         place = Place(Path(folder), text, dict(os.environ), 300)
-        done = place.harness("sweep", place.file, "--launch", "local", "--set", "launch.options={}", "--no-report")
+        done = place.harness("sweep", place.file, "--launch", "local", "--no-report")
         assert done.returncode == 0, done.stdout + done.stderr
         return results_of(place.store.path)
 
