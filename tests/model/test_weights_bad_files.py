@@ -143,7 +143,10 @@ def test_a_key_without_its_partners(tmp_path: Path) -> None:
 
 
 def test_no_known_layout_and_the_wrong_one(tmp_path: Path) -> None:
-    refused(save({"conv1.weight": torch.zeros(2)}, tmp_path / "x.safetensors"), r"fit no known layout\. Layouts: hf_timesformer: .*; timm_vit: ")
+    refused(
+        save({"conv1.weight": torch.zeros(2)}, tmp_path / "x.safetensors"),
+        r"fit no known layout\. Layouts: hf_timesformer: .*; timm_vit: ",
+    )
     refused(save(image_vit(), tmp_path / "vit.safetensors"), "not known in layout xvit", layout="xvit")
 
 
