@@ -22,15 +22,9 @@ ROOMS = [
 ]  # fmt: skip
 #: folders that hold one file for each item of a kind, and so have no limit
 ONE_FILE_PER_ITEM = {"harness/cli", "variants"}
-<<<<<<< HEAD
-#: files of more than 250 lines, and folders of more than 14 files: these may become smaller, none may be added
-MAX_LINES: dict[str, int] = {}
-MAX_FILES = {"tests/slurm": 19}
-=======
 #: files of more than 250 lines, and folders of more than 15 files: these may become smaller, none may be added
 MAX_LINES = {"harness/record.py": 312, "harness/worker/stages.py": 251, "harness/launch/slurm/submit.py": 251}
 MAX_FILES = {"harness/launch/slurm": 16, "tests/slurm": 19}
->>>>>>> datasets
 #: what may compose reports with the rest
 TOP = ("harness.cli", "harness.python_api", "harness.running")
 #: what reports/ may import: they read records and never start anything
