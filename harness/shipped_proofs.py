@@ -4,7 +4,7 @@ PROOFS: dict[str, str] = {
     "axial": "2e934ad0c43ba30c",
     "divided": "ba42d75eacb0e1a3",
     "factorised_dot_product": "664484b3b4ba8d08",
-    "factorised_encoder": "206a9f1ce518b73d",
+    "factorised_encoder": "048f9be3302ee408",
     "factorised_self_attention": "d161c8ad02e5da83",
     "joint": "1eab5170605a80cb",
     "local_global": "76a729c929e9829f",

@@ -81,8 +81,7 @@ class FactorisedEncoder(MaskedVariant):
         yield from super().validate()
         heads, ratio, dim = self.config.temporal_heads, self.config.temporal_mlp_ratio, self.trunk.embed_dim
         if heads and dim % heads:
-            divisors = count.divisors(dim)
-            yield "temporal_heads", f"{heads} heads do not divide embed_dim {dim}; numbers that do: {divisors}"
+            yield "temporal_heads", f"{heads} heads do not divide embed_dim {dim}; divisors: {count.divisors(dim)}"
         if ratio and not self.temporal.mlp_dim:
             yield "temporal_mlp_ratio", f"a hidden width of {ratio} x {dim} rounds to 0; at least {1 / dim:.3g} makes 1"
 
