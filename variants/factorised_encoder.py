@@ -1,14 +1,12 @@
 """A space encoder for each frame, then a time encoder over one feature per frame.
 
-The trunk's layers attend within frames. The feature of a frame (its class token, or the mean of its patches) goes
-through a norm of its own; temporal positions and `temporal_layers` standard layers follow, over the frames and, unless
-`clip_feature` is mean, a class token of the clip. What the readout reads comes out un-normed, since the trunk's final
-norm is the time encoder's: the clip's class token (readout `class_token`), or one token per frame (`mean_frames`). The
-patches come out as the space layers leave them, so a readout of patches sees no time encoder.
+The layers of the trunk attend within frames. The feature of a frame (its class token, or the mean of its patches) has
+its own norm; temporal positions and `temporal_layers` standard layers follow, with a class token of the clip unless
+`clip_feature` is mean. The final norm of the trunk is that of the time encoder; it reads the class token of the clip
+(readout `class_token`) or one token per frame (`mean_frames`). The patches are the output of the space layers.
 Source: ViViT (arXiv 2103.15691), model 2; with `frame_feature: mean` and `clip_feature: mean` its averaged form. We
-differ: with `temporal_layers: 0` the frame features go through the trunk's norm once more, which ViViT's average of
-frames does not (that one is exactly `spatial_only` with readout `mean_frames`); the dense layers start as the trunk's.
-ViViT has no temporal positions but those of the time encoder: `model.temporal_position: none`.
+differ: with `temporal_layers: 0` frame features have one more norm (ViViT's average of frames is `spatial_only` with
+`mean_frames`); dense layers are initialised as in the trunk. ViViT: `model.temporal_position: none`.
 """
 
 from __future__ import annotations
@@ -59,7 +57,7 @@ class FactorisedEncoder(MaskedVariant):
     cannot_carry: ClassVar = {}
     cannot_read: ClassVar = dict.fromkeys(
         ("mean_frames", "mean_tokens", "temporal_attention", "concat_mlp", "gru"),
-        "it reads what the space layers give; write class_token, or variant.clip_feature: mean and mean_frames",
+        "it reads the output of the space layers; write class_token, or variant.clip_feature: mean and mean_frames",
     )
 
     def __init__(self, config: FactorisedEncoderConfig, trunk: TrunkGeometry):
@@ -83,8 +81,7 @@ class FactorisedEncoder(MaskedVariant):
         yield from super().validate()
         heads, ratio, dim = self.config.temporal_heads, self.config.temporal_mlp_ratio, self.trunk.embed_dim
         if heads and dim % heads:
-            divisors = count.divisors(dim)
-            yield "temporal_heads", f"{heads} heads do not divide embed_dim {dim}; numbers that do: {divisors}"
+            yield "temporal_heads", f"{heads} heads do not divide embed_dim {dim}; divisors: {count.divisors(dim)}"
         if ratio and not self.temporal.mlp_dim:
             yield "temporal_mlp_ratio", f"a hidden width of {ratio} x {dim} rounds to 0; at least {1 / dim:.3g} makes 1"
 
@@ -130,7 +127,7 @@ class FactorisedEncoder(MaskedVariant):
         return from_sequence(x, tokens)._replace(cls=z[:, 0] if self.class_token_out == "clip" else z)
 
     def _reference_time(self, encoder: Any, z: Tensor) -> Tensor:
-        """Frame features (B, T, D) through the time encoder, behind a class token where there is one."""
+        """Oracle of the time encoder for frame features (B, T, D), preceded by a class token if there is one."""
         if self.class_token_out == "clip":
             z = torch.cat([encoder.temporal_token.repeat(len(z), 1, 1), z], dim=1)
         z, everyone = z + encoder.temporal_positions, torch.ones(z.shape[1], z.shape[1], dtype=torch.bool)
@@ -139,7 +136,7 @@ class FactorisedEncoder(MaskedVariant):
         return z
 
     def degenerate_cases(self) -> Iterator[DegenerateCase]:
-        # the class tokens cannot be compared: ours has gone through the norm of the space encoder
+        # the class tokens are not comparable: ours has the norm of the space encoder
         yield DegenerateCase("patches are those of space alone", equals="spatial_only", patches_only=True)
 
 
@@ -161,7 +158,7 @@ class SpaceThenTime(FrameEncoder):
         return tokens._replace(cls=self._over_time(features.mean(2)))
 
     def _over_time(self, z: Tensor) -> Tensor:
-        """Normed frame features (B, T, D) -> class token of the clip (B, D), or of each frame (B, T, D)."""
+        """Map normed frame features (B, T, D) to the class token of the clip (B, D), or of each frame (B, T, D)."""
         if not len(self.temporal_blocks):
             return z.mean(1) if self.has_token else z
         if self.temporal_token is not None:

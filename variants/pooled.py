@@ -1,7 +1,7 @@
-"""Queries, keys and values are pooled over the grid before attention, so that fewer of them meet.
+"""Pools queries, keys and values over the grid before attention, which then has fewer pairs.
 
-Each of them goes through its own strided 3x3x3 convolution, one filter per channel of a head, and a norm; the class
-token skips the convolution. A stride of the queries above 1 shrinks the grid for all layers that follow.
+Each of them has its own strided 3x3x3 convolution, one filter per channel of a head, and a norm; the class token skips
+the convolution. A query stride above 1 shrinks the grid for all following layers.
 Source: MViTv2 (arXiv 2112.01526) with its released block, with or without a class token: pooled queries added to the
 result, relative positions apart for time, height and width. Ours is the block in an isotropic ViT: the width is the
 same in all layers, the stride of keys and values too (the source lowers it where the grid shrinks).
@@ -49,12 +49,12 @@ class PoolingConfig(VariantConfig):
     kv_stride: Three = Field([1, 2, 2], description="stride of the keys and values, in every layer")
     q_stride: Three = Field([1, 1, 1], description="stride of the queries in q_stride_layers: each 1 or even")
     q_stride_layers: list[Annotated[int, Field(ge=0)]] = Field([], description="layers (from 0) that shrink the grid")
-    residual_pooling: bool = Field(True, description="add the pooled queries of the patches to what they read")
-    relative_position: bool = Field(True, description="scores get a learned term for each axis, from the query")
+    residual_pooling: bool = Field(True, description="add the pooled queries of the patches to the output")
+    relative_position: bool = Field(True, description="add a learned term of the query for each axis to the scores")
     relative_position_rows: Three | None = Field(
         None, examples=[[3, 5, 4]], description="of the tables; interpolated to what the grid needs (the default)"
     )
-    class_token: Literal["clip", "none"] = Field("clip", description="none: read mean_tokens, as MViTv2 does")
+    class_token: Literal["clip", "none"] = Field("clip", description="none: use readout mean_tokens")
 
 
 class Pooled(Variant):
@@ -66,7 +66,7 @@ class Pooled(Variant):
     encoder_type = TokensEncoder
     cannot_carry: ClassVar = {
         "summary": "every query sees pooled keys of all frames already",
-        "registers": "the source defines pooling beside the grid for the class token alone",
+        "registers": "the source defines no pooling for tokens outside of the grid, except the class token",
     }
 
     def __init__(self, config: PoolingConfig, trunk: TrunkGeometry):
@@ -74,12 +74,12 @@ class Pooled(Variant):
         self.class_token = config.class_token
 
     def q_stride(self, layer: int) -> Place:
-        """Stride of the queries of a layer."""
+        """Return the stride of the queries of a layer."""
         t, h, w = self.config.q_stride
         return (t, h, w) if layer in self.config.q_stride_layers else (1, 1, 1)
 
     def size(self, layer: int) -> Place:
-        """Grid of tokens that enters a layer; that of layer `depth` leaves the encoder."""
+        """Return the grid of tokens at the input of a layer; `depth` gives that of the output."""
         whole = (self.trunk.num_frames, self.trunk.height, self.trunk.width)
         return reduce(grid.strided, map(self.q_stride, range(layer)), whole)
 
@@ -141,7 +141,7 @@ class Pooled(Variant):
         return plain.mlp_step(block, x)
 
     def _reference_attention(self, attn: Any, x: Tensor, layer: int) -> Tensor:
-        """Each head as if it were a clip of its own; row 0 is the class token where there is one."""
+        """Oracle of the attention, with each head as a separate clip; row 0 is the class token if there is one."""
         size, kv_stride, pooled, n = self.size(layer), self.config.kv_stride, [], self.layout().num_class
         strides, heads = (self.q_stride(layer), kv_stride, kv_stride), attn.num_heads
         for z, pool, norm, stride in zip(plain.project(attn, x), attn.pool, attn.norm, strides, strict=True):
@@ -156,7 +156,7 @@ class Pooled(Variant):
 
 
 def _reference_positions(attention: PooledAttention, q: Tensor, k: Tensor) -> Tensor:
-    """What relative positions add to the scores of the patches of one head, pair by pair: (B, n, m)."""
+    """Oracle of the relative positions: their part of the scores of patches in one head (B, n, m)."""
     scores = q.new_zeros(len(q), q.shape[1], k.shape[1])
     queries, keys = (torch.cartesian_prod(*map(torch.arange, size)) for size in (attention.queries, attention.keys))
     for axis, table in enumerate(attention.rel_pos or ()):
@@ -169,7 +169,7 @@ def _reference_positions(attention: PooledAttention, q: Tensor, k: Tensor) -> Te
 
 
 def _rows(num_queries: int, num_keys: int) -> Tensor:
-    """Row of a table for each query and key of an axis (n, m): their distance in places of the finer grid, floored."""
+    """Return table rows for query and key of an axis (n, m): their distance in places of the finer grid, floored."""
     i, j = torch.arange(num_queries)[:, None], torch.arange(num_keys)[None]
     return max(num_queries, num_keys) * (i * num_keys + (num_keys - 1 - j) * num_queries) // (num_queries * num_keys)
 
@@ -205,13 +205,13 @@ class PooledAttention(Attention):
         return self.merge(y)
 
     def _pool(self, z: Tensor, pool: nn.Module) -> Tensor:
-        """(B, h, [1 +] n, c) -> (B, h, [1 +] pooled n, c), the class token as it is."""
+        """Pool (B, h, [1 +] n, c) to (B, h, [1 +] pooled n, c), except the class token."""
         volume = z[:, :, self.num_class :].flatten(0, 1).transpose(1, 2).unflatten(2, self.size)
         pooled = pool(volume).flatten(2).transpose(1, 2).unflatten(0, (-1, self.num_heads))
         return torch.cat([z[:, :, : self.num_class], pooled], dim=2)
 
     def _position_scores(self, q: Tensor) -> Tensor | None:
-        """Relative positions of the pooled queries (B, h, [1 +] n, c) to all keys; zero to and from the class token."""
+        """Return position scores of pooled queries (B, h, [1 +] n, c) with all keys; 0 for the class token."""
         if self.rel_pos is None:
             return None
         volume, scores = q[:, :, self.num_class :].unflatten(2, self.queries), q.new_zeros(())

@@ -38,7 +38,10 @@ class CheckOutcome:
 
 
 def run(name: str, variant_dirs: Sequence[Path] = ()) -> Iterator[CheckOutcome]:
-    """Run every check on every case of a variant; the first outcome, `cases`, counts the cases and refusals."""
+    """Run every check on every case of a variant; the first outcome, `cases`, counts the cases and refusals.
+
+    If all pass, the last outcome, `proof`, says where this is kept for the code of the variant.
+    """
     found = spread(name, variant_dirs)
     code = code_identity(variant_file(name, tuple(variant_dirs)))
     outcomes = [_cases(found)]
@@ -48,22 +51,22 @@ def run(name: str, variant_dirs: Sequence[Path] = ()) -> Iterator[CheckOutcome]:
         known = check_name not in lacking
         outcomes.append(_outcome(check_name, found.cases) if known else _undeclared(check_name, lacking[check_name]))
         yield outcomes[-1]
-    yield _proof(code, all(not outcome.failures for outcome in outcomes))
+    if any(outcome.failures for outcome in outcomes):
+        forget(code)
+    else:
+        yield _proof(code)
 
 
 def _undeclared(check_name: str, methods: str) -> CheckOutcome:
     return CheckOutcome(check_name, 0, "not declared", (f"missing: {methods}",))
 
 
-def _proof(code: str, passed: bool) -> CheckOutcome:
-    """Keep or drop the proof that this code passes: without one, tables mark its results as unproven."""
+def _proof(code: str) -> CheckOutcome:
+    """Keep the proof that this code passes: without it, tables mark its results as unproven."""
     try:
-        if passed:
-            return CheckOutcome("proof", 1, f"kept as {note(code)}", ())
-        forget(code)
+        return CheckOutcome("proof", 1, f"kept as {note(code)}", ())
     except (OSError, RuntimeError) as error:
-        return CheckOutcome("proof", 0, f"cannot be kept ({error}): set {FOLDER} to a folder that can be written", ())
-    return CheckOutcome("proof", 0, "none: tables mark the results of this variant as unproven", ())
+        return CheckOutcome("proof", 0, f"cannot be kept ({error}): set {FOLDER} to a writable folder", ())
 
 
 def _cases(found: CaseSpread) -> CheckOutcome:

@@ -129,7 +129,7 @@ def test_a_pass_that_cannot_be_kept_is_said(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(proofs.FOLDER, str(tmp_path / "file" / "proofs"))
     assert main(["check", "copied", "--variants", str(folder / "ideas")]) == 0
-    assert f"set {proofs.FOLDER} to a folder that can be written" in capsys.readouterr().out
+    assert f"set {proofs.FOLDER} to a writable folder" in capsys.readouterr().out
 
 
 def test_a_failure_drops_an_earlier_proof(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Outputs of official implementations: reading the files of `data/` and comparing our models with them.
+"""Reads outputs of official implementations from `data/`, and compares our models with them.
 
 A file holds the official parameters (`state.<key>`), an input, and the logits or outputs that the official code gave
 in float64; its metadata say which commit of which repository. The values are data; all code here is ours.
@@ -35,7 +35,7 @@ class Golden(NamedTuple):
 
 
 def load(name: str) -> Golden:
-    """Reads `data/<name>.safetensors`; floating values come as float64 (all stored ones are exact in it)."""
+    """Read `data/<name>.safetensors`; floating-point values are converted to float64, which is exact."""
     with safe_open(DATA / f"{name}.safetensors", "pt") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
         config = json.loads(file.metadata()["config"])
@@ -45,7 +45,7 @@ def load(name: str) -> Golden:
 
 
 def renamed(state: Mapping[str, Tensor], rules: Sequence[tuple[str, str | None]]) -> dict[str, Tensor]:
-    """Parameters under our names: the first rule (pattern, replacement) that matches the whole key applies.
+    """Rename parameters to our names: the first rule (pattern, replacement) that matches the whole key applies.
 
     A replacement of None drops a parameter that the official forward does not use. Raises: KeyError for a key that
     no rule names, so that nothing official is left out by accident.
@@ -64,7 +64,7 @@ def renamed(state: Mapping[str, Tensor], rules: Sequence[tuple[str, str | None]]
 
 
 def loaded(module: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
-    """The module in float64 and eval mode with these parameters, each one given, in the shape that it has."""
+    """Load all parameters of a module, in its own shapes; return it in float64 and eval mode."""
     own = module.state_dict()
     reshaped = {key: value.reshape(own[key].shape) if key in own else value for key, value in state.items()}
     module.double().load_state_dict(reshaped)
@@ -78,19 +78,19 @@ def video_transformer(
     num_classes: int,
     state: Mapping[str, Tensor],
 ) -> VideoTransformer:
-    """Our whole model with one label, `label`, and these parameters."""
+    """Build our whole model with one label, `label`, and these parameters."""
     built = VideoTransformer(model, make_variant(variant, model), readout, {"label": num_classes})
     loaded(built, state)
     return built
 
 
 def logits(model: VideoTransformer, clip: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Logits (B, classes) in float64 for an official clip (B, C, T, H, W), computed in `dtype`."""
+    """Return float64 logits (B, classes) for an official clip (B, C, T, H, W), computed in `dtype`."""
     with torch.no_grad():
         return model.to(dtype).logits(clip.transpose(1, 2).to(dtype))["label"].double()
 
 
 def difference(a: Tensor, b: Tensor) -> float:
-    """Largest absolute difference."""
+    """Return the largest absolute difference."""
     assert a.shape == b.shape, f"{tuple(a.shape)} and {tuple(b.shape)}"
     return float((a - b).abs().max())

@@ -33,7 +33,7 @@ RULES = [
 
 
 def build(golden: Golden, variant: dict[str, Any], **changed: object) -> VideoTransformer:
-    """Our model of the file's configuration; `changed` fields of the trunk differ from it."""
+    """Build our model of the configuration in the file, except for the `changed` fields of the trunk."""
     config = golden.config
     fields = {
         **{key: config[key] for key in ("embed_dim", "depth", "num_heads", "num_frames", "patch_size", "mlp_ratio")},
@@ -57,7 +57,7 @@ def test_logits_equal_the_official_ones(name: str, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("changed", [{"norm_eps": 1e-5}, {"gelu": "tanh"}])
 @pytest.mark.parametrize("name", VARIANTS)
-def test_a_wrong_norm_or_activation_is_told_apart(name: str, changed: dict[str, object]) -> None:
+def test_a_wrong_norm_or_activation_changes_the_output(name: str, changed: dict[str, object]) -> None:
     golden = load(name)
     got = logits(build(golden, VARIANTS[name], **changed), golden.values["input"])
     assert difference(got, golden.values["logits64"]) > 1e-6
@@ -71,7 +71,7 @@ def test_a_wrong_norm_or_activation_is_told_apart(name: str, changed: dict[str, 
         ("motionformer_divided", {"order": "space_time"}),
     ],
 )
-def test_another_scheme_is_told_apart(name: str, changed: dict[str, str]) -> None:
+def test_another_scheme_changes_the_output(name: str, changed: dict[str, str]) -> None:
     golden = load(name)
     got = logits(build(golden, VARIANTS[name] | changed), golden.values["input"])
     assert difference(got, golden.values["logits64"]) > 0.1

@@ -22,7 +22,7 @@ FILES = ["mvit2_block_qpool", "mvit2_block_same"]
 
 
 def run(golden: Golden, dtype: torch.dtype, knobs: dict[str, Any], **changed: Any) -> Tensor:
-    """Output row (B, 1 + T H W, D) of our block; `changed` fields of the trunk differ from the file's."""
+    """Return the output row (B, 1 + T H W, D) of our block; `changed` fields of the trunk differ from the file."""
     config = golden.config
     frames, height, width = config["input_size"]
     trunk = {"embed_dim": config["dim"], "depth": 1, "num_heads": config["num_heads"], "mlp_ratio": config["mlp_ratio"]}
@@ -51,13 +51,13 @@ def test_block_equals_the_official_one(name: str, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("changed", [{"norm_eps": 1e-5}, {"gelu": "tanh"}])
 @pytest.mark.parametrize("name", FILES)
-def test_a_wrong_norm_or_activation_is_told_apart(name: str, changed: dict[str, Any]) -> None:
+def test_a_wrong_norm_or_activation_changes_the_output(name: str, changed: dict[str, Any]) -> None:
     golden = load(name)
     assert difference(run(golden, torch.float64, {}, **changed), golden.values["output64"]) > 1e-5
 
 
 @pytest.mark.parametrize("knobs", [{"residual_pooling": False}, {"relative_position": False}])
 @pytest.mark.parametrize("name", FILES)
-def test_another_scheme_is_told_apart(name: str, knobs: dict[str, bool]) -> None:
+def test_another_scheme_changes_the_output(name: str, knobs: dict[str, bool]) -> None:
     golden = load(name)
     assert difference(run(golden, torch.float64, knobs), golden.values["output64"]) > 0.1

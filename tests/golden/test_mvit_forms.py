@@ -1,6 +1,6 @@
 """MViTv2's block without class token, and with position tables of another length, against plain arithmetic.
 
-No golden file covers these two; the plain block equals the official output on those that there are.
+No golden file covers these two forms. The plain block equals the official outputs of the golden files.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def linear(p: Parameters, name: str, x: Array) -> Array:
 
 
 def windows(x: Array, stride: list[int], kernel: list[int], fill: float) -> Array:
-    """Places of a grid (..., T, h, w, c) under each window: (*kernel, ..., pooled T, h, w, c)."""
+    """Return the places of a grid (..., T, h, w, c) under each window: (*kernel, ..., pooled T, h, w, c)."""
     pads = [(0, 0)] * (x.ndim - 4) + [(k // 2, k // 2) for k in kernel] + [(0, 0)]
     padded = np.pad(x, pads, constant_values=fill)
     size = [(n + 2 * (k // 2) - k) // s + 1 for n, k, s in zip(x.shape[-4:-1], kernel, stride, strict=True)]
@@ -46,7 +46,7 @@ def windows(x: Array, stride: list[int], kernel: list[int], fill: float) -> Arra
 
 
 def resized(table: Array, length: int) -> Array:
-    """Rows between the rows of a table, linearly, the corners of both not aligned."""
+    """Interpolate the rows of a table linearly, with align_corners False."""
     rows = []
     for i in range(length):
         place = min(max((i + 0.5) * len(table) / length - 0.5, 0), len(table) - 1)
@@ -57,7 +57,7 @@ def resized(table: Array, length: int) -> Array:
 
 
 def positions(p: Parameters, q: Array, keys: tuple[int, ...]) -> Array:
-    """Scores (B, H, queries, keys) that the three tables give to pooled queries (B, H, T, h, w, c)."""
+    """Return the scores (B, H, queries, keys) of the three tables for pooled queries (B, H, T, h, w, c)."""
     queries, total = q.shape[2:5], np.zeros(())
     for axis, name in enumerate("thw"):
         n, m = queries[axis], keys[axis]
@@ -72,7 +72,7 @@ def positions(p: Parameters, q: Array, keys: tuple[int, ...]) -> Array:
 
 
 def plain_block(p: Parameters, x: Array, config: Mapping[str, Any], num_class: int) -> Array:
-    """Output (B, [1 +] T h w, dim_out) for tokens (B, [1 +] T h w, dim)."""
+    """Return the output (B, [1 +] T h w, dim_out) for tokens (B, [1 +] T h w, dim)."""
     grid, heads, c = config["input_size"], config["num_heads"], num_class
     normed = norm(p, "norm1", x)
     pooled, sizes = [], []
@@ -126,7 +126,7 @@ def ours(golden: Golden, dtype: torch.dtype, **knobs: Any) -> torch.Tensor:
 
 
 def with_tables(golden: Golden, lengths: list[int]) -> Golden:
-    """Random tables (time, height, width) of other lengths."""
+    """Replace the tables (time, height, width) by random ones of other lengths."""
     generator = torch.Generator().manual_seed(0)
     tables = {
         f"attn.rel_pos_{name}": torch.randn(length, golden.state["attn.rel_pos_t"].shape[1], generator=generator)

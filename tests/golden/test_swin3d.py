@@ -16,7 +16,7 @@ RULES = [(r"attn\.relative_position_index", None), (r"(.*)", r"\1")]
 
 
 def run(golden: Golden, layer: int, dtype: torch.dtype, knobs: dict[str, object], **changed: object) -> Tensor:
-    """Output (B, T, H, W, D) of our block of layer 0 (not shifted) or 1 (shifted)."""
+    """Return the output (B, T, H, W, D) of our block of layer 0 (not shifted) or 1 (shifted)."""
     config = golden.config
     frames, height, width = config["thw"]
     sizes = {"embed_dim": config["dim"], "depth": 2, "num_heads": config["num_heads"], "norm_eps": 1e-5}
@@ -40,14 +40,14 @@ def test_block_equals_the_official_one(name: str, shift: str, dtype: torch.dtype
 
 @pytest.mark.parametrize("changed", [{"norm_eps": 1e-6}, {"gelu": "tanh"}])
 @pytest.mark.parametrize("name", FILES)
-def test_a_wrong_norm_or_activation_is_told_apart(name: str, changed: dict[str, object]) -> None:
+def test_a_wrong_norm_or_activation_changes_the_output(name: str, changed: dict[str, object]) -> None:
     golden = load(name)
     got = run(golden, 1, torch.float64, {}, **changed)
     assert difference(got, golden.values["output64.shift"]) > 1e-6
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_shift_shows(name: str) -> None:
+def test_the_shift_changes_the_output(name: str) -> None:
     golden = load(name)
     got = run(golden, 1, torch.float64, {"shifted": False})
     assert difference(got, golden.values["output64.noshift"]) <= TOLERANCE[torch.float64]

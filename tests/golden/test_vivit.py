@@ -21,7 +21,7 @@ VARIANTS = {
     "vivit_m4_factorised_dot_product": "factorised_dot_product",
 }
 NORM = {"0": "norm1", "space": "norm1", "time": "temporal_norm1", "1": "norm2", "mlp": "norm2"}
-#: of the keys that `torch_layout` gives
+#: for the keys that `torch_layout` returns
 RULES = [
     *((rf"(.*)encoderblock_(\d+)\.LayerNorm_{theirs}\.(.*)", rf"\1\2.{ours}.\3") for theirs, ours in NORM.items()),
     (r"(.*)encoderblock_(\d+)\.MlpBlock(?:_0)?\.Dense_0\.(.*)", r"\1\2.mlp.fc1.\3"),
@@ -46,7 +46,7 @@ OWNERS = [
 
 
 def torch_layout(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Flax parameters as torch lays them out: weights (out, in), kernels (out, in, ...), one qkv for q, k and v."""
+    """Convert flax parameters to the layout of torch: weights (out, in), kernels (out, in, ...), one qkv."""
     ours: dict[str, Tensor] = {}
     for key, value in state.items():
         owner, _, leaf = key.rpartition(".")
@@ -64,7 +64,7 @@ def torch_layout(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def joined(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Queries, keys and values in one `qkv`; `out` is our `proj`."""
+    """Join queries, keys and values in one `qkv`; `out` is our `proj`."""
     ours: dict[str, Tensor] = {}
     for key, value in state.items():
         if ".query." in key:
@@ -76,7 +76,7 @@ def joined(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def build(name: str, golden: Golden, **changed: object) -> VideoTransformer:
-    """Our model of the file's configuration; `changed` fields of the trunk differ from it."""
+    """Build our model of the configuration in the file, except for the `changed` fields of the trunk."""
     config, variant = golden.config, dict[str, Any](name=VARIANTS[name])
     (frames, crop, _), (patch, _, tubelet) = config["input_thw"], config["patch_hwt"]
     separate = variant["name"] == "factorised_encoder"
@@ -103,7 +103,7 @@ def build(name: str, golden: Golden, **changed: object) -> VideoTransformer:
 
 
 def knobs(config: dict[str, Any]) -> dict[str, Any]:
-    """Fields of our variant that the official configuration names."""
+    """Return the fields of our variant for the official configuration."""
     if "temporal_num_layers" in config:
         ratio = config["temporal_mlp_dim"] / config["hidden_size"]
         layers, heads = config["temporal_num_layers"], config["temporal_num_heads"]
@@ -113,7 +113,7 @@ def knobs(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def clip(golden: Golden) -> Tensor:
-    """Input (B, T, H, W, C) as (B, C, T, H, W)."""
+    """Return the input (B, T, H, W, C) as (B, C, T, H, W)."""
     return golden.values["input"].permute(0, 4, 1, 2, 3)
 
 
@@ -127,7 +127,7 @@ def test_logits_equal_the_official_ones(name: str, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("changed", [{"norm_eps": 1e-5}, {"gelu": "erf"}])
 @pytest.mark.parametrize("name", VARIANTS)
-def test_a_wrong_norm_or_activation_is_told_apart(name: str, changed: dict[str, object]) -> None:
+def test_a_wrong_norm_or_activation_changes_the_output(name: str, changed: dict[str, object]) -> None:
     golden = load(name)
     got = logits(build(name, golden, **changed), clip(golden))
     assert difference(got, golden.values["logits64"]) > 1e-6

@@ -1,7 +1,7 @@
-"""ViViT's model 2 with averages in the place of class tokens, which no golden file covers, against plain arithmetic.
+"""ViViT's model 2 with averages instead of class tokens, which no golden file covers, against plain arithmetic.
 
-The plain model works on the official parameters as they are; it equals the official logits where there are class
-tokens, so that only the averages rest on the definition.
+The plain model uses the official parameters directly. With class tokens it equals the official logits, so that only the
+averages rest on the definition.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def mlp(p: Parameters, x: Array) -> Array:
 
 
 def encoder(p: Parameters, x: Array, cls: Array | None) -> Array:
-    """Rows (B, n, D) -> one feature (B, D): the normed class token, or the mean of the normed tokens."""
+    """Map rows (B, n, D) to one feature (B, D): the normed class token, or the mean of the normed tokens."""
     if cls is not None:
         x = np.concatenate([np.broadcast_to(cls, (len(x), 1, x.shape[-1])), x], axis=1)
     x = x + p["posembed_input.pos_embedding"]
@@ -60,7 +60,7 @@ def encoder(p: Parameters, x: Array, cls: Array | None) -> Array:
 
 
 def plain_logits(golden: Golden) -> Array:
-    """Logits of the official input."""
+    """Return the logits of the official input."""
     p = {key: value.numpy() for key, value in golden.state.items()}
     video, kernel = golden.values["input"].numpy(), p["embedding.kernel"]
     t, h, w = kernel.shape[:3]
@@ -75,7 +75,7 @@ def plain_logits(golden: Golden) -> Array:
 
 
 def averaged() -> Golden:
-    """The official parameters without class tokens and their positions."""
+    """Return the official parameters without class tokens and their positions."""
     golden = load("vivit_m2_factorised_encoder")
     state = {key: value for key, value in golden.state.items() if not key.startswith("cls_")}
     for name in ("SpatialTransformer", "TemporalTransformer"):

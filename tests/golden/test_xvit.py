@@ -32,7 +32,7 @@ RULES = [
 
 
 def build(golden: Golden, **changed: object) -> VideoTransformer:
-    """Our model of the file's configuration; `changed` fields of the variant differ from it."""
+    """Build our model of the configuration in the file, except for the `changed` fields of the variant."""
     config = golden.config
     model = ModelConfig(
         embed_dim=config["d"], depth=config["L"], num_heads=config["h"], num_frames=config["T"], crop_size=224,
@@ -46,7 +46,7 @@ def build(golden: Golden, **changed: object) -> VideoTransformer:
 
 
 def clip(golden: Golden) -> Tensor:
-    """The 224-pixel clip (B, C, T, H, W) of which the file keeps every eighth pixel."""
+    """Return the 224-pixel clip (B, C, T, H, W); the file has every eighth pixel."""
     return golden.values["input_28"].repeat_interleave(8, dim=-1).repeat_interleave(8, dim=-2)
 
 
@@ -58,8 +58,8 @@ def test_logits_equal_the_official_ones(name: str, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_direction_of_the_shift_shows(name: str) -> None:
-    """Clip and temporal positions reversed = shift reversed, since neither readout knows the order of the frames."""
+def test_the_direction_of_the_shift_changes_the_output(name: str) -> None:
+    """Reversing clip and temporal positions reverses the shift, since neither readout uses the order of frames."""
     golden = load(name)
     model = build(golden)
     with torch.no_grad():
@@ -69,6 +69,6 @@ def test_the_direction_of_the_shift_shows(name: str) -> None:
 
 @pytest.mark.parametrize("changed", [{"channel_layout": "per_head"}, {"ends": "replicate"}, {"mixed": "key"}])
 @pytest.mark.parametrize("name", FILES)
-def test_another_mixing_is_told_apart(name: str, changed: dict[str, str]) -> None:
+def test_another_mixing_changes_the_output(name: str, changed: dict[str, str]) -> None:
     golden = load(name)
     assert difference(logits(build(golden, **changed), clip(golden)), golden.values["logits"]) > 1e-4

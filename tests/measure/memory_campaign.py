@@ -1,4 +1,4 @@
-"""Predicted against measured peak memory on the CPU: `python -m tests.measure.memory_campaign [--variants NAME ...]`.
+"""Compares predicted and measured peak memory on the CPU: `python -m tests.measure.memory_campaign [--variants NAME ...]`.
 
 Every variant with as many clips as hold at least 1 GiB of activations; inference and training step, the measured
 ones in a fresh process. Prints one line for each as it goes, and ends with exit code 1 where a prediction is off by
@@ -24,7 +24,7 @@ MODES: tuple[Mode, ...] = ("inference", "train_step")
 
 
 def config(variant: str, *, batch_size: int, checkpointing: bool = False, **model: Any) -> dict[str, Any]:
-    """A resolved configuration of a variant as it comes, on random clips."""
+    """Return the resolved configuration of a default variant on random clips."""
     # four heads and not Ti's three: factorised dot-product attention halves them
     sizes = {"size": "Ti", "num_heads": 4, "num_frames": 8, "crop_size": 64, "patch_size": 8, "depth": 4, **model}
     readout = load_variant(variant).default_readout
@@ -43,7 +43,7 @@ def config(variant: str, *, batch_size: int, checkpointing: bool = False, **mode
 
 
 def predicted_and_measured(trial: dict[str, Any], mode: Mode) -> tuple[int, int, dict[str, Any]]:
-    """Peak bytes both ways, and the parts of the prediction."""
+    """Return predicted and measured peak bytes, and the parts of the prediction."""
     answers = {}
     for kind in ("predict", "memory"):
         answers[kind] = ask(MeasurementRequest(kind=kind, configs={"row": trial}, mode=mode))  # type: ignore[arg-type]
@@ -53,7 +53,7 @@ def predicted_and_measured(trial: dict[str, Any], mode: Mode) -> tuple[int, int,
 
 
 def batch_of(name: str, mode: Mode) -> tuple[int, int]:
-    """Least number of clips with at least 1 GiB of activations (all but state and batch), and their bytes."""
+    """Return the smallest number of clips with at least 1 GiB of activations, and their bytes."""
     answer = ask(MeasurementRequest(kind="predict", configs={"row": config(name, batch_size=8)}, mode=mode))
     parts = answer.values["parts"]
     known = parts["parameter_bytes"] + parts["batch_bytes"]
@@ -63,11 +63,11 @@ def batch_of(name: str, mode: Mode) -> tuple[int, int]:
 
 
 def check(name: str, mode: Mode) -> float:
-    """Relative difference of predicted from measured peak; prints it."""
+    """Print and return the relative difference of predicted and measured peak."""
     size, activations = batch_of(name, mode)
     try:
         predicted, measured, _ = predicted_and_measured(config(name, batch_size=size), mode)
-    except AssertionError as error:  # one that gives no answer is a result, and the campaign goes on
+    except AssertionError as error:  # a probe without an answer is a result, and the campaign continues
         print(f"{name:28s} {mode:10s} batch {size:4d}  no answer: {error}", flush=True)
         return math.inf
     difference = predicted / measured - 1

@@ -1,4 +1,4 @@
-"""Interleaving, ratios, and the statistics of a comparison, against delays and ratios that are known."""
+"""Interleaving, ratios and statistics of a comparison, against known delays and ratios."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ONE = BenchOptions(num_processes=1)
 
 
 def process(generator: np.random.Generator, slower: float, drift: float = 0.0) -> list[dict[str, list[float]]]:
-    """Blocks of one process: row B takes `slower` times as long as A, with noise of samples and of the process."""
+    """Make the blocks of one process: row B takes `slower` times as long as A, with noise of samples and process."""
     own = np.exp(generator.normal(0, 0.01, 2))
     blocks = []
     for index in range(8):
@@ -43,13 +43,13 @@ def test_a_known_ratio_is_found_under_drift() -> None:
     assert ratio.is_significant
 
 
-def test_equal_rows_come_out_different_about_as_often_as_promised() -> None:
+def test_equal_rows_differ_significantly_at_the_nominal_rate() -> None:
     generator = np.random.default_rng(1)
     wrong = sum(ratio_of([process(generator, 1.0) for _ in range(4)], "B", "A").is_significant for _ in range(400))
     assert 4 <= wrong <= 40  # 20 expected at 5 %
 
 
-def test_one_process_proves_nothing() -> None:
+def test_one_process_gives_no_interval() -> None:
     ratio = ratio_of([process(np.random.default_rng(2), 3.0)], "B", "A")
     assert ratio.low is None
     assert not ratio.is_significant
@@ -91,7 +91,7 @@ def run(rows: dict[str, float], repeat: int, dirty: list[str] | None = None) -> 
     return ProcessRun(repeat=repeat, rows=list(rows), answer=MeasurementAnswer(status="done", values=values))
 
 
-def test_a_row_is_summed_up_over_its_processes_with_marks() -> None:
+def test_a_row_is_summarised_over_its_processes_with_marks() -> None:
     runs = [run({"base": 2.0, "row": 3.0}, 0), run({"base": 2.0, "row": 3.02}, 1, ["a neighbour"])]
     runs.append(ProcessRun(repeat=2, rows=["base", "row"], answer=MeasurementAnswer(status="oom", message="m")))
     found = row_result("row", "base", runs, ONE)
@@ -105,7 +105,7 @@ def test_a_row_is_summed_up_over_its_processes_with_marks() -> None:
     assert "1 of 3 processes gave no numbers: oom" in found.marks[1]
 
 
-def test_compile_time_is_that_of_the_process_that_met_an_empty_cache() -> None:
+def test_compile_time_is_that_of_the_process_with_an_empty_cache() -> None:
     runs = [run({"base": 2.0, "row": 3.0}, 0), run({"base": 2.0, "row": 3.0}, 1)]
     assert row_result("row", "base", runs, BenchOptions(compile="inductor")).compile_ms == 9 - 3
     runs[0] = ProcessRun(repeat=0, rows=["base", "row"], answer=MeasurementAnswer(status="timeout", message="m"))
@@ -120,7 +120,7 @@ def test_without_a_meter_energy_is_absent_and_not_zero() -> None:
     assert len(cells(found, result, with_energy=False)) == len(cells(found, result, with_energy=True)) - 1
 
 
-def test_samples_that_lie_far_apart_are_marked() -> None:
+def test_samples_with_a_wide_range_are_marked() -> None:
     wide = run({"base": 2.0, "row": 3.0}, 0)
     for index, visit in enumerate(wide.answer.values["visits"]):
         visit["samples_ms"] = [2.0 + index, 3.0 + index]
@@ -141,7 +141,7 @@ def test_a_row_without_an_answer_has_a_status_and_no_numbers() -> None:
     assert (found.status, found.median_ms, found.ratio) == ("timeout", None, None)
 
 
-def test_each_process_holds_the_baseline_and_each_row_is_held_once() -> None:
+def test_each_process_has_the_baseline_and_each_row_is_in_one() -> None:
     sets = list(row_sets([f"r{i}" for i in range(7)], "base"))
     assert all(rows[0] == "base" and len(rows) <= MAX_ROWS_PER_PROCESS for rows in sets)
     assert [row for rows in sets for row in rows[1:]] == [f"r{i}" for i in range(7)]

@@ -1,4 +1,4 @@
-"""Einsums are counted exactly, and pooling and dropout are free: models and variants written with them are `exact`."""
+"""Einsums are counted exactly, pooling and dropout as zero: models and variants written with them are `exact`."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_contraction_path_is_followed(path: tuple[int, ...]) -> None:
     assert count_macs(Call(contracted), *inputs).total == want
 
 
-def test_a_projection_is_no_attention_product() -> None:
+def test_a_projection_is_not_an_attention_product() -> None:
     def both(x: Tensor, weight: Tensor) -> Tensor:
         y = torch.einsum("bni,oi->bno", x, weight)
         return torch.einsum("bnc,bmc->bnm", y, y)
@@ -75,7 +75,7 @@ def test_a_projection_is_no_attention_product() -> None:
 
 
 class Published(nn.Module):
-    """The operators that torchvision's Swin3D and MViT use and no linear layer or convolution is made of."""
+    """Uses the operators of torchvision's Swin3D and MViT besides linear layers and convolutions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ def test_a_model_of_such_operators_is_exact() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(ZERO_OPS))
-def test_a_free_operator_is_one_of_torch(name: str) -> None:
+def test_an_operator_without_a_product_exists_in_torch(name: str) -> None:
     assert torch._C._jit_get_schemas_for_operator(name)
 
 

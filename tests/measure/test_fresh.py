@@ -1,4 +1,4 @@
-"""Probes in processes of their own: a failure of any kind is an answer, and the command goes on."""
+"""Measurements in subprocesses: a failure of any kind is an answer, and the command continues."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.measure.memory_campaign import config
 SMALL: dict[str, Any] = {"size": "demo", "crop_size": 16, "patch_size": 4}
 
 
-def test_out_of_memory_is_an_answer_with_the_bytes_asked_for() -> None:
+def test_out_of_memory_is_an_answer_with_the_requested_bytes() -> None:
     found = ask(
         MeasurementRequest(
             kind="time", configs={"row": config("joint", batch_size=4096, **SMALL)}, memory_limit_mib=700
@@ -58,7 +58,7 @@ def test_bench_prints_ratios_and_keeps_all_samples(folder: Path) -> None:
     assert "baseline" in done.stdout
     assert "MFU" in done.stdout
     result = json.loads((folder / "bench/mini_inference.json").read_text())
-    assert 2 <= len(result["runs"]) <= 2 * MAX_PROCESSES_FACTOR  # more than two where the host is busy
+    assert 2 <= len(result["runs"]) <= 2 * MAX_PROCESSES_FACTOR  # more than two on a busy host
     assert len(result["rows"]) == 3
     assert result["rows"][1]["ratio_low"] < result["rows"][1]["ratio"] < result["rows"][1]["ratio_high"]
     assert all(visit["samples_ms"] for run in result["runs"] for visit in run["answer"]["values"]["visits"])
@@ -66,7 +66,7 @@ def test_bench_prints_ratios_and_keeps_all_samples(folder: Path) -> None:
         assert (folder / f"bench/mini_inference_roofline.{ending}").stat().st_size > 500
 
 
-def test_bench_takes_variants_and_tells_compilation_from_running(folder: Path) -> None:
+def test_bench_takes_variants_and_separates_compilation_from_running(folder: Path) -> None:
     done = harness(
         "bench", "mixing", "spatial_only", "--set", "model.num_frames=2", "--set", "model.depth=1", "--repeats", "1",
         "--blocks", "1", "--patience", "1s", "--compile", "inductor" if shutil.which("g++") else "aot_eager", cwd=folder,
@@ -101,7 +101,7 @@ def test_frontier_finds_the_same_batch_as_the_prediction_allows(folder: Path) ->
     assert (folder / "bench/mini_batch_size_frontier.png").exists()
 
 
-def test_frontier_measures_memory_in_processes_of_their_own(folder: Path) -> None:
+def test_frontier_measures_memory_in_subprocesses(folder: Path) -> None:
     done = harness(
         "frontier", "spatial_only", "--over", "batch_size", "--memory-mib", "110", "--mode", "train_step",
         "--batch-size", "2", "--set", "model.crop_size=96", "--set", "model.depth=2", cwd=folder,
@@ -137,7 +137,7 @@ class Block(FrameBlock):
 '''
 
 
-def test_what_ends_a_probe_is_what_ends_the_search(folder: Path) -> None:
+def test_the_cause_that_ends_a_probe_ends_the_search(folder: Path) -> None:
     (folder / "more").mkdir()
     (folder / "more/broken.py").write_text(NOT_A_NUMBER)
     done = harness(
@@ -161,7 +161,7 @@ def test_frontier_names_what_a_row_lacks(folder: Path) -> None:
     assert "no such field" in done.stderr
 
 
-def test_an_unknown_row_is_bad_input(folder: Path) -> None:
+def test_an_unknown_row_is_invalid_input(folder: Path) -> None:
     done = harness("bench", "mini.yaml", "--rows", "temporal_widow = 1", cwd=folder)
     assert done.returncode == 2
     assert "Did you mean" in done.stderr

@@ -1,4 +1,4 @@
-"""Nothing falls out of the ledger: every operator is counted, truly zero or uncounted; masks and backward by hand."""
+"""The ledger is complete: every operator is counted, zero or uncounted; masks and backward against hand counts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.python_api.targets import plan_target
 from harness.registry import variant_names
 from tests.measure.test_macs import Call, meta
 
-#: two sizes whose grids are not alike; the third, the size of the papers, is timed
+#: two sizes with different grids; the size of the papers is timed
 SIZES = [
     ["model.size=tiny", "model.num_frames=6", "model.crop_size=24"],
     ["model.size=S", "model.num_frames=8", "model.crop_size=112", "model.patch_size=16"],
@@ -56,7 +56,7 @@ secret_product.register_autograd(lambda context, grad: secret_gradient(grad))
 
 
 class WithSecret(nn.Module):
-    """A linear layer, and a product that no counter knows, in a module of its own."""
+    """A linear layer, and in another module a product that no counter knows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class WithSecret(nn.Module):
         return self.hidden(self.known(x)).relu()
 
 
-def test_no_operator_is_both_counted_and_free() -> None:
+def test_no_operator_is_both_counted_and_zero() -> None:
     assert not ZERO_OPS & set(HANDLES)
 
 
@@ -148,14 +148,14 @@ def test_every_variant_is_exact_forward_and_backward(name: str, settings: list[s
     assert (back.no_gradient_macs > 0) == (name == "axial")  # its class token does not read the last layer's patches
 
 
-LIMIT_S = 4.0  # two on a quiet core; a busy host takes up to half a core from us
+LIMIT_S = 4.0  # two on a quiet core; a busy host can take half of a core
 
 
 @pytest.mark.parametrize("name", variant_names())
 def test_the_papers_size_is_exact_and_counted_in_seconds(name: str) -> None:
     fields, spent = config(name, PAPER), []
     while not spent or (min(spent) > LIMIT_S and len(spent) < 3):
-        start = time.process_time()  # of this process: what else the machine does is not ours
+        start = time.process_time()  # of this process only
         assert planned_costs(fields).macs.status == "exact"
         spent.append(time.process_time() - start)
     assert min(spent) < LIMIT_S
@@ -177,13 +177,13 @@ def test_the_gru_readout_has_a_first_step_without_a_state() -> None:
         (torch.tensor([[False, True, True]]), 2),
     ],
 )
-def test_masks_are_looked_at(mask: Tensor, dropped: int) -> None:
+def test_masked_pairs_are_counted(mask: Tensor, dropped: int) -> None:
     q, k, v = torch.zeros(4, 5, 2, 8), torch.zeros(4, 5, 3, 8), torch.zeros(4, 5, 3, 6)
     attention = Call(lambda a, b, c: F.scaled_dot_product_attention(a, b, c, attn_mask=mask))
     assert masked_macs(attention, q, k, v) == 4 * 5 * dropped * (8 + 6)
 
 
-def test_useful_work_leaves_out_what_masks_drop() -> None:
+def test_useful_work_excludes_masked_pairs() -> None:
     macs = planned_costs(config("local_global", SIZES[0])).macs
     assert macs.useful_macs is not None
     assert macs.useful_macs < macs.macs_per_view
@@ -194,7 +194,7 @@ def test_useful_work_leaves_out_what_masks_drop() -> None:
 
 
 class _Executed(TorchDispatchMode):
-    """Adds up matrix products as they run, from their shapes alone."""
+    """Counts matrix products from their shapes while they run."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -209,7 +209,7 @@ class _Executed(TorchDispatchMode):
         return out
 
 
-def test_the_backward_count_is_what_a_real_backward_pass_executes() -> None:
+def test_the_backward_count_equals_a_real_backward_pass() -> None:
     from harness.model.video_transformer import VideoTransformer
     from harness.nn.attention import plain_attention
     from harness.sweep.schema import TrialConfig

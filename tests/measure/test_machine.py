@@ -1,4 +1,4 @@
-"""Preflight, energy, peak and outcome against machines and messages made up for the purpose, and the one at hand."""
+"""Preflight, energy, peak rates and failures, against fake machines and messages and against this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.measure.time.energy import RaplMeter, find_meter, joules_per_clip
 from harness.measure.time.machine_peak import MachinePeak, measure_peak, mfu
 
 
-def test_a_busy_neighbour_is_seen_and_we_are_not() -> None:
+def test_a_busy_neighbour_is_reported_and_this_process_is_not() -> None:
     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         time.sleep(0.3)
@@ -31,7 +31,7 @@ def test_a_busy_neighbour_is_seen_and_we_are_not() -> None:
     assert not any(f"({pid})" in name for name in found for pid in pf._own_line())
 
 
-def test_more_threads_than_cores_make_a_run_dirty() -> None:
+def test_more_threads_than_cores_make_a_timing_dirty() -> None:
     state = pf.preflight(10_000, watch_seconds=0.05)
     assert any("10000 threads asked for" in fault for fault in state["dirty"])
 
@@ -57,20 +57,20 @@ def test_quota_and_throttling_of_both_kinds_of_control_group(
     assert pf.throttled_periods() == throttled
 
 
-def test_rapl_adds_packages_and_survives_an_overrun(tmp_path: Path) -> None:
+def test_rapl_adds_packages_and_corrects_an_overflow(tmp_path: Path) -> None:
     for index, start in enumerate((9_000_000, 100)):
         domain = tmp_path / f"intel-rapl:{index}"
         domain.mkdir()
         (domain / "energy_uj").write_text(str(start))
         (domain / "max_energy_range_uj").write_text("10000000")
-    (tmp_path / "intel-rapl:0:0").mkdir()  # a core domain: part of the package, not to be added
+    (tmp_path / "intel-rapl:0:0").mkdir()  # a core domain: part of the package, not added
     meter = RaplMeter(tmp_path)
-    (tmp_path / "intel-rapl:0/energy_uj").write_text("500000")  # ran over: 1.5 J
+    (tmp_path / "intel-rapl:0/energy_uj").write_text("500000")  # overflowed: 1.5 J
     (tmp_path / "intel-rapl:1/energy_uj").write_text("2000100")
     assert meter.joules() == pytest.approx(3.5)
 
 
-def test_joules_per_clip_divide_what_the_meter_counted() -> None:
+def test_joules_per_clip_are_the_meter_over_the_clips() -> None:
     class Meter:
         name = "made up"
 
@@ -88,7 +88,7 @@ def test_without_a_meter_energy_is_absent() -> None:
     assert joules_per_clip(lambda: None, 1, "cpu") == (None, None)
 
 
-def test_the_peak_is_not_exceeded_by_a_product_and_mfu_is_a_share_of_it() -> None:
+def test_no_product_exceeds_the_peak_and_mfu_is_a_share_of_it() -> None:
     peak = measure_peak("fp32", "cpu", seconds=0.05)
     assert 1e8 < peak.flops_per_s < 1e14
     assert 1e8 < peak.bytes_per_s < 1e13
@@ -102,7 +102,7 @@ def test_the_peak_is_not_exceeded_by_a_product_and_mfu_is_a_share_of_it() -> Non
     assert exact.ridge_flops_per_byte == 10
 
 
-def test_a_refusal_of_memory_is_oom_with_the_bytes() -> None:
+def test_a_failed_allocation_is_oom_with_its_size() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**50, dtype=torch.uint8)
     status, message = verdict(caught.value)
@@ -115,7 +115,7 @@ def test_a_refusal_of_memory_is_oom_with_the_bytes() -> None:
 
 
 class MadeUpGpu:
-    """NVML's functions with answers of ours; only their names and units are NVML's."""
+    """Fake NVML: its function names and units, with our values."""
 
     NVML_CLOCK_SM = NVML_TEMPERATURE_GPU = 0
 
@@ -143,7 +143,7 @@ class MadeUpGpu:
     ],
     ids=["idle", "slowed", "neighbour", "container", "unlisted"],
 )
-def test_what_a_gpu_says_of_itself_becomes_a_fault_or_not(reasons: int, pids: list[int], dirty: list[str]) -> None:
+def test_slowdowns_and_processes_of_a_gpu_become_faults(reasons: int, pids: list[int], dirty: list[str]) -> None:
     state = gpu_state(MadeUpGpu(reasons, pids), None)
     assert gpu_faults(state) == dirty
     assert state["gpu_power_w"] == 250

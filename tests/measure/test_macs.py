@@ -1,4 +1,4 @@
-"""Counts against numbers computed by hand; whatever cannot be counted leaves a mark."""
+"""Counts against numbers computed by hand; an operator that cannot be counted leaves a mark."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_an_operator_with_unknown_cost_is_named() -> None:
     assert count_macs(Call(torch.cdist), meta(4, 3), meta(5, 3)).uncounted_ops == {"aten::cdist": 1}
 
 
-def test_attention_is_not_counted_as_nothing() -> None:
+def test_fused_attention_is_not_counted_as_zero() -> None:
     model = ModelConfig(size="B", patch_size=16, crop_size=224)
     variant = make_variant({"name": "joint"}, model)
     readout = MeanFramesReadout(name="mean_frames")
@@ -68,7 +68,7 @@ def test_attention_is_not_counted_as_nothing() -> None:
     assert count.attention_macs == 12 * 2 * 1569**2 * 768  # layers x two products x pairs x width
 
 
-def test_mixing_costs_exactly_what_spatial_only_costs() -> None:
+def test_mixing_costs_the_same_as_spatial_only() -> None:
     model, readout = ModelConfig(size="S", patch_size=16, crop_size=112), MeanFramesReadout(name="mean_frames")
     counts = []
     for config in (

@@ -1,4 +1,4 @@
-"""Peaks against sizes known in advance."""
+"""Peaks against known sizes."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def test_views_and_in_place_operations_take_no_memory() -> None:
     assert tracker.peak_bytes == 2 * MIB
 
 
-def test_what_autograd_keeps_counts() -> None:
+def test_tensors_saved_by_autograd_count() -> None:
     with StorageTracker() as tracker:
         x = torch.ones(MIB // 4, requires_grad=True)
-        y = x.sin().cos().sin()  # keeps sin(x), cos(sin(x)) beside x and y
+        y = x.sin().cos().sin()  # keeps sin(x) and cos(sin(x)) in addition to x and y
     assert tracker.live_bytes == 4 * MIB
     del y
     assert tracker.live_bytes == MIB
 
 
-def test_parameters_are_part_of_the_peak_and_a_hog_is_seen() -> None:
+def test_parameters_and_large_temporaries_are_part_of_the_peak() -> None:
     class Hog(nn.Linear):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             tensor(64)

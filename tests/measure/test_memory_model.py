@@ -1,4 +1,4 @@
-"""Predicted memory against the storages of a real step, against a process, and against sizes known by hand."""
+"""Predicted memory against the storages of a real step, a process, and sizes computed by hand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.train.optimizer import build_optimizer
 from tests.measure.memory_campaign import config, predicted_and_measured
 
 LABELS = {"label": 10}
-#: scratch space, threads and code of first use, whatever the size: why the 10 % are checked at sizes of 1 GiB
+#: scratch space, threads and code of first use, for any size: therefore the 10 % are checked at 1 GiB
 OVERHEAD = 32 * 2**20
 
 
@@ -29,7 +29,7 @@ def small(variant: str, *, checkpointing: bool = False) -> TrialConfig:
 
 
 def real_step(trial: TrialConfig) -> tuple[int, VideoTransformer, torch.Tensor]:
-    """Peak of a second training step by its live storages, the model after it, and its loss."""
+    """Return the peak of a second training step by live storages, the model after it, and its loss."""
     torch.manual_seed(0)
     model = VideoTransformer.of(trial, LABELS).train()
     if trial.train.activation_checkpointing:
@@ -53,7 +53,7 @@ def test_a_real_training_step_has_the_predicted_peak(variant: str) -> None:
 PARTS = ("parameter", "gradient", "optimizer", "batch", "activation", "temporary")
 
 
-def test_parts_are_what_is_known_by_hand() -> None:
+def test_parts_equal_sizes_computed_by_hand() -> None:
     predicted = predict_memory(small("joint"), LABELS, batch_size=2)
     with torch.device("meta"):
         model = VideoTransformer.of(small("joint"), LABELS)
@@ -70,7 +70,7 @@ def test_activations_grow_with_the_batch_and_parameters_do_not() -> None:
     assert three.parameter_bytes == one.parameter_bytes
 
 
-def test_planned_costs_hold_the_prediction_where_asked_for() -> None:
+def test_planned_costs_have_the_prediction_on_request() -> None:
     trial = small("mixing")
     planned = planned_costs(trial.model_dump(), memory=True)
     assert planned.predicted_memory == predict_memory(trial, open_split(trial.data, trial.model, "test", 0).labels)
@@ -105,7 +105,7 @@ def test_checkpointing_saves_activations_and_changes_no_bit(variant: str) -> Non
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_a_fresh_process_needs_what_was_predicted(checkpointing: bool) -> None:
+def test_a_fresh_process_needs_the_predicted_memory(checkpointing: bool) -> None:
     trial = config("mixing", batch_size=12 if checkpointing else 8, checkpointing=checkpointing)
     predicted, measured, _ = predicted_and_measured(trial, "train_step")
     assert measured > 100 * 2**20

@@ -1,4 +1,4 @@
-"""Published costs: the table's own rules, and our counts against every row of it."""
+"""Published costs: the rules of the table, and our counts against every row."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_a_table_with_other_columns_is_refused(tmp_path: Path) -> None:
         read_published(tmp_path / "t.csv")
 
 
-def test_labels_have_to_be_rows_of_the_sweep() -> None:
+def test_labels_must_be_rows_of_the_sweep() -> None:
     with pytest.raises(UserError, match="label of no row"):
         by_label([published()], ["b"], TABLE)
     with pytest.raises(UserError, match="twice"):
@@ -117,7 +117,7 @@ def test_labels_have_to_be_rows_of_the_sweep() -> None:
 
 @pytest.fixture(scope="module")
 def counted() -> tuple[dict[str, dict[str, Any]], float, int]:
-    """Rows of the `cost` verb by label, CPU seconds and peak bytes of the process."""
+    """Return the rows of `cost` by label, and CPU seconds and peak bytes of its process."""
     done = subprocess.run([sys.executable, "-c", RUN], cwd=ROOT, capture_output=True, text=True, check=True)
     seconds, peak = done.stderr.split()[-2:]
     return {row["label"]: row for row in json.loads(done.stdout)}, float(seconds), int(peak)
@@ -134,7 +134,7 @@ def test_the_whole_table_is_cheap(counted: tuple[dict[str, dict[str, Any]], floa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("row", [row for row in ROWS if row.label], ids=lambda row: row.label)
-def test_every_published_number_is_met_or_its_gap_has_a_cause(
+def test_every_published_number_is_reproduced_or_its_gap_has_a_cause(
     row: Published, counted: tuple[dict[str, dict[str, Any]], float, int]
 ) -> None:
     ours = counted[0][row.label]

@@ -1,4 +1,4 @@
-"""Blocks that do not count, processes that are started again, and memory that is kept, against planted neighbours."""
+"""Blocks that do not count, processes that are started again, and kept memory, with simulated neighbours."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def page_faults(keep: str) -> int:
-    # as a process that gives freed blocks back, which glibc does by default for some and not for others
+    # a process that returns freed blocks to the kernel, as glibc does by default for some processes
     environment = {"MALLOC_MMAP_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1", "PYTHONPATH": ":".join(sys.path)}
     script = FAULTS.format(keep=keep)
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
@@ -49,7 +49,7 @@ def page_faults(keep: str) -> int:
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs a C library with mallopt")
-def test_a_process_that_keeps_freed_memory_faults_no_page_in_twice() -> None:
+def test_a_process_that_keeps_freed_memory_faults_each_page_in_once() -> None:
     keep = "from harness.measure.time.allocator import keep_freed_memory; assert keep_freed_memory()"
     given_back = page_faults("")
     assert given_back > 20 * 2 * 4 * 2**20 / resource.getpagesize() / 4  # two blocks of 4 MiB a call, mostly
@@ -57,7 +57,7 @@ def test_a_process_that_keeps_freed_memory_faults_no_page_in_twice() -> None:
 
 
 def answer(busy: list[bool]) -> MeasurementAnswer:
-    """A process with one block for each entry, made while a neighbour was busy or not."""
+    """Make the answer of a process with one block for each entry: whether a neighbour was busy."""
     visits = []
     for block, is_busy in enumerate(busy):
         base, ratio = (20.0, BUSY_RATIO) if is_busy else (10.0, TRUE_RATIO)
@@ -76,7 +76,7 @@ def runs(*processes: list[bool]) -> list[ProcessRun]:
     return [ProcessRun(repeat=i, rows=["base", "row"], answer=answer(busy)) for i, busy in enumerate(processes)]
 
 
-def test_blocks_beside_a_busy_neighbour_do_not_count() -> None:
+def test_blocks_during_a_busy_neighbour_do_not_count() -> None:
     made = runs([False] * 4 + [True] * 6, [True] * 7 + [False] * 3, [True] * 10)
     best = best_noise_probe(made)
     assert best == QUIET_MS
@@ -90,28 +90,28 @@ def test_blocks_beside_a_busy_neighbour_do_not_count() -> None:
 def test_a_process_with_too_few_quiet_blocks_gives_none() -> None:
     (one,) = runs([False] * (MIN_QUIET_BLOCKS - 1) + [True] * 5)
     assert one.quiet_blocks(QUIET_MS) == []
-    (short,) = runs([False])  # asked for fewer blocks than that
+    (short,) = runs([False])  # fewer blocks than that were requested
     assert len(short.quiet_blocks(QUIET_MS)) == 1
 
 
-def test_what_was_never_quiet_counts_in_full_and_is_marked() -> None:
+def test_a_comparison_that_was_never_quiet_counts_in_full_and_is_marked() -> None:
     made = runs([True] * 4, [True] * 4)
     found = row_result("row", "base", made, THREE, best_noise_probe(made, known_ms=QUIET_MS))
     assert found.ratio == pytest.approx(BUSY_RATIO)
     assert found.num_set_aside == 0
     assert found.marks[0].startswith("never quiet")
-    alone = row_result("row", "base", made, THREE, best_noise_probe(made))  # nothing better is known of this machine
+    alone = row_result("row", "base", made, THREE, best_noise_probe(made))  # the best of this machine is not known
     assert "never quiet" not in str(alone.marks)
 
 
-def test_where_one_process_was_asked_for_one_quiet_one_is_enough() -> None:
+def test_one_quiet_process_is_enough_for_one_requested() -> None:
     made = runs([True] * 4, [False] * 4)
     found = row_result("row", "base", made, BenchOptions(num_processes=1), QUIET_MS)
     assert found.ratio == pytest.approx(TRUE_RATIO)
     assert (found.ratio_low, found.num_processes, found.marks) == (None, 1, [])
 
 
-def test_a_fault_of_a_process_that_does_not_count_is_no_mark() -> None:
+def test_a_fault_of_a_process_that_does_not_count_gives_no_mark() -> None:
     made = runs([False] * 4, [False] * 4, [True] * 4)
     made[2].answer.values["preflight"]["dirty"] = ["a", "b"]
     assert "dirty" not in str(row_result("row", "base", made, THREE, QUIET_MS).marks)
@@ -119,7 +119,7 @@ def test_a_fault_of_a_process_that_does_not_count_is_no_mark() -> None:
     assert "dirty in 1 of 2 processes: a" in row_result("row", "base", made, THREE, QUIET_MS).marks
 
 
-def test_what_is_known_of_the_cpu_is_nothing_to_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_of_the_cpu_is_not_used_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparison, "ask", lambda request, timeout_s: answer([False] * 4))
     train = {"device": "cuda", "num_threads": 1, "precision": "fp32"}
     begin = time.monotonic()
@@ -138,7 +138,7 @@ def test_without_the_noise_probe_every_block_counts() -> None:
 
 
 @pytest.mark.parametrize(("busy_at_first", "started"), [(0, 3), (2, 5), (100, 3 * MAX_PROCESSES_FACTOR)])
-def test_processes_that_met_a_busy_machine_are_started_again(
+def test_processes_on_a_busy_machine_are_started_again(
     monkeypatch: pytest.MonkeyPatch, busy_at_first: int, started: int
 ) -> None:
     asked: list[int] = []
@@ -158,7 +158,7 @@ def test_processes_that_met_a_busy_machine_are_started_again(
     assert sum("not quiet" in line for line in said) == min(busy_at_first, started)
 
 
-def test_a_process_that_gave_no_answer_is_not_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_without_an_answer_is_not_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparison, "ask", lambda request, timeout_s: MeasurementAnswer(status="oom", message="m"))
     train = {"device": "cpu", "num_threads": 1, "precision": "fp32"}
     found = compare_rows({"base": {"train": train}, "row": {"train": train}}, "base", BenchOptions(num_processes=2))
@@ -186,14 +186,14 @@ def test_each_visit_on_a_cpu_has_a_noise_probe() -> None:
     assert all(visit.noise_probe_ms is not None and visit.noise_probe_ms > 0 for visit in visits)
 
 
-def test_the_best_of_a_machine_is_learned_from_enough_looks_only(tmp_path: Path) -> None:
+def test_the_best_of_a_machine_is_learned_from_enough_probes_only(tmp_path: Path) -> None:
     known = MachineBest(tmp_path / "machine.json", {})
-    few = machine_best.MIN_NOISE_PROBES // 2 - 1  # two rows: two looks a block
+    few = machine_best.MIN_NOISE_PROBES // 2 - 1  # two rows: two probes a block
     known.learn(runs([False] * few))
     assert known.read() is None
     known.learn(runs([False] * few, [False]))
     assert known.read() == QUIET_MS
-    MachineBest(known.file / "below a file", {}).learn(runs([False] * 100))  # what cannot be kept is no error
+    MachineBest(known.file / "below a file", {}).learn(runs([False] * 100))  # a file that cannot be written is no error
 
 
 def test_the_best_of_a_machine_is_remembered_by_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,9 +202,9 @@ def test_the_best_of_a_machine_is_remembered_by_machine(tmp_path: Path, monkeypa
     assert known.read() is None
     known.note(2.0)
     assert known.read() == 2.0
-    known.note(3.0)  # a busy one
+    known.note(3.0)  # on a busy machine
     assert known.read() == 2.0
-    known.note(0.1)  # a moment of luck
+    known.note(0.1)  # an outlier
     assert known.read() == 2.0
     assert MachineBest(known.file, here | {"git_commit": "y"}).read() == 2.0
     other = MachineBest(known.file, here | {"num_threads": 2})
@@ -224,7 +224,7 @@ def test_the_best_of_a_machine_is_remembered_by_machine(tmp_path: Path, monkeypa
     assert known.read() == 4.0
 
 
-def test_selftest_learns_from_enough_looks_and_from_quiet_comparisons_only(
+def test_selftest_learns_from_enough_probes_and_quiet_comparisons_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from harness.cli import selftest
@@ -238,7 +238,7 @@ def test_selftest_learns_from_enough_looks_and_from_quiet_comparisons_only(
 
     def fake(configs: object, baseline: str, options: BenchOptions, *, known_best_ms: float | None) -> BenchResult:
         seen.append(known_best_ms)
-        made = runs(*[[len(seen) > 1] * 50] * 2)  # quiet at first, then busy for good
+        made = runs(*[[len(seen) > 1] * 50] * 2)  # quiet at first, then always busy
         best = best_noise_probe(made, known_best_ms)
         rows = [row_result(row, "base", made, options, best) for row in ("base", "row")]
         return BenchResult(baseline="base", options=options, rows=rows, runs=made)

@@ -1,4 +1,4 @@
-"""The searches against functions whose answer is known."""
+"""The searches against functions with a known answer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_largest_value_is_found_from_any_start(limit: int, start: int) -> No
 
 
 @pytest.mark.parametrize("limit", [1, 5, 31])
-def test_a_probe_that_dies_bounds_the_search_and_is_kept(limit: int) -> None:
+def test_a_failed_probe_bounds_the_search_and_is_kept(limit: int) -> None:
     found = largest_that_fits(
         lambda value: cost(value) if value <= limit else OOM, lambda answer: True, start=1, step=1, least=1, most=99
     )
@@ -34,7 +34,7 @@ def test_a_probe_that_dies_bounds_the_search_and_is_kept(limit: int) -> None:
     assert found.probes[limit + 1] == OOM
 
 
-def test_a_search_that_meets_no_limit_says_so() -> None:
+def test_a_search_without_a_limit_reports_it() -> None:
     found = largest_that_fits(cost, lambda answer: True, start=3, step=1, least=0, most=50)
     assert (found.largest, found.bounded) == (50, False)
 

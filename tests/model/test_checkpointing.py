@@ -1,4 +1,4 @@
-"""Activation checkpointing changes neither results nor what a copy of the model computes with."""
+"""Activation checkpointing changes neither results nor the weights that a copy of the model uses."""
 
 from __future__ import annotations
 

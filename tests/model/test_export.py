@@ -1,4 +1,4 @@
-"""Whole models, every readout among them, can be exported and traced with a free batch size."""
+"""Whole models with every readout can be exported and traced with a free batch size."""
 
 from __future__ import annotations
 
@@ -52,6 +52,6 @@ def test_an_exported_model_takes_any_batch(readout: str) -> None:
 def test_a_traced_model_takes_any_batch(readout: str) -> None:
     model = built(readout)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch wants torch.export instead, and warns of every fixed size
+        warnings.simplefilter("ignore")  # tracing is deprecated, and warns of every fixed size
         traced = torch.jit.trace(model, clips(2), strict=False)
     assert same(traced, model)

@@ -1,4 +1,4 @@
-"""Sizes that follow from others: refused when the sweep is planned where they would be 0, rounded and not cut."""
+"""Derived sizes: rounded, and refused at planning if they are 0 or too large."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.python_api.targets import plan_target
 from harness.sweep.schema import TrialConfig
 
 TRUNK = {"depth": 1, "num_heads": 4, "num_frames": 4, "height": 2, "width": 2}
-#: 16 patches of a frame
+#: 16 patches per frame
 SMALL = ["model.size=demo", "model.crop_size=16", "model.patch_size=4", "model.num_frames=4"]
 
 

@@ -1,4 +1,4 @@
-"""Positions for another clip, against values computed by hand and by scipy."""
+"""Positions resized for another clip, against values computed by hand and by scipy."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_joint_of_separate_positions_is_the_sum_of_the_resized_ones() -> None:
     assert torch.allclose(got, (resized_time + resized_space).reshape(1, -1, 3), atol=1e-12)
 
 
-def test_no_square_no_guess() -> None:
+def test_a_table_that_is_no_square_is_refused() -> None:
     assert square_side(196, "x") == 14
     with pytest.raises(UserError, match="12 places are no square"):
         square_side(12, "x")

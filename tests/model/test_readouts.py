@@ -37,7 +37,7 @@ READOUTS: list[ReadoutConfig] = [
 
 
 def random_tokens(class_token: str) -> Tokens:
-    """Float64 tokens of two clips with a class token per frame, per clip, or none."""
+    """Return float64 tokens of two clips with a class token per frame, per clip, or none."""
     generator = torch.Generator().manual_seed(0)
     cls_shape = {"frame": (2, 5, 12), "clip": (2, 12)}.get(class_token)
     patches = torch.randn(2, 5, 2, 2, 12, generator=generator, dtype=torch.float64)
@@ -46,7 +46,7 @@ def random_tokens(class_token: str) -> Tokens:
 
 
 def perturbed(config: ReadoutConfig) -> nn.Module:
-    """The readout in float64 with every parameter away from its initial value."""
+    """Build the readout in float64, with perturbed parameters."""
     torch.manual_seed(0)
     readout = build_readout(config, TRUNK).double()
     with torch.no_grad():
@@ -56,7 +56,7 @@ def perturbed(config: ReadoutConfig) -> nn.Module:
 
 
 def plain_features(norm: nn.LayerNorm, tokens: Tokens) -> Tensor:
-    """One feature per frame, frame by frame."""
+    """Return one feature per frame, computed frame by frame."""
     features = []
     for frame in range(5):
         if tokens.class_token == "frame":
@@ -71,7 +71,7 @@ def plain_features(norm: nn.LayerNorm, tokens: Tokens) -> Tensor:
 
 
 @pytest.mark.parametrize("class_token", ["frame", "clip", "none"])
-def test_gru_equals_the_one_of_torch(class_token: str) -> None:
+def test_gru_equals_torch(class_token: str) -> None:
     readout, tokens = perturbed(GruReadout(name="gru")), random_tokens(class_token)
     assert isinstance(readout, Gru)
     oracle = nn.GRU(12, 12, batch_first=True).double()

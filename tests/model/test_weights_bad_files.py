@@ -1,4 +1,4 @@
-"""Files that cannot be used: one message that says what was given and what is allowed, and an untouched model."""
+"""Unusable files: one message with what was given and what is allowed, and an unchanged model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ JOINT = {"joint_position": "learned", "spatial_position": "none", "temporal_posi
 
 
 class Bomb:
-    """Makes a pickle that writes a file when it is loaded with code execution allowed."""
+    """Pickles to code that writes a file when it is loaded."""
 
     def __init__(self, target: Path):
         self.target = target
@@ -71,7 +71,7 @@ def test_a_truncated_file(ending: str, kept: float, tmp_path: Path) -> None:
     refused(file, "damaged, or not of the kind|pickled objects")
 
 
-def test_garbage_missing_folder_and_unknown_ending(tmp_path: Path) -> None:
+def test_garbage_missing_folder_and_unknown_suffix(tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").write_bytes(b"\xff" * 100)
     (tmp_path / "x.ckpt").write_bytes(b"x")
     refused(tmp_path / "x.safetensors", "damaged")
@@ -93,14 +93,14 @@ def test_other_things_than_tensors_by_name(tmp_path: Path) -> None:
         refused(file, message)
 
 
-def test_containers_and_prefixes_are_taken_off(tmp_path: Path) -> None:
+def test_containers_and_prefixes_are_removed(tmp_path: Path) -> None:
     state = {"module.model.a": torch.ones(2), "module.model.b": torch.zeros(1)}
     for content in ({"model_state": state, "epoch": 1}, {"state_dict": state}, {"model": {"state_dict": state}}, state):
         torch.save(content, tmp_path / "x.pth")
         assert sorted(read_weights(tmp_path / "x.pth")) == ["a", "b"]
 
 
-def test_wrong_sizes_are_told_together(tmp_path: Path) -> None:
+def test_all_wrong_sizes_are_in_one_message(tmp_path: Path) -> None:
     file = save(image_vit(dim=24, depth=3), tmp_path / "vit.safetensors")
     refused(file, "depth 3 in the file, 2 in the model; embed_dim 24 in the file, 16 in the model")
     refused(save(image_vit(patch=6), file), "patch_size 6 in the file, 4 in the model")
@@ -110,7 +110,7 @@ def test_wrong_sizes_are_told_together(tmp_path: Path) -> None:
     refused(tmp_path / "vit.npz", "num_heads 4 in the file, 2 in the model")
 
 
-def test_a_video_kernel_does_not_go_into_single_frames(tmp_path: Path) -> None:
+def test_a_video_kernel_does_not_fit_single_frames(tmp_path: Path) -> None:
     state = image_vit()
     state["patch_embed.proj.weight"] = torch.zeros(16, 3, 2, 4, 4)
     file = save(state, tmp_path / "vit.safetensors")
@@ -127,7 +127,7 @@ def test_a_missing_part_is_named(tmp_path: Path) -> None:
     state, file = image_vit(), tmp_path / "vit.safetensors"
     for name in ("blocks.1.mlp.fc1.weight", "blocks.0.attn.proj.bias", "norm.bias", "patch_embed.proj.weight"):
         rest = {key: value for key, value in state.items() if key != name}
-        if name == "norm.bias":  # nothing of its kind is left: as initialised, and said so
+        if name == "norm.bias":  # the file has no other of its kind: it stays as initialised, and is reported
             _, report = load(build(), save(rest, file))
             assert "readout.norm.bias" in {item.ours for item in report.initialised}
         else:
@@ -150,7 +150,7 @@ def test_no_known_layout_and_the_wrong_one(tmp_path: Path) -> None:
     refused(save(image_vit(), tmp_path / "vit.safetensors"), "not known in layout xvit", layout="xvit")
 
 
-def test_weights_of_another_scheme_are_no_leftover(tmp_path: Path) -> None:
+def test_weights_of_another_scheme_are_refused(tmp_path: Path) -> None:
     state = image_vit() | {"time_embed": torch.zeros(1, 4, 16)}
     extra = {"blocks.0.temporal_fc.weight": torch.zeros(16, 16), "blocks.0.temporal_fc.bias": torch.zeros(16)}
     file = save(state | extra, tmp_path / "t.safetensors")
@@ -189,7 +189,7 @@ def test_joint_positions_are_not_dropped_for_untrained_ones(tmp_path: Path) -> N
     refused(save(vivit(18), tmp_path / "vivit.safetensors"), "set model.joint_position: learned", build(tubelet_size=2))
 
 
-def test_no_way_in_time_is_prescribed(tmp_path: Path) -> None:
+def test_a_source_without_a_method_for_time_is_refused(tmp_path: Path) -> None:
     state = image_vit() | {"temp_embed": torch.ones(1, 8, 16)}
     file = save(state, tmp_path / "m.safetensors")
     refused(file, "8 frames in the file, 4 in the model", build())

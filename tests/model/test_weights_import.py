@@ -1,4 +1,4 @@
-"""Weights of image ViTs and released video models in our models: what goes where, and the report."""
+"""Weights of image ViTs and released video models in our models: the mapping and the report."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_divided_starts_its_time_attention_from_the_images(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", variant_names())
-def test_what_a_variant_starts_from_exists(name: str) -> None:
+def test_the_image_weights_of_a_variant_exist(name: str) -> None:
     variant = contract.cases(name)[0].variant()
     encoder, starts = variant.build_encoder(), variant.image_weights()
     own = {part for part, _ in (*encoder.named_modules(), *encoder.named_parameters())}
@@ -99,7 +99,7 @@ def test_tubelets_are_inflated(inflation: str, tmp_path: Path) -> None:
     assert [item.ours for item in report.inflated] == ["embed.proj.weight"]
 
 
-def test_positions_are_resized_for_another_crop_with_the_class_row_apart(tmp_path: Path) -> None:
+def test_positions_are_resized_for_another_crop_without_the_class_row(tmp_path: Path) -> None:
     state = image_vit(side=5)
     file = save(state, tmp_path / "vit.safetensors")
     for method, used in (("auto", "bicubic_antialias"), ("nearest", "nearest")):
@@ -120,7 +120,7 @@ def test_joint_positions_start_from_the_images_for_every_frame(tmp_path: Path) -
     assert "repeated for 4 frames" in report.inflated[0].detail
 
 
-def test_without_class_token_its_weights_are_left_out(tmp_path: Path) -> None:
+def test_without_class_token_its_weights_are_ignored(tmp_path: Path) -> None:
     state = image_vit()
     model, report = load(build({"name": "joint", "class_token": "none"}), save(state, tmp_path / "vit.safetensors"))
     assert parameters(model)["embed.pos_embed"].equal(state["pos_embed"][:, 1:])
@@ -170,7 +170,7 @@ def test_xvit_checkpoints_give_the_official_logits(name: str, tmp_path: Path) ->
 def check_golden(
     model: VideoTransformer, content: Any, clip: Tensor, want: Tensor, folder: Path, tolerance: float
 ) -> Any:
-    """Saves a checkpoint, forgets the model's weights, imports them, compares logits; returns the report."""
+    """Save a checkpoint, import it into a fresh model, compare logits; return the report."""
     torch.save(content, folder / "checkpoint.pyth")
     with torch.no_grad():
         for parameter in model.parameters():
@@ -182,12 +182,12 @@ def check_golden(
 
 
 def _configuration(model: VideoTransformer) -> Any:
-    """A trunk's configuration that says of positions and tubelets what the model has."""
+    """Return a trunk configuration with the positions and tubelets of the model."""
     fields = {"temporal_position": "none"} if model.embed.temporal_embed is None else {}
     return build(**fields)[1]
 
 
-def test_eight_temporal_rows_serve_sixteen_frames(tmp_path: Path) -> None:
+def test_eight_temporal_rows_are_repeated_for_sixteen_frames(tmp_path: Path) -> None:
     state = {f"base_model.{name}": value for name, value in image_vit().items()}
     rows = torch.randn(1, 8, 1, 16, dtype=torch.float64)
     state["base_model.temp_embed"] = rows

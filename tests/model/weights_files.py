@@ -1,4 +1,4 @@
-"""Small models, their configurations, and checkpoints in foreign layouts made from them."""
+"""Small models, their configurations, and checkpoints of them in other layouts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SMALL: dict[str, Any] = {
 def build(
     variant: str | dict[str, Any] = "joint", num_classes: int = 5, **fields: Any
 ) -> tuple[VideoTransformer, ModelConfig]:
-    """A model in float64 with random weights, and its configuration."""
+    """Build a float64 model with random weights; return it and its configuration."""
     config = ModelConfig(**(SMALL | fields))
     made = make_variant({"name": variant} if isinstance(variant, str) else variant, config)
     readouts: dict[str, ReadoutConfig] = {
@@ -37,13 +37,13 @@ def build(
 def load(
     model: tuple[VideoTransformer, ModelConfig], path: Path | str, **fields: Any
 ) -> tuple[VideoTransformer, ImportReport]:
-    """The model after the import, and the report."""
+    """Import a file; return the model and the report."""
     report = import_weights(*model, WeightsConfig(file=str(path), **fields))
     return model[0], report
 
 
 def save(state: dict[str, Tensor], path: Path) -> Path:
-    """Writes a .safetensors file."""
+    """Write a .safetensors file."""
     save_file({name: value.contiguous().clone() for name, value in state.items()}, path)
     return path
 
@@ -51,7 +51,7 @@ def save(state: dict[str, Tensor], path: Path) -> Path:
 def image_vit(
     dim: int = 16, depth: int = 2, side: int = 3, patch: int = 4, classes: int = 7, seed: int = 0
 ) -> dict[str, Tensor]:
-    """Random weights of an image ViT under timm's names, in float64."""
+    """Return random float64 weights of an image ViT under timm's names."""
     shapes: dict[str, tuple[int, ...]] = {
         "cls_token": (1, 1, dim), "pos_embed": (1, 1 + side * side, dim),
         "patch_embed.proj.weight": (dim, 3, patch, patch),
@@ -74,7 +74,7 @@ NORM = (("scale", "weight"), ("bias", "bias"))
 
 
 def to_npz(state: dict[str, Tensor], num_heads: int) -> dict[str, Any]:
-    """The same weights as arrays in the layout of the JAX ViT."""
+    """Return the same weights as arrays in the layout of the JAX ViT."""
     arrays: dict[str, Tensor] = {
         "cls": state["cls_token"],
         "Transformer/posembed_input/pos_embedding": state["pos_embed"],
