@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Generic, TypeVar, get_args
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -116,7 +117,8 @@ class Variant(Generic[ConfigT]):
 
     def macs(self) -> int:
         """Count the multiply-accumulates of the encoder for one clip, in closed form."""
-        return sum(self.block_macs(layer) for layer in range(self.trunk.depth))
+        with torch.device("cpu"):  # counted from tensors, and models are counted on the meta device
+            return sum(self.block_macs(layer) for layer in range(self.trunk.depth))
 
     def masked_macs(self) -> int:
         """Count the part of `macs` spent on (query, key) pairs which a mask then drops; 0 without masks."""
@@ -216,7 +218,8 @@ class MaskedVariant(Variant[ConfigT]):
     def masked_macs(self) -> int:
         if not self._is_masked():
             return 0
-        seen = sum(self._visible_pairs(layer) for layer in range(self.trunk.depth))
+        with torch.device("cpu"):
+            seen = sum(self._visible_pairs(layer) for layer in range(self.trunk.depth))
         return count.attention_macs(self.trunk.depth * self.layout().num_tokens ** 2 - seen, self.trunk.embed_dim)
 
     def block_influence(self, layout: Layout, layer: int) -> Tensor:

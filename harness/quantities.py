@@ -170,7 +170,7 @@ QUANTITIES: tuple[Quantity, ...] = (
          "predicted peak memory of a training step", "a batch of measure.batch_size clips, predicted without running",
          "predicted_memory.train_step_peak_bytes", measured=False, column="never"),
     cost("noise_probe_ms", "ms", "t_probe", "noise probe", "time of a fixed piece of work alongside the timings",
-         "how quiet the machine was", "timings.reference_ms", direction="none", column="never"),
+         "how quiet the machine was", "timings.noise_probe_ms", direction="none", column="never"),
     Quantity("final_loss", "nats", "L", "final loss", "training loss at the last step", "cross-entropy, one batch",
              lambda record: record.training.final_loss, "lower", measured=False, column="never"),
 )  # fmt: skip

@@ -7,12 +7,12 @@ was not measured is None, never 0.
 
 from __future__ import annotations
 
-import shlex
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
-SCHEMA_VERSION = 1
+#: of all files that this program writes; files of older versions stay readable
+SCHEMA_VERSION = 2
 
 STATUSES = (
     "pending", "queued", "running",
@@ -95,10 +95,7 @@ class Timing(RecordModel):
     unstable: bool = Field(description="interquartile range over median above 5 %, or a drift over the run")
     iqr_ms: float | None = Field(None, description="interquartile range of the samples")
     p95_ms: float | None = Field(None, description="95th percentile of the samples")
-    freed_memory_kept: bool | None = Field(
-        None,
-        description="CPU: the process kept what it freed, no page is faulted in twice; None: on a GPU",
-    )
+    freed_memory_kept: bool | None = Field(None, description="CPU: what was freed was kept, no page faulted in twice")
     first_call_ms: float | None = Field(None, description="the very first call, which is no sample")
 
     @property
@@ -140,10 +137,13 @@ class Timings(RecordModel):
     train_step: Timing = Field(description="forward, backward, update, a batch")
     alone: bool = Field(description="no other trial of this sweep ran meanwhile")
     preflight: dict[str, Any] | None = Field(None, description="state of the machine just before; `dirty` lists faults")
-    reference_ms: float | None = Field(
-        None, description="a fixed piece of work between the timings, median: how quiet the machine was; None: on a GPU"
+    noise_probe_ms: float | None = Field(  # reference_*: names in older records
+        None, validation_alias=AliasChoices("noise_probe_ms", "reference_ms"),
+        description="a fixed piece of work between the timings, median: how quiet the machine was; None: on a GPU",
+    )  # fmt: skip
+    noise_probe_work: str | None = Field(
+        None, validation_alias=AliasChoices("noise_probe_work", "reference_work"), description="what that work was"
     )
-    reference_work: str | None = Field(None, description="what that work was; times of other work do not compare")
     energy_j_per_clip: float | None = Field(None, description="of inference of a batch, joules; None: no meter here")
     energy_source: str | None = Field(None, description="rapl or nvml; whole package or GPU, idle power included")
 
@@ -213,100 +213,3 @@ class Record(RecordModel):
     )
     proven: bool | None = Field(None, description="`check` had passed for this code; None: not noted in older records")
     finished_at: str
-
-
-class PlannedRow(RecordModel):
-    """A configuration without its seed: one line of the table."""
-
-    row_id: str
-    label: str
-    values: dict[str, Any] = Field(description="every field that the sweep varies -> its value in this row")
-    trials: dict[str, str] = Field(description="seed -> trial_id")
-
-
-class PlanSource(RecordModel):
-    """What a plan was made from: enough to make it again, in the folder where it was made."""
-
-    file: str | None = Field(None, description="the sweep file; None for a plan from a dict")
-    content: dict[str, Any] | None = Field(None, description="the dict of a plan that was made in Python")
-    name: str | None = Field(None, description="the name given to a dict")
-    overrides: list[str] = Field(default_factory=list, description="`path=value`, in the order given")
-    variant_dirs: list[str] = Field(default_factory=list, description="folders with more variants")
-
-    def without_launch(self) -> PlanSource:
-        """The same without overrides of `launch:`, which cannot change a result."""
-        kept = [override for override in self.overrides if not override.startswith("launch.")]
-        return self.model_copy(update={"overrides": kept})
-
-    def command(self) -> str:
-        """The command, or the call in Python, that asks this question; what cannot change a result is left out."""
-        if self.file is None:
-            return self._call() if self.content is not None else ""
-        words = ["python", "-m", "harness", "sweep", self.file]
-        for override in self.without_launch().overrides:
-            words += ["--set", override]
-        for folder in self.variant_dirs:
-            words += ["--variants", folder]
-        return shlex.join(words)
-
-    def _call(self) -> str:
-        question = (self.content or {}).get("question")
-        words = [f"{{'question': {question!r}, ...}}"]
-        words += [f"name={self.name!r}"] * (self.name is not None)
-        given = dict(override.split("=", 1) for override in self.without_launch().overrides)
-        words += [f"set={given!r}"] * bool(given) + [f"variants={self.variant_dirs!r}"] * bool(self.variant_dirs)
-        return f"harness.run(harness.plan({', '.join(words)}))"
-
-
-class PlanFile(RecordModel):
-    """`plan.json` of a run: which trials answer the question, and how they form rows."""
-
-    schema_version: int = SCHEMA_VERSION
-    sweep: str
-    question: str
-    axes: list[str] = Field(description="the varied fields, in the order of the file")
-    baseline_row: str | None = None
-    command: str = Field("", description="what made this plan: sweep file, overrides, folders of variants")
-    source: PlanSource | None = Field(None, description="the same in a structured form; None in older plans")
-    directory: str = Field("", description="where that command was given: its paths start there")
-    tuned: bool = Field(False, description="the rows were chosen by a search; `tuning/studies.json` tells how")
-    rows: list[PlannedRow]
-    stale: list[str] = Field(
-        default_factory=list, description="trials whose record other code made than that of the command; kept"
-    )
-
-
-class TunedTrial(RecordModel):
-    """One proposal of a search. `values` are the objectives, in their order; None: not known, or pruned before."""
-
-    number: int
-    trial_id: str | None = Field(description="None for a proposal that cannot be built, or was never begun")
-    state: str = Field(description="running, complete, pruned; without a value: refused, failed, lost, unbegun")
-    message: str = ""
-    params: dict[str, Any]
-    values: list[float] | None = None
-    last_val_top1: float | None = Field(None, description="latest accuracy that was reported, for a pruned trial")
-    excess: dict[str, float] = Field(default_factory=dict, description="constrained cost less its bound; >0: too much")
-    chosen: bool = False
-
-
-class TunedRow(RecordModel):
-    """The search of one row."""
-
-    row_id: str
-    label: str
-    study: str = Field(description="name of the study in `optuna.journal`")
-    num_counted: int = Field(description="complete and pruned trials: what counts for the budget")
-    trials: list[TunedTrial]
-
-
-class TuningFile(RecordModel):
-    """`tuning/studies.json`: all that was tried, on the validation split only."""
-
-    schema_version: int = SCHEMA_VERSION
-    objectives: list[str]
-    bounds: dict[str, float]
-    num_trials: int = Field(description="budget of each row")
-    train_seed: int
-    sampler: str = Field(description="name, seed and version")
-    rows: list[TunedRow]

@@ -1,7 +1,7 @@
-"""Runs a plan: what is open is trained and measured, what is finished is kept, then the report is written.
+"""Run a plan: train and measure open trials, keep finished ones, write the report.
 
-The command line and the Python API both call `run_plan`. Everything is read from the files of the run, so that the
-same call continues after any interruption.
+The command line and the Python API both call `run_plan`. All state is read from the files of the run, so the same call
+continues after any interruption.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a plan is run. Nothing here changes what a trial finds.
+    """Options of a run. None of them changes the result of a trial.
 
     `jobs` is the number of trials at once (None: one per core or GPU).
     `only` are conditions that all hold, `trial_ids` the trials to start again and no others (None: all that are open);
-    `from_scratch` drops the checkpoints of these. `rerun_stale` sets records aside that other code made.
+    `from_scratch` removes their checkpoints. `rerun_stale` trains trials again whose record was made by other code.
     """
 
     runs: Path = Path("runs")
@@ -45,7 +45,7 @@ class RunOptions:
 
 
 def find_trials(plan: Plan, options: RunOptions) -> tuple[Store, list[PlannedTrial], Todo]:
-    """Return the run's store, the trials that the options choose, and what their files say is to be done.
+    """Return the run's store, the chosen trials, and their state by their files.
 
     Raises:
         UserError: a file is in the way of the folder, a condition fits no trial, or a record is damaged.
@@ -81,7 +81,7 @@ def run_plan(plan: Plan, options: RunOptions) -> int:
 
 
 def _request(plan: Plan, store: Store, options: RunOptions) -> LaunchRequest:
-    """What the launcher of the plan is asked to do in a store."""
+    """The request to the launcher of the plan."""
     from harness.launch.base import LaunchRequest
 
     return LaunchRequest(
@@ -98,13 +98,13 @@ def _run(plan: Plan, store: Store, chosen: list[PlannedTrial], options: RunOptio
     with exclusive_lock(store.lock_file) as got:
         if not got:
             raise UserError(
-                f"{store.path}: another sweep command is at work in this folder. "
-                f"Wait for it, or give this one a folder of its own with --runs."
+                f"{store.path}: another sweep command is running in this folder. "
+                f"Wait for it, or choose another folder with --runs."
             )
         if plan.tuning is not None:
             tuned = _tune(plan, store, options)
             if tuned is None:
-                print("stopped in the midst of the search; the same command goes on from here.")
+                print("stopped during the search; the same command continues.")
                 return 1
             plan, chosen = tuned, _wanted(tuned.trials, options)
         _check_plan(plan, store, options)
@@ -134,7 +134,7 @@ def _run_locked(plan: Plan, store: Store, chosen: list[PlannedTrial], options: R
 
 
 def _repeat(plan: Plan, store: Store, chosen: list[PlannedTrial], options: RunOptions) -> list[str]:
-    """Put back in the queue what is asked for again; return the trials whose record other code made and that stay."""
+    """Requeue the trials to run again; return the other trials whose record was made by other code."""
     from harness.launch.tasks import code_of_trials, find_todo, repeat
 
     for trial_id in options.trial_ids or ():
@@ -159,7 +159,7 @@ def _tune(plan: Plan, store: Store, options: RunOptions) -> Plan | None:
     from harness.tune import tune
 
     assert plan.tuning is not None
-    if not store.plan_file.exists():  # what is to be run is known at the end; who asks is known now
+    if not store.plan_file.exists():  # the trials are known at the end of the search, the question is known now
         store.write_plan(replace(plan, rows=[], trials=[], baseline_row=None).to_file())
     budget = plan.tuning.config.num_trials
     size = f"{counted(budget, 'trial')} for each of {counted(len(plan.rows), 'row')}"
@@ -168,17 +168,25 @@ def _tune(plan: Plan, store: Store, options: RunOptions) -> Plan | None:
     run = partial(launcher(plan.launch.where).search, _request(plan, searched, options))
     with exclusive_lock(searched.lock_file) as got:
         if not got:  # `cancel` asked for this folder alone
-            raise UserError(f"{searched.path}: another command is at work in this folder. Wait for it.")
+            raise UserError(f"{searched.path}: another command is running in this folder. Wait for it.")
         return tune(plan, store.path, options.variant_dirs, run)
 
 
 def _check_plan(plan: Plan, store: Store, options: RunOptions) -> None:
-    """Raises: UserError where the folder's plan came from another question and has trials that this one has not."""
+    """Check that the folder does not hold another question.
+
+    Raises:
+        UserError: the folder's plan has another source, and trials that this plan does not have.
+    """
     if not store.plan_file.exists() or options.replace_plan:
         return
+    from harness.store.load import NewerVersionError
+
     try:
         old = store.plan()
-    except UserError:  # damaged: our plan takes its place, and the trials lie in folders of their own
+    except NewerVersionError:
+        raise
+    except UserError:  # corrupt: it is replaced; the trials are stored separately
         return
     if not old.command or old.command == plan.source.command():
         return
@@ -187,7 +195,7 @@ def _check_plan(plan: Plan, store: Store, options: RunOptions) -> None:
     if dropped:
         raise UserError(
             f"{store.path} holds the run of `{old.command}`; this command would take {len(dropped)} of its trials "
-            f"out of the report. Give it a folder of its own with --runs DIR, or say --replace-plan."
+            f"out of the report. Choose another folder with --runs DIR, or add --replace-plan."
         )
 
 
@@ -199,7 +207,7 @@ def _report(run: Path) -> None:
 
 
 def _closing(store: Store, todo: Todo, chosen: list[PlannedTrial], finished: bool) -> int:
-    """Print what did not come out; return the exit code."""
+    """Print the failed and open trials; return the exit code."""
     trials = {trial.trial_id: trial for trial in chosen}
     for trial_id, message in todo.failed.items():
         trial = trials[trial_id]
@@ -207,5 +215,5 @@ def _closing(store: Store, todo: Todo, chosen: list[PlannedTrial], finished: boo
     if todo.failed:
         print(f"`python -m harness retry {store.path}` puts them back in the queue.")
     if not finished or todo.tasks:
-        print(f"stopped with {counted(len(todo.tasks), 'trial')} open; the same command goes on from here.")
+        print(f"stopped with {counted(len(todo.tasks), 'trial')} open; the same command continues.")
     return 1 if todo.failed or todo.tasks else 0

@@ -10,18 +10,21 @@ from . import accuracy_axis, accuracy_cost
 from .common.plots import FigurePage
 from .common.row_statistics import headline, labels
 
+SHORT_NAMES = {"macs": "macs_per_view", "memory": "train_step_peak_bytes", "latency": "latency_ms"}
+
 
 def accuracy_against(run: LoadedRun, x: str | None = None, label: str | None = None) -> FigurePage:
     """Draw accuracy against a quantity or a varied field. A notebook shows the page; `.figure` is matplotlib's.
 
-    `x`: key of a quantity (see `harness.quantities`) or a varied field; default: the first varied field.
+    `x`: key of a quantity (see `harness.quantities`), or macs, memory, latency for short, or a varied field; default:
+    the first varied field.
     `label`: whose accuracy, for a quantity; default: action, else verb, else the first.
 
     Raises:
         UserError: `x` or `label` is unknown, or no two finished rows can be drawn.
     """
     keys, known = [item.key for item in quantities.QUANTITIES], labels(run)
-    x = x or (run.plan.axes or keys)[0]
+    x = SHORT_NAMES.get(x or "", x) or (run.plan.axes or keys)[0]
     names = [*run.plan.axes, *keys]
     if x not in names:
         raise UserError(f"x={x!r}: no such number of this run. Give one of {', '.join(names)}.{did_you_mean(x, names)}")

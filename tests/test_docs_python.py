@@ -47,7 +47,7 @@ def blocks_of_notebook() -> list[str]:
 
 
 def shown_by(blocks: list[str], folder: Path, smaller: dict[str, str]) -> list[dict[str, Any]]:
-    """What a notebook shows for each block."""
+    """Run blocks in order; return the forms in which a notebook would show each value."""
     for text, other in smaller.items():
         assert any(text in block for block in blocks), text
         blocks = [block.replace(text, other) for block in blocks]

@@ -1,34 +1,40 @@
-"""Searches by probing: the largest value that still fits a budget, and the batch size of the highest throughput."""
+"""Searches that probe values: the largest one within a budget, and the batch size of the highest throughput."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from harness.measure.isolated.request import Answer
+from harness.measure.isolated.request import MeasurementAnswer
 
 
 @dataclass
-class Frontier:
-    """The largest value that fits (None: not even the least) and every probe on the way, by value.
+class LargestFit:
+    """The largest value that fits (None: not even the smallest) and every probe, by value.
 
-    `bounded` is False where the search stopped at its own limit: then more may fit.
+    `bounded` is False if the search stopped at its own limit: a larger value may fit.
     """
 
     largest: int | None = None
     bounded: bool = True
-    probes: dict[int, Answer] = field(default_factory=dict)
+    probes: dict[int, MeasurementAnswer] = field(default_factory=dict)
 
 
 def largest_that_fits(
-    probe: Callable[[int], Answer], fits: Callable[[Answer], bool], *, start: int, step: int, least: int, most: int
-) -> Frontier:
-    """Doubles from `start` until something does not fit, then halves the interval; all values are multiples of `step`.
+    probe: Callable[[int], MeasurementAnswer],
+    fits: Callable[[MeasurementAnswer], bool],
+    *,
+    start: int,
+    step: int,
+    least: int,
+    most: int,
+) -> LargestFit:
+    """Double from `start` until a value does not fit, then bisect; all values are multiples of `step`.
 
-    Assumes that what does not fit does not fit larger either; a probe that failed (out of memory, timeout, bad
-    combination) does not fit.
+    Assumes that no larger value fits either. A probe that failed (out of memory, timeout, bad combination) does not
+    fit.
     """
-    found = Frontier()
+    found = LargestFit()
 
     def works(units: int) -> bool:
         value = units * step
@@ -36,7 +42,7 @@ def largest_that_fits(
             found.probes[value] = probe(value)
         return found.probes[value].status == "done" and fits(found.probes[value])
 
-    low, top = -(-least // step), most // step  # the least and the most that may be tried, in steps
+    low, top = -(-least // step), most // step  # smallest and largest value, in steps
     good: int | None = None
     bad: int | None = None
     units = min(max(start // step, low), top)
@@ -61,16 +67,16 @@ class BestBatch:
 
     batch_size: int | None
     clips_per_s: float | None
-    probes: dict[int, Answer]
+    probes: dict[int, MeasurementAnswer]
 
 
 MAX_WORSE = 2  # doublings without a gain before the search ends
 
 
-def best_batch(probe: Callable[[int], Answer], *, most: int = 4096) -> BestBatch:
-    """Doubles the batch from 1 until a probe fails or throughput has not grown for two doublings.
+def best_batch(probe: Callable[[int], MeasurementAnswer], *, most: int = 4096) -> BestBatch:
+    """Double the batch from 1 until a probe fails or throughput has not grown for two doublings.
 
-    A probe's `values` hold `median_ms`.
+    The `values` of a probe hold `median_ms`.
     """
     found = BestBatch(None, None, {})
     size, worse = 1, 0

@@ -1,4 +1,4 @@
-"""How far each row goes within a budget of memory or latency: bisection, each measurement in its own process."""
+"""The largest size of each row within a budget of memory or latency, by bisection; each probe in its own process."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from harness.bench.bisection import Frontier, largest_that_fits
+from harness.bench.bisection import LargestFit, largest_that_fits
 from harness.fields import with_field
 from harness.measure.isolated.fresh_process import ask
-from harness.measure.isolated.request import Answer, Mode, Request, answer
+from harness.measure.isolated.request import MeasurementAnswer, MeasurementRequest, Mode, answer
 from harness.record import RecordModel
 
 Over = Literal["num_frames", "crop_size", "batch_size", "temporal_window"]
@@ -18,7 +18,7 @@ SPARE_MIB = 1024  # of address space beyond the budget: thread stacks, scratch s
 
 
 class FrontierOptions(RecordModel):
-    """What grows, and what it must not exceed: exactly one of the two budgets."""
+    """The size that grows, and its budget: exactly one of latency and memory."""
 
     over: Over
     latency_ms: float | None = None
@@ -40,25 +40,25 @@ class FrontierOptions(RecordModel):
 
 
 class RowFrontier(RecordModel):
-    """How far one row goes, with every probe by value. `largest` None: not even the least value fits."""
+    """The largest size of one row, with every probe by value. `largest` None: not even the smallest value fits."""
 
     label: str
     over: Over
     largest: int | None
-    bounded: bool = Field(description="false: the search ended at its own limit, more may fit")
-    probes: dict[int, Answer]
+    bounded: bool = Field(description="false: the search ended at its own limit, a larger value may fit")
+    probes: dict[int, MeasurementAnswer]
 
 
 def row_frontier(label: str, config: Mapping[str, Any], options: FrontierOptions) -> RowFrontier:
-    """Searches one row, from the value that it has."""
+    """Search one row, starting from its own value."""
     start, step, least = _grid(config, options)
 
-    def probe(value: int) -> Answer:
+    def probe(value: int) -> MeasurementAnswer:
         request = _request(label, config, options, value)
-        # a prediction allocates nothing: no process of its own to protect us from it
+        # a prediction allocates nothing and needs no process of its own
         return answer(request) if request.kind == "predict" else ask(request, timeout_s=options.timeout_s)
 
-    found: Frontier = largest_that_fits(
+    found: LargestFit = largest_that_fits(
         probe, lambda answer: _fits(answer, options), start=start, step=step, least=least, most=options.most
     )
     return RowFrontier(
@@ -67,7 +67,7 @@ def row_frontier(label: str, config: Mapping[str, Any], options: FrontierOptions
 
 
 def _grid(config: Mapping[str, Any], options: FrontierOptions) -> tuple[int, int, int]:
-    """(where the search starts, between which values, from which on)."""
+    """(start of the search, step, smallest value)."""
     model = config["model"]
     if options.over == "num_frames":
         return model["num_frames"], model["tubelet_size"], model["tubelet_size"]
@@ -79,19 +79,19 @@ def _grid(config: Mapping[str, Any], options: FrontierOptions) -> tuple[int, int
 
 
 def with_value(config: Mapping[str, Any], over: Over, value: int) -> dict[str, Any]:
-    """The configuration with one field changed; a batch size is no part of it."""
+    """Return the configuration with one field changed; a batch size is not part of it."""
     if over == "batch_size":
         return dict(config)
     return with_field(config, ("variant" if over == "temporal_window" else "model", over), value)
 
 
-def _request(label: str, config: Mapping[str, Any], options: FrontierOptions, value: int) -> Request:
+def _request(label: str, config: Mapping[str, Any], options: FrontierOptions, value: int) -> MeasurementRequest:
     kind: Literal["time", "predict", "memory"] = "time"
     if options.memory_mib is not None:
         kind = "predict" if options.predicted else "memory"
     size = options.batch_size or (1 if kind == "time" else None)
     limit = options.memory_mib + SPARE_MIB if kind == "memory" and options.memory_mib is not None else None
-    return Request(
+    return MeasurementRequest(
         kind=kind,
         configs={label: with_value(config, options.over, value)},
         mode=options.mode,
@@ -103,7 +103,7 @@ def _request(label: str, config: Mapping[str, Any], options: FrontierOptions, va
     )
 
 
-def _fits(answer: Answer, options: FrontierOptions) -> bool:
+def _fits(answer: MeasurementAnswer, options: FrontierOptions) -> bool:
     if options.latency_ms is not None:
         return bool(answer.values["median_ms"] <= options.latency_ms)
     return bool(answer.values["peak_bytes"] <= (options.memory_mib or 0) * 2**20)

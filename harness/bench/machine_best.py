@@ -1,4 +1,4 @@
-"""How fast a machine was at its best, kept beside the results of comparisons."""
+"""The shortest times of the noise probe on a machine, kept in a file alongside the results of comparisons."""
 
 from __future__ import annotations
 
@@ -8,44 +8,44 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from harness.bench.quiet_blocks import ProcessRun, best_reference, num_looks
-from harness.measure.time.noise_probe import WORK
+from harness.bench.quiet_blocks import ProcessRun, best_noise_probe, num_noise_probes
+from harness.measure.time.noise_probe import PROBE_WORK
 from harness.store import write_atomically
 
-BEST_KNOWN_FILE = "machine.json"
-NUM_KEPT = 10  # comparisons
-MIN_LOOKS = 100  # at the reference work, to know the machine's best
+MACHINE_BEST_FILE = "machine.json"
+NUM_KEPT = 10  # latest comparisons
+MIN_NOISE_PROBES = 100  # fewer say little about the machine's best
 
 
 class MachineBest:
-    """The best times of the reference work in earlier comparisons, by machine and threads, in a small file.
+    """The best times of the noise probe in earlier comparisons, by machine and number of threads.
 
-    A comparison that meets nothing but a busy host would otherwise take that for the machine's best.
+    Without them, a comparison on a host that is busy all the time would take that for the machine's best.
     """
 
     def __init__(self, file: Path, environment: Mapping[str, Any]):
         self.file = file
         names = ("cpu_model", "hostname_hash", "torch", "num_threads")
-        self._key = " / ".join([*(f"{name} {environment.get(name)}" for name in names), WORK])
+        self._key = " / ".join([*(f"{name} {environment.get(name)}" for name in names), PROBE_WORK])
 
     def read(self) -> float | None:
-        """Milliseconds, the least but one of the latest; None where nothing is known. A damaged file knows nothing.
+        """Return the second shortest of the latest times, in milliseconds, or None. A corrupt file reads as empty.
 
-        The very least of three or more may be a moment of luck, which no later comparison would come near; of two, the
-        other may as well be of a busy one.
+        The shortest of three or more may be an outlier that no later comparison reaches. Of two, the shortest is taken:
+        the other one may come from a busy machine.
         """
         values = sorted(self._latest())
         return values[len(values) >= 3] if values else None
 
     def learn(self, runs: Sequence[ProcessRun]) -> None:
-        """Keeps how fast the machine was in these processes, if they looked often enough to know."""
-        own = best_reference(runs)
-        if own is not None and num_looks(runs) >= MIN_LOOKS:
-            with suppress(OSError):  # a convenience; the results lie safe
+        """Store the best time of these processes, if they ran enough noise probes."""
+        own = best_noise_probe(runs)
+        if own is not None and num_noise_probes(runs) >= MIN_NOISE_PROBES:
+            with suppress(OSError):  # optional: the results are already written
                 self.note(own)
 
     def note(self, best_ms: float) -> None:
-        """Keeps it with the latest ones."""
+        """Add a time to the latest ones."""
         kept = [*self._latest(), best_ms][-NUM_KEPT:]
         write_atomically(self.file, json.dumps(self._all() | {self._key: kept}, indent=1))
 

@@ -1,6 +1,7 @@
-"""A cost of one configuration at several sizes: multiply-accumulates, peak memory or latency against T, S or t_w.
+"""A cost of one configuration at several sizes: multiply-accumulates, peak memory or latency over T, S or t_w.
 
-Peak memory is that of a training step: predicted, or measured in a process of its own."""
+Peak memory is that of a training step, predicted or measured in its own process.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from harness.measure.costs import random_batch
 from harness.measure.count.macs import macs_per_view
 from harness.measure.count.planned import planned_costs
 from harness.measure.isolated.fresh_process import ask
-from harness.measure.isolated.request import Request
+from harness.measure.isolated.request import MeasurementRequest
 from harness.measure.memory.predicted import predict_memory
 from harness.measure.time.latency import time_call
 from harness.model.video_transformer import VideoTransformer, make_variant
@@ -28,13 +29,13 @@ from harness.sweep.cross_checks import model_problems, readout_problems, variant
 from harness.sweep.schema import TrialConfig
 
 Measure = Literal["macs", "memory", "memory-measured", "latency"]
-#: what is varied -> block and field of the configuration
+#: axis -> block and field of the configuration
 AXES = {
     "num_frames": ("model", "num_frames"),
     "crop_size": ("model", "crop_size"),
     "temporal_window": ("variant", "temporal_window"),
 }
-#: what is measured, with its unit
+#: measure -> name of the quantity, with its unit
 QUANTITIES = {
     "macs": "macs_per_view",
     "memory": "predicted_train_step_peak_bytes",
@@ -44,8 +45,8 @@ QUANTITIES = {
 
 
 @dataclass(frozen=True)
-class Point:
-    """One size with its cost; `mark` is empty where nothing has to be said against the number."""
+class ScalingPoint:
+    """One size with its cost; `mark` is a warning, or empty."""
 
     size: int
     cost: float
@@ -54,7 +55,7 @@ class Point:
 
 
 def at_size(config: Mapping[str, Any], axis: str, size: int, variant_dirs: Sequence[Path] = ()) -> dict[str, Any]:
-    """The configuration with the axis set to a size.
+    """Return the configuration with the axis set to a size.
 
     Raises:
         UserError: the variant has no such field, or nothing can be built at this size; holds all faults.
@@ -77,32 +78,36 @@ def at_size(config: Mapping[str, Any], axis: str, size: int, variant_dirs: Seque
     return changed
 
 
-def measure_point(config: Mapping[str, Any], size: int, measure: Measure, variant_dirs: Sequence[Path] = ()) -> Point:
-    """The cost of a configuration that stands at `size`, as in `QUANTITIES`; what is measured is this machine's."""
+def measure_point(
+    config: Mapping[str, Any], size: int, measure: Measure, variant_dirs: Sequence[Path] = ()
+) -> ScalingPoint:
+    """Return the cost of a configuration that has `size`, as in `QUANTITIES`; measured on this machine."""
     if measure == "macs":
         macs = planned_costs(config, variant_dirs).macs
-        return Point(size, macs.macs_per_view, "" if macs.status == "exact" else macs.status.replace("_", " "))
+        return ScalingPoint(size, macs.macs_per_view, "" if macs.status == "exact" else macs.status.replace("_", " "))
     trial = TrialConfig(**config)
     labels = open_split(trial.data, trial.model, "test", trial.seed).labels
     if measure == "memory":
-        return Point(size, predict_memory(trial, labels, variant_dirs=variant_dirs).train_step_peak_bytes)
+        return ScalingPoint(size, predict_memory(trial, labels, variant_dirs=variant_dirs).train_step_peak_bytes)
     if measure == "memory-measured":
         return _measured_memory(trial, size, variant_dirs)
     torch.set_num_threads(trial.train.num_threads)
     torch.manual_seed(trial.seed)
     model = VideoTransformer.of(trial, labels, variant_dirs).to(trial.train.device)
     timing = _latency(model, trial, labels)
-    return Point(size, timing.median_ms, "unstable" if timing.unstable else "", tuple(timing.samples_ms))
+    return ScalingPoint(size, timing.median_ms, "unstable" if timing.unstable else "", tuple(timing.samples_ms))
 
 
-def _measured_memory(trial: TrialConfig, size: int, variant_dirs: Sequence[Path]) -> Point:
-    """Peak of a training step in a process of its own.
+def _measured_memory(trial: TrialConfig, size: int, variant_dirs: Sequence[Path]) -> ScalingPoint:
+    """Measure the peak memory of a training step in its own process.
 
     Raises:
-        UserError: it ended without an answer, such as out of memory.
+        UserError: the process ended without an answer, e.g. out of memory.
     """
     folders = [str(folder.resolve()) for folder in variant_dirs]
-    request = Request(kind="memory", configs={"row": trial.model_dump()}, mode="train_step", variant_dirs=folders)
+    request = MeasurementRequest(
+        kind="memory", configs={"row": trial.model_dump()}, mode="train_step", variant_dirs=folders
+    )
     found = ask(request)
     if found.status != "done":
         asked = f", asked for {found.requested_bytes} bytes" if found.requested_bytes else ""
@@ -110,7 +115,7 @@ def _measured_memory(trial: TrialConfig, size: int, variant_dirs: Sequence[Path]
         raise UserError(
             [Fault(f"--values {size}", "memory-measured", f"{message}. Give smaller values, or predict it")]
         )
-    return Point(size, found.values["peak_bytes"])
+    return ScalingPoint(size, found.values["peak_bytes"])
 
 
 def _latency(model: VideoTransformer, trial: TrialConfig, labels: Mapping[str, int]) -> Timing:
@@ -124,7 +129,7 @@ def _latency(model: VideoTransformer, trial: TrialConfig, labels: Mapping[str, i
 
 
 def closed_form(config: Mapping[str, Any], variant_dirs: Sequence[Path] = ()) -> int:
-    """Multiply-accumulates of one view in closed form (counted for a draft), for searches that need many sizes."""
+    """Return the multiply-accumulates of one view in closed form (counted for drafts), for searches over many sizes."""
     trial = TrialConfig(**config)
     labels = open_split(trial.data, trial.model, "test", trial.seed).labels
     with torch.device("meta"):

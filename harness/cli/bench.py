@@ -1,4 +1,4 @@
-"""`bench`: compares the rows of a sweep file, or variants, in time and, where a meter is, in energy."""
+"""`bench`: compare the rows of a sweep file, or variants, in time and, with a meter, in energy."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     arguments.add_protocol(parser)
     parser.add_argument("--compile", metavar="BACKEND", help="torch.compile backend, e.g. inductor (default: eager)")
-    parser.add_argument("--best-batch", action="store_true", help="find the batch of the highest throughput too")
+    parser.add_argument("--best-batch", action="store_true", help="also find the batch size of the highest throughput")
     parser.add_argument(
-        "--roofline", action="store_true", help="measure the machine's peak, print MFU, draw a roofline"
+        "--roofline", action="store_true", help="also measure the machine's peak, print MFU and draw a roofline"
     )
     parser.add_argument("--seed", type=int, default=0, help="order of the visits (default: 0)")
     parser.add_argument(
@@ -83,13 +83,13 @@ def _print(result: BenchResult) -> None:
     aside = max(result.rows, key=lambda row: row.num_set_aside)
     if aside.num_set_aside:
         print(
-            f"set aside: {aside.num_set_aside} of {aside.num_blocks} blocks, in which a fixed piece of work took over "
-            f"{QUIET_FACTOR:g} times the {units.milliseconds(result.best_reference_ms)} it takes at this machine's best"
+            f"set aside: {aside.num_set_aside} of {aside.num_blocks} blocks, whose noise probe took more than "
+            f"{QUIET_FACTOR:g} times the {units.milliseconds(result.best_noise_probe_ms)} of this machine's best"
         )
 
 
 def cells(row: RowResult, result: BenchResult, with_energy: bool) -> list[str]:
-    """One line of the table."""
+    """The cells of one row of the table."""
     values = [row.median_ms, row.iqr_ms, row.p95_ms, row.first_call_ms, row.second_call_ms]
     values += [row.compile_ms] * (result.options.compile is not None)
     times = [units.milliseconds(value) for value in values]

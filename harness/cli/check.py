@@ -1,4 +1,4 @@
-"""`check`: the contract of every variant, one line per check."""
+"""`check`: check the contract of variants and print one line for each check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`clean`: remove what a finished run no longer needs."""
+"""`clean`: remove checkpoints and stale trials of a run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_run(parser)
     parser.add_argument("--checkpoints", action="store_true", help="remove the checkpoints of finished trials")
     parser.add_argument("--stale", action="store_true", help="remove trials that the sweep no longer asks for")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be removed and remove nothing")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be removed and remove nothing")
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -29,14 +29,14 @@ def run(parsed: argparse.Namespace) -> int:
     from harness.store import Store, exclusive_lock, parts_of
 
     if not (parsed.checkpoints or parsed.stale):
-        raise UserError("clean: say what to remove: --checkpoints, --stale, or both")
+        raise UserError("clean: nothing to remove was given. Add --checkpoints, --stale, or both.")
     store = Store(parsed.run)
     store.plan()  # a folder without one is no run
     freed, number = 0, 0
     for part in parts_of(store.path):
         with exclusive_lock(part.lock_file) as got:
             if not got:
-                raise UserError(f"{part.path}: a sweep command is at work in this folder. Wait for it to end.")
+                raise UserError(f"{part.path}: a sweep command is running in this folder. Wait for it to end.")
             for path in _spent(part, parsed):
                 freed += _size(path)
                 number += 1
@@ -53,7 +53,7 @@ def _size(path: Path) -> int:
 
 
 def _spent(store: Store, parsed: argparse.Namespace) -> Iterator[Path]:
-    """What a run, or its search, no longer needs: folders of trials, and files in those that stay."""
+    """Yield what can be removed from a run or its search: folders of trials, and files in those that stay."""
     asked = {trial_id for row in store.plan().rows for trial_id in row.trials.values()}
     for folder in store.trials():
         stale = parsed.stale and folder.trial_id not in asked
@@ -66,16 +66,16 @@ def _spent(store: Store, parsed: argparse.Namespace) -> Iterator[Path]:
 
 
 def _has_job(folder: TrialFolder) -> bool:
-    """Whether a job may still run the trial; reports it."""
+    """Return True, and print a message, if a job may still run the trial."""
     status = folder.written_status()
     waits = bool(status.job) and status.status in OPEN_STATUSES
     if waits:
-        print(f"{folder.path}: left, its job {status.job} may still run it; first: sweep --cancel-dropped")
+        print(f"{folder.path}: kept: its job {status.job} may still run it. To end the job: sweep --cancel-dropped")
     return waits
 
 
 def _spent_files(folder: TrialFolder) -> Iterator[Path]:
-    """What a trial that stays does not need: its checkpoint once it has ended, and what killed writers left behind."""
+    """Yield removable files of a trial that stays: its checkpoint once it has ended, and files of killed writers."""
     from harness.launch.tasks import state_of
 
     if folder.checkpoint_file.exists() and state_of(folder).status in ("done", "pruned"):

@@ -1,4 +1,4 @@
-"""`cost`: what the rows of a sweep, a variant or any module cost, counted without allocating them."""
+"""`cost`: count the rows of a sweep, a variant or any module, without allocating them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_target(parser, ", or package.module:name of any torch module")
     parser.add_argument(
         "--input", dest="inputs", action="append", default=[], metavar="SHAPE",
-        help="of a module: shape and type of one input, e.g. 1x3x224x224:float32 (repeatable)",
+        help="shape and type of one input of a module, e.g. 1x3x224x224:float32 (repeatable)",
     )  # fmt: skip
-    parser.add_argument("--by", choices=["op", "module"], help="the ledger of each row instead of its sum")
-    parser.add_argument("--backward", action="store_true", help="count the backward pass too")
-    parser.add_argument("--memory", action="store_true", help="predict peak memory at measure.batch_size too")
+    parser.add_argument("--by", choices=["op", "module"], help="print the ledger of each row instead of its sum")
+    parser.add_argument("--backward", action="store_true", help="also count the backward pass")
+    parser.add_argument("--memory", action="store_true", help="also predict the peak memory at measure.batch_size")
     parser.add_argument("--format", choices=["text", "json", "csv"], default="text", help="default: text")
 
 
@@ -35,7 +35,7 @@ def run(parsed: argparse.Namespace) -> int:
     if ":" in parsed.target and not is_file(parsed.target):
         return _module(parsed)
     if parsed.inputs:
-        raise UserError(f"--input {parsed.inputs[0]}: {parsed.target} has clips of its own. Only modules take inputs.")
+        raise UserError(f"--input {parsed.inputs[0]}: {parsed.target} has its own clips. Only modules take inputs.")
     from harness.python_api.cost_fields import flat
     from harness.python_api.costs import count
 
@@ -58,7 +58,7 @@ def _module(parsed: argparse.Namespace) -> int:
     from harness.python_api.costs import count_module
 
     if parsed.overrides:
-        raise UserError(f"--set {parsed.overrides[0]}: a module has no fields to set; make a function that builds it")
+        raise UserError(f"--set {parsed.overrides[0]}: a module has no fields to set. Give a function that builds it.")
     if parsed.memory:
         raise UserError(
             f"--memory: {parsed.target} has no training step to predict. Sweep files and variants have one."
@@ -79,14 +79,14 @@ def _module(parsed: argparse.Namespace) -> int:
 def _module_fields(parsed: argparse.Namespace, cost: ModuleCost) -> dict[str, Any]:
     from harness.python_api.cost_fields import macs_fields
 
-    # what is counted is one pass with the inputs as given, whatever their batch
+    # one pass with the inputs as given, whatever their batch size
     fields = {key.removesuffix("_per_view"): value for key, value in macs_fields(cost.macs).items()}
     given = {"label": parsed.target, "inputs": " ".join(parsed.inputs), "counted_on": cost.device}
     return {**given, "not_on_meta": cost.not_on_meta, "num_parameters": cost.num_parameters, **fields}
 
 
 def _emit(rows: Sequence[tuple[Mapping[str, Any], Ledger]], parsed: argparse.Namespace) -> None:
-    """Rows as JSON or CSV; with a ledger, JSON nests it, and CSV has one line for each of its lines."""
+    """Print rows as JSON or CSV. JSON nests a ledger; CSV has one line for each line of the ledger."""
     from harness.python_api.cost_fields import ledger_lines
 
     lines = [(fields, ledger_lines(ledger, parsed.by) if parsed.by else None) for fields, ledger in rows]

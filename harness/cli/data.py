@@ -1,4 +1,4 @@
-"""`data export`: embedded clips as H.264 files with lists, to try the path that real data take."""
+"""`data export`: embedded clips as H.264 files with lists, to exercise the video-file path."""
 
 from __future__ import annotations
 

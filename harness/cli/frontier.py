@@ -1,4 +1,4 @@
-"""`frontier`: how many frames, pixels, clips or neighbour frames each row can afford within a budget."""
+"""`frontier`: the most frames, pixels, clips or neighbour frames of each row within a budget."""
 
 from __future__ import annotations
 
@@ -31,9 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="clips (default: 1, for memory measure.batch_size)",
     )
-    parser.add_argument("--most", type=arguments.positive_int, default=1024, help="end of the search (default: 1024)")
     parser.add_argument(
-        "--probe-limit", type=arguments.parse_duration, default=120.0, metavar="TIME", help="of one probe (default: 2m)"
+        "--most", type=arguments.positive_int, default=1024, help="largest value to try (default: 1024)"
+    )
+    parser.add_argument(
+        "--probe-limit",
+        type=arguments.parse_duration,
+        default=120.0,
+        metavar="TIME",
+        help="time limit of one probe (default: 2m)",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("bench"), metavar="DIR", help="folder for JSON and figures (default: bench)"
@@ -72,17 +78,17 @@ def _check_field(over: str, configs: dict[str, dict[str, Any]]) -> None:
 
 
 def line(row: RowFrontier, options: FrontierOptions) -> str:
-    """The answer of one row in words, with what stopped it."""
+    """The result of one row as a sentence, with what stopped the search."""
     if row.largest is None:
-        head = f"not even the least {row.over} fits {options.budget}"
+        head = f"not even the smallest {row.over} fits {options.budget}"
     else:
         head = f"{row.over} {row.largest}{'' if row.bounded else ' or more'} within {options.budget}"
     above = [value for value in row.probes if value > (row.largest or -1)]
     if not above:
         return f"{row.label}: {head}"
     stopped = row.probes[min(above)]
-    asked = f", asked for {stopped.requested_bytes} bytes" if stopped.requested_bytes else ""
-    why = "over the budget" if stopped.status == "done" else f"{stopped.status}: {stopped.message}{asked}"
+    requested = f", requested {stopped.requested_bytes} bytes" if stopped.requested_bytes else ""
+    why = "over the budget" if stopped.status == "done" else f"{stopped.status}: {stopped.message}{requested}"
     return f"{row.label}: {head} (at {min(above)}: {why})"
 
 

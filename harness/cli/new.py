@@ -1,4 +1,4 @@
-"""`new variant NAME`: a file that keeps the contract and waits for an idea."""
+"""`new variant NAME`: write the scaffold of a variant that passes the checks."""
 
 from __future__ import annotations
 
@@ -47,9 +47,10 @@ class $class_name(MaskedVariant[${class_name}Config]):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `new`."""
     things = parser.add_subparsers(dest="thing", metavar="WHAT", required=True)
-    variant = things.add_parser("variant", help="a variant file, working as it is")
-    variant.add_argument("name", help="its name, which is also the file's: lower case, words_like_this")
+    variant = things.add_parser("variant", help="write a variant file that passes `check`, to be changed")
+    variant.add_argument("name", help="name of the variant and of its file: lower case, words_like_this")
     variant.add_argument(
         "--to", "--variants", type=Path, metavar="DIR",
         help="folder for the file (default: variants/ at the root of a clone, elsewhere the current folder)",
@@ -57,18 +58,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
+    """Write the scaffold and print the command that checks it."""
     from harness.locations import new_variants_folder
     from harness.registry import OUR_VARIANTS, variant_names
 
     name: str = parsed.name
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
-        raise UserError(f"{name}: no name for a variant. Lower-case letters, digits and _ are allowed, e.g. my_window.")
+        raise UserError(f"{name}: not a valid variant name. Use lower-case letters, digits and _, e.g. my_window.")
     folder: Path = parsed.to or new_variants_folder()
     file = folder / f"{name}.py"
     if file.exists() or name in variant_names():
-        raise UserError(f"{file}: a variant named {name} is there already. Choose another name.")
+        raise UserError(f"{file}: a variant named {name} exists already. Choose another name.")
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder. Make it first, or leave --to out.")
+        raise UserError(f"{folder}: no such folder. Create it first, or omit --to.")
     class_name = "".join(part.capitalize() for part in name.split("_"))
     file.write_text(SCAFFOLD.substitute(name=name, class_name=class_name), encoding="utf-8")
     extra = "" if folder.resolve() == OUR_VARIANTS else f" --variants {folder}"

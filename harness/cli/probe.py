@@ -1,4 +1,4 @@
-"""`probe`: one measurement in a process of its own; what bench and frontier start."""
+"""`probe`: one measurement in a separate process; started by bench and frontier."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("request", type=Path, help="JSON file that says what to measure")
-    parser.add_argument("answer", type=Path, help="JSON file to write")
+    parser.add_argument("request", type=Path, help="JSON file with the request")
+    parser.add_argument("answer", type=Path, help="JSON file to write the answer to")
 
 
 def run(parsed: argparse.Namespace) -> int:
     from pydantic import ValidationError
 
     from harness.errors import UserError
-    from harness.measure.isolated.request import Request, answer
+    from harness.measure.isolated.request import MeasurementRequest, answer
     from harness.store import write_atomically
 
     try:
-        request = Request.model_validate_json(parsed.request.read_text(encoding="utf-8"))
+        request = MeasurementRequest.model_validate_json(parsed.request.read_text(encoding="utf-8"))
     except (OSError, ValidationError) as error:
-        raise UserError(f"{parsed.request}: not a request: {error}") from error
+        raise UserError(
+            f"{parsed.request}: not a request ({error}). `bench` and `frontier` write such files."
+        ) from error
     found = answer(request)
     write_atomically(parsed.answer, found.model_dump_json())
     return 0 if found.status == "done" else 1

@@ -1,4 +1,4 @@
-"""`report`: writes the tables, figures and the page of a run from its records."""
+"""`report`: write the tables, figures and page of a run from its records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`retry`: put trials that ended badly back in the queue, and start them if wanted."""
+"""`retry`: put failed trials back in the queue, and start them if wanted."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 
 from harness.cli.common import arguments
 from harness.errors import UserError
-from harness.record import FINAL_STATUSES, PlanSource
+from harness.plan_file import PlanSource
+from harness.record import FINAL_STATUSES
 from harness.units import counted
 
 if TYPE_CHECKING:
-    from harness.record import PlanFile
+    from harness.plan_file import PlanFile
     from harness.store import Store, TrialFolder
 
-BADLY_ENDED = tuple(status for status in FINAL_STATUSES if status != "done")
-RETRIABLE = (*BADLY_ENDED, "lost", "preempted")
+FAILED = tuple(status for status in FINAL_STATUSES if status != "done")
+RETRIABLE = (*FAILED, "lost", "preempted")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,43 +27,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--status", metavar="LIST",
         help=f"only these, comma-separated, of: {', '.join(RETRIABLE)} (default: all but the last two, which the sweep "
-        "command takes up by itself)",
+        "command continues without `retry`)",
     )  # fmt: skip
     parser.add_argument(
-        "--from-scratch", action="store_true", help="drop the checkpoints: train again from the first step"
+        "--from-scratch", action="store_true", help="remove the checkpoints and train again from the first step"
     )
     parser.add_argument("--start", action="store_true", help="start these trials now, and no others")
-    parser.add_argument("--launch", metavar="NAME", help="with --start: where, as of `sweep`")
+    parser.add_argument("--launch", metavar="NAME", help="with --start: the launcher, as in `sweep`")
 
 
 def run(parsed: argparse.Namespace) -> int:
     from harness.store import Store
 
-    wanted = BADLY_ENDED if parsed.status is None else tuple(word.strip() for word in parsed.status.split(","))
+    wanted = FAILED if parsed.status is None else tuple(word.strip() for word in parsed.status.split(","))
     unknown = [status for status in wanted if status not in RETRIABLE]
     if unknown:
         raise UserError(f"--status {','.join(unknown)}: cannot be retried. Statuses: {', '.join(RETRIABLE)}")
     if parsed.launch and not parsed.start:
-        raise UserError("--launch: says where --start starts trials; give both or neither")
+        raise UserError("--launch: only with --start; give both or neither")
     store = Store(parsed.run.resolve())
     plan = store.plan()
     chosen = _chosen(store, plan, wanted)
     if parsed.start and chosen:
         return _start(parsed, store, plan, [folder.trial_id for folder in chosen])
     if not chosen:
-        print(f"nothing to retry; what is pending, lost or preempted the sweep command takes up: {_again(store, plan)}")
+        print(f"nothing to retry. To run pending, lost or preempted trials: {_again(store, plan)}")
         return 0
     _requeue(store, chosen, parsed.from_scratch)
-    print(f"pending again: {counted(len(chosen), 'trial')}; to start them: {_again(store, plan)}")
+    print(f"pending again: {counted(len(chosen), 'trial')}. To start them: {_again(store, plan)}")
     return 0
 
 
 def _again(store: Store, plan: PlanFile) -> str:
-    """The command that goes on with this very folder, as the user must give it from here."""
+    """Return the command that continues this run, with the options that this folder needs."""
     from harness.launch.launchers import launcher_of
 
     if not plan.command:
         return "run the sweep command"
+    if plan.source is not None and plan.source.file is None:
+        return plan.command  # a call in Python, which takes no options
     words = [plan.command]
     if store.path.parent != Path(plan.directory or ".").resolve() / "runs":
         words.append(f"--runs {shlex.quote(str(store.path.parent))}")
@@ -84,7 +87,7 @@ def _chosen(store: Store, plan: PlanFile, wanted: tuple[str, ...]) -> list[Trial
     if left:
         why = f"may have one ({owners.problem})" if owners.problem else "have one"
         titles = launchers.titles_of(item.written.job for item in left)
-        print(f"{len(left)} trials are left to their {titles} job: they {why}; `cancel` takes them back")
+        print(f"{len(left)} trials are skipped because they {why} in {titles}; `cancel` ends it")
     return [item.folder for item in found if item.folder.trial_id not in left_ids]
 
 
@@ -93,13 +96,13 @@ def _requeue(store: Store, chosen: list[TrialFolder], from_scratch: bool) -> Non
 
     with exclusive_lock(store.lock_file) as got:
         if not got:
-            raise UserError(f"{store.path}: a sweep command is at work in this folder. Wait for it to end.")
+            raise UserError(f"{store.path}: a sweep command is running in this folder. Wait for it to end.")
         for folder in chosen:
             folder.requeue(from_scratch=from_scratch)
 
 
 def _start(parsed: argparse.Namespace, store: Store, plan: PlanFile, trial_ids: list[str]) -> int:
-    """Run these trials only, planned again in the folder where the run was planned."""
+    """Run only these trials. The sweep is planned again in the folder where it was planned before."""
     from harness.python_api.plans import plan_again
     from harness.python_api.plans import run as run_sweep
 
@@ -113,22 +116,22 @@ def _start(parsed: argparse.Namespace, store: Store, plan: PlanFile, trial_ids: 
 
 
 def source_of(store: Store, plan: PlanFile) -> PlanSource:
-    """What a run was planned from; in older plans only its command says so.
+    """Return what a run was planned from; in older plans it is parsed from the command.
 
     Raises:
-        UserError: the plan does not say it in either way.
+        UserError: the plan has neither.
     """
     if plan.source is not None and (plan.source.file or plan.source.content):
         return plan.source
     words = _words(plan.command)
     if "sweep" not in words:
-        raise UserError(f"{store.plan_file}: does not say which command made it. Run the sweep command again.")
+        raise UserError(f"{store.plan_file}: has no source and no sweep command. Run the sweep command again.")
     parser = argparse.ArgumentParser(exit_on_error=False, add_help=False)
     arguments.add_sweep(parser)
     try:
         given, _ = parser.parse_known_args(words[words.index("sweep") + 1 :])
     except (argparse.ArgumentError, SystemExit) as error:
-        message = f"{store.plan_file}: its command `{plan.command}` cannot be read. Run the sweep command again."
+        message = f"{store.plan_file}: its command `{plan.command}` cannot be parsed. Run the sweep command again."
         raise UserError(message) from error
     return PlanSource(file=str(given.file), overrides=given.overrides, variant_dirs=[*map(str, given.variants)])
 
@@ -136,5 +139,5 @@ def source_of(store: Store, plan: PlanFile) -> PlanSource:
 def _words(command: str) -> list[str]:
     try:
         return shlex.split(command)
-    except ValueError:  # a quote that does not end
+    except ValueError:  # an unclosed quote
         return []

@@ -1,4 +1,4 @@
-"""`scaling`: how a cost grows with frames, crop or window; exponents with intervals, and where rows change order."""
+"""`scaling`: growth of a cost with frames, crop or window; exponents with intervals, changes of the order of rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TEXT = {
 
 @dataclass(frozen=True)
 class Change:
-    """Two rows change order. `exact` is the first size at which the cheaper row is the other one, where counted."""
+    """A change of order of two rows. `exact` is the first size at which it holds, for counted costs."""
 
     cheaper_before: str
     cheaper_after: str
@@ -44,11 +44,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--measure", choices=TEXT, default="macs",
-        help="macs of a view (counted), peak memory of a training step (predicted, or measured here in processes of "
-        "their own), or latency of one clip (measured here); default: macs",
+        help="macs of a view (counted), peak memory of a training step (predicted, or measured here in separate "
+        "processes), or latency of one clip (measured here); default: macs",
     )  # fmt: skip
     parser.add_argument("--format", choices=["text", "json", "csv"], default="text", help="default: text")
-    parser.add_argument("--to", type=Path, metavar="DIR", help="also draw it there: scaling_*.png, .svg and .json")
+    parser.add_argument(
+        "--to",
+        type=Path,
+        metavar="DIR",
+        help="also write figures and data to this folder: scaling_*.png, .svg and .json",
+    )
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -71,7 +76,7 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _rows(parsed: argparse.Namespace) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """Label -> configuration of the rows that have the field, and the labels of those that have it not."""
+    """Configurations by label of the rows that have the field, and the labels of those without it."""
     from harness.bench.scaling import AXES
     from harness.python_api.targets import plan_target
 
@@ -89,7 +94,7 @@ def _rows(parsed: argparse.Namespace) -> tuple[dict[str, dict[str, Any]], list[s
 def _measured(
     label: str, config: Mapping[str, Any], sizes: list[int], parsed: argparse.Namespace
 ) -> tuple[CostSeries, list[dict[str, Any]]]:
-    """The row at every size, and its points with their raw samples."""
+    """Measure the row at every size; return the series and its points with raw samples."""
     from harness.bench.scaling import at_size, measure_point
     from harness.stats.scaling import CostSeries
 
@@ -100,7 +105,7 @@ def _measured(
 
 
 def _changes(configs: Mapping[str, Any], series: list[CostSeries], parsed: argparse.Namespace) -> list[Change]:
-    """Where two rows change order; exact where both are counted without a mark."""
+    """Find where two rows change order; exact if both are counted without a mark."""
     from harness.stats.scaling import crossings
 
     found = []
@@ -115,7 +120,7 @@ def _changes(configs: Mapping[str, Any], series: list[CostSeries], parsed: argpa
 
 
 def _exact(before: Mapping[str, Any], after: Mapping[str, Any], crossing: Crossing, parsed: argparse.Namespace) -> int:
-    """First size, in steps that can be built, at which the row `after` is the cheaper one."""
+    """Return the first size that can be built at which the row `after` is cheaper."""
     from harness.bench.scaling import at_size, closed_form
     from harness.stats.scaling import first_size
 
@@ -127,7 +132,7 @@ def _exact(before: Mapping[str, Any], after: Mapping[str, Any], crossing: Crossi
 
 
 def _step(config: Mapping[str, Any], over: str) -> int:
-    """Distance between two sizes that tile."""
+    """Distance between two sizes that can be built."""
     model = config["model"]
     return int({"num_frames": model["tubelet_size"], "crop_size": model["patch_size"]}.get(over, 1))
 

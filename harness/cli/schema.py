@@ -1,4 +1,4 @@
-"""`schema`: the JSON Schema of sweep files, for completion and checks in editors."""
+"""`schema`: print the JSON Schema of sweep files, for completion and checks in editors."""
 
 from __future__ import annotations
 

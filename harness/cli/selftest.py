@@ -1,6 +1,6 @@
-"""`selftest`: enters one configuration twice and counts how often the timing protocol finds a difference.
+"""`selftest`: compare a configuration with itself and count how often the timing protocol finds a difference.
 
-With `--pair`, it repeats one comparison of two variants instead and tells how far its ratios lie apart.
+With `--pair`, repeat one comparison of two variants instead and print the spread of its ratios.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pair",
         nargs=2,
         metavar=("A", "B"),
-        help="repeat the comparison of two variants: how far do its ratios differ?",
+        help="repeat the comparison of two variants and print the spread of its ratios",
     )
 
 
@@ -43,7 +43,7 @@ def run(parsed: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         known = _known(configs, Path(folder))
         if _is_on_cpu(configs):
-            print("first a comparison that does not count: it learns how fast this machine is at its best", flush=True)
+            print("first a warm-up comparison, which measures this machine at its best", flush=True)
             _compare(configs, _learning(_options(parsed, 0)), known)
         found: list[RowResult] = []
         start = time.monotonic()
@@ -64,16 +64,16 @@ def _is_on_cpu(configs: dict[str, Any]) -> bool:
 
 
 def _known(configs: dict[str, Any], folder: Path) -> MachineBest:
-    """Of this machine, in the comparisons of this command only."""
-    from harness.bench.machine_best import BEST_KNOWN_FILE, MachineBest
+    """The best times of this machine, from the comparisons of this command only."""
+    from harness.bench.machine_best import MACHINE_BEST_FILE, MachineBest
     from harness.measure.machine.environment import environment
 
     train = next(iter(configs.values()))["train"]
-    return MachineBest(folder / BEST_KNOWN_FILE, environment(train["device"]) | {"num_threads": train["num_threads"]})
+    return MachineBest(folder / MACHINE_BEST_FILE, environment(train["device"]) | {"num_threads": train["num_threads"]})
 
 
 def _was_quiet(row: RowResult) -> bool:
-    """Only comparisons made on a quiet machine are those of the protocol."""
+    """True if the comparison ran on a quiet machine, as the protocol requires."""
     return not any(mark.startswith("never quiet") for mark in row.marks)
 
 
@@ -83,24 +83,24 @@ def _configs(parsed: argparse.Namespace) -> dict[str, Any]:
     from harness.python_api.targets import plan_targets
 
     if len(set(parsed.pair)) < 2:
-        raise UserError("--pair: give two different variants; without --pair a configuration meets itself.")
+        raise UserError("--pair: give two different variants. Without --pair, a configuration is compared with itself.")
     plans = plan_targets(parsed.pair, [], [])
     return {plan.name: plan.trials[0].config for plan in plans}
 
 
 def _options(parsed: argparse.Namespace, number: int) -> BenchOptions:
-    """As `bench` has them; the comparison of equals, which is made a hundred times, with shorter visits."""
+    """The options of `bench`; with shorter visits where a configuration is compared with itself."""
     from harness.bench.comparison import MAX_PROCESSES_FACTOR, BenchOptions
 
     given: dict[str, Any] = {} if parsed.pair else {"visit_seconds": 0.02, "batch_size": 1}
-    seed = number * parsed.repeats * MAX_PROCESSES_FACTOR  # no two comparisons visit in the same order
+    seed = number * parsed.repeats * MAX_PROCESSES_FACTOR  # each comparison has its own order of visits
     return BenchOptions(
         num_processes=parsed.repeats, num_blocks=parsed.blocks, patience_s=parsed.patience, seed=seed, **given
     )
 
 
 def _compare(configs: dict[str, Any], options: BenchOptions, known: MachineBest) -> RowResult:
-    """The second row's result; what the comparison met of the machine is known to the next one, if it was quiet."""
+    """Compare once and return the second row's result; the best time of a quiet machine is kept for the next one."""
     from harness.bench.comparison import compare_rows
 
     result = compare_rows(configs, next(iter(configs)), options, known_best_ms=known.read())
@@ -110,10 +110,10 @@ def _compare(configs: dict[str, Any], options: BenchOptions, known: MachineBest)
 
 
 def _learning(options: BenchOptions) -> BenchOptions:
-    """With blocks enough to know the machine's best: four looks in each."""
-    from harness.bench.machine_best import MIN_LOOKS
+    """The options with enough blocks to know the machine's best; each block has four noise probes."""
+    from harness.bench.machine_best import MIN_NOISE_PROBES
 
-    least = math.ceil(MIN_LOOKS / (4 * options.num_processes))
+    least = math.ceil(MIN_NOISE_PROBES / (4 * options.num_processes))
     return options.model_copy(update={"num_blocks": max(options.num_blocks, least)})
 
 
@@ -126,21 +126,21 @@ def _line(row: RowResult) -> str:
 
 
 def _false_positives(found: list[RowResult], took: str) -> int:
-    """The rate of the comparisons that met a quiet machine; that of the others is told apart."""
+    """Print the false-positive rate of comparisons on a quiet machine; the others are listed separately."""
     from harness.stats.intervals import wilson_interval
 
     counted = [row for row in found if _was_quiet(row)]
     others = [row for row in found if not _was_quiet(row)]
     if others:
         wrong, left_out = sum(row.significant for row in others), units.counted(len(others), "comparison")
-        print(f"not counted: {left_out} on a machine that was never quiet, {wrong} of them different")
+        print(f"not counted: {left_out} on a machine that was never quiet, {wrong} of them found a difference")
     if not counted:
-        print(f"the machine was never quiet: nothing can be said; {took}")
+        print(f"the machine was never quiet: no rate can be estimated; {took}")
         return 1
     false = sum(row.significant for row in counted)
     low, high = wilson_interval(false, len(counted))
     print(
-        f"A/A: {false} of {len(counted)} comparisons of a configuration with itself came out different: "
+        f"A/A: {false} of {len(counted)} comparisons of a configuration with itself found a difference: "
         f"{units.percent(false / len(counted))} (95 %: {units.percent(low)} to {units.percent(high)}), "
         f"alpha {units.percent(ALPHA, 0)}; {took}"
     )
@@ -150,20 +150,22 @@ def _false_positives(found: list[RowResult], took: str) -> int:
 def _repeatability(found: list[RowResult], took: str) -> int:
     counted = [row for row in found if _was_quiet(row)]
     if len(counted) < 2:
-        print(f"the machine was quiet in {len(counted)} of {len(found)} comparisons: nothing can be said; {took}")
+        print(
+            f"the machine was quiet in {len(counted)} of {len(found)} comparisons: no spread can be estimated; {took}"
+        )
         return 1
     ratios = sorted(row.ratio for row in counted if row.ratio is not None)
     spread = ratios[-1] / ratios[0] - 1
     print(
-        f"{found[0].label}: {len(ratios)} of {len(found)} comparisons met a quiet machine, their ratios are "
-        f"{ratios[0]:.4f} to {ratios[-1]:.4f}: they differ by {units.percent(spread)} at most (wanted: "
+        f"{found[0].label}: {len(ratios)} of {len(found)} comparisons ran on a quiet machine; ratios "
+        f"{ratios[0]:.4f} to {ratios[-1]:.4f}, a spread of {units.percent(spread)} (limit: "
         f"{units.percent(SPREAD, 0)}); {took}"
     )
     return 0 if spread <= SPREAD else 1
 
 
 def _config() -> dict[str, Any]:
-    """The embedded default: a small model on random clips, one thread."""
+    """The default configuration: a small model on random clips, one thread."""
     from harness.sweep.schema import TrialConfig
 
     config = TrialConfig.model_validate(

@@ -1,4 +1,4 @@
-"""`sweep`: plan, run what is missing, report."""
+"""`sweep`: plan a sweep, run what is missing, write the report."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="print the plan with its costs and run nothing")
     parser.add_argument(
         "--only", action="append", default=[], metavar="WHAT",
-        help="run a part: FIELD=VALUE, seed=N, a row's label or the beginning of a trial id (repeatable: all hold)",
+        help="run a part: FIELD=VALUE, seed=N, a row's label or the beginning of a trial id (repeatable)",
     )  # fmt: skip
     parser.add_argument(
         "--time-budget", type=arguments.parse_duration, metavar="TIME",
-        help="stop after this time with all progress kept, e.g. 30m; the same command goes on",
+        help="stop after this time with all progress kept, e.g. 30m; the same command continues",
     )  # fmt: skip
     parser.add_argument(
         "--replace-plan", action="store_true", help="take over a folder that holds the run of another question"
     )
     parser.add_argument(
         "--stale", choices=["keep", "rerun"], default="keep",
-        help="finished trials whose record other code made: keep them (default), or set them aside and train again",
+        help="finished trials of other code: keep them (default), or move their records aside and train again",
     )  # fmt: skip
     parser.add_argument("--no-report", action="store_true", help="do not write the report at the end")
 

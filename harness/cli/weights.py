@@ -1,4 +1,4 @@
-"""`weights`: imports a file of weights into the first model of a sweep and prints the report; trains nothing."""
+"""`weights`: import a file of weights into the first model of a sweep and print what was loaded, without training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.cli.common import arguments
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", help="the file of weights, or hf://org/name")
     parser.add_argument(
-        "--for", dest="sweep", type=Path, required=True, metavar="SWEEP", help="a sweep file: its first row is built"
+        "--for", dest="sweep", type=Path, required=True, metavar="SWEEP", help="sweep file whose first row is built"
     )
     parser.add_argument(
         "--set", dest="overrides", action="append", default=[], metavar="PATH=VALUE",
@@ -22,18 +22,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from harness.data import data_identity, open_split
+    from harness.data import open_split
     from harness.model.video_transformer import VideoTransformer
     from harness.model.weights.apply import import_weights
-    from harness.sweep.plan import plan_sweep
+    from harness.python_api.plans import plan
     from harness.sweep.schema import TrialConfig
 
     overrides = [*parsed.overrides, f"weights.file={json.dumps(parsed.file, ensure_ascii=False)}"]
-    plan = plan_sweep(parsed.sweep, overrides, data_identity=data_identity, variant_dirs=parsed.variants)
-    trial = TrialConfig(**plan.trials[0].config)
+    planned = plan(parsed.sweep, set=overrides, variants=parsed.variants)
+    trial = TrialConfig(**planned.trials[0].config)
     assert trial.weights is not None
     labels = open_split(trial.data, trial.model, "test", trial.seed).labels
     model = VideoTransformer.of(trial, labels, parsed.variants)
-    print(f"{plan.name}, row {plan.trials[0].label}")
+    print(f"{planned.name}, row {planned.trials[0].label}")
     print(import_weights(model, trial.model, trial.weights).text())
     return 0

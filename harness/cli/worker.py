@@ -11,16 +11,21 @@ from harness.errors import UserError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="the folder of the trial")
     parser.add_argument("--stage", choices=["train", "measure"], required=True)
-    parser.add_argument("--alone", action="store_true", help="nothing else of this run is at work (noted with timings)")
+    parser.add_argument(
+        "--alone", action="store_true", help="no other trial of this run is running (noted with timings)"
+    )
     parser.add_argument("--parent", type=int, metavar="PID", help="stop when this process, the launcher, is gone")
     parser.add_argument(
         "--rank",
         type=int,
         metavar="R",
-        help="which process of a trial with train.num_processes this is; docs/processes.md",
+        help="rank of this process in a trial with train.num_processes; see docs/processes.md",
     )
     parser.add_argument(
-        "--rendezvous", type=Path, metavar="FILE", help="where all ranks meet: in a shared folder, a new name each time"
+        "--rendezvous",
+        type=Path,
+        metavar="FILE",
+        help="file where all ranks meet: in a shared folder, with a new name each time",
     )
 
 
@@ -28,9 +33,11 @@ def run(parsed: argparse.Namespace) -> int:
     from harness import worker
 
     if (parsed.rank is None) != (parsed.rendezvous is None):
-        raise UserError("--rank and --rendezvous belong together: give both, or neither to have all ranks started here")
+        raise UserError(
+            "--rank and --rendezvous belong together: give both, or neither to start all ranks on this machine"
+        )
     if parsed.rank is not None and parsed.rank < 0:
-        raise UserError(f"--rank {parsed.rank}: ranks are 0 and up")
+        raise UserError(f"--rank {parsed.rank}: a rank is at least 0")
     return worker.run(
         parsed.folder, parsed.stage, alone=parsed.alone, parent=parsed.parent,
         rank=parsed.rank, rendezvous=parsed.rendezvous,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from harness.errors import UserError
 from harness.launch.local import LocalPool
 from harness.launch.progress import PlainLines
-from harness.launch.tasks import Task, state_of, task_of
+from harness.launch.tasks import TrialTask, state_of, task_of
 from harness.record import FINAL_STATUSES, OPEN_STATUSES
 from harness.store import Store, TrialFolder
 from harness.sweep.launch.config import LaunchConfig
@@ -36,7 +36,7 @@ def own_trials(store: Store, job: str, trial_ids: Sequence[str]) -> list[TrialFo
     return found
 
 
-def open_task(folder: TrialFolder, label: str) -> Task | None:
+def open_task(folder: TrialFolder, label: str) -> TrialTask | None:
     """Returns the next stage of a trial; None where it has ended, or its files cannot be used."""
     try:
         state = state_of(folder)

@@ -12,7 +12,7 @@ from harness.errors import UserError, did_you_mean
 from harness.launch.assignment import dropped_trials
 from harness.launch.base import Cancelled, JobState, Launcher, LaunchRequest, Log, Owners
 from harness.launch.doctor import Finding
-from harness.launch.tasks import Task, state_of
+from harness.launch.tasks import TrialTask, state_of
 from harness.record import OPEN_STATUSES
 from harness.store import Store, TrialFolder
 from harness.sweep.launch.config import LaunchConfig
@@ -77,7 +77,7 @@ def _by_launcher(folders: Sequence[TrialFolder], found: Owners) -> Iterator[tupl
     yield from groups.values()
 
 
-def without_owned(store: Store, tasks: Sequence[Task], own: Launcher) -> list[Task]:
+def without_owned(store: Store, tasks: Sequence[TrialTask], own: Launcher) -> list[TrialTask]:
     """Returns the tasks that no job of another launcher has, and reports the others.
 
     Raises: UserError where that leaves nothing to do.
@@ -100,7 +100,7 @@ def without_owned(store: Store, tasks: Sequence[Task], own: Launcher) -> list[Ta
     return kept
 
 
-def _is_of_another(task: Task, own: Launcher) -> bool:
+def _is_of_another(task: TrialTask, own: Launcher) -> bool:
     job = task.folder.written_status().job
     if not job:
         return False

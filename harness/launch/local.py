@@ -20,7 +20,7 @@ from types import FrameType
 from harness import worker
 from harness.errors import UserError
 from harness.launch.source import FixedSource, Source
-from harness.launch.tasks import Task
+from harness.launch.tasks import TrialTask
 from harness.launch.workers import Running, Watcher, write_end
 from harness.store import TrialStatus
 from harness.sweep.launch.config import LaunchConfig
@@ -56,10 +56,10 @@ class LocalPool:
         self.running: list[Running] = []
         self.stopping = False
         self._gpus: list[int] | None = None
-        self._waiting: deque[Task] = deque()
+        self._waiting: deque[TrialTask] = deque()
         self._not_before = 0.0
 
-    def run(self, tasks: Sequence[Task], time_budget_s: float | None = None) -> bool:
+    def run(self, tasks: Sequence[TrialTask], time_budget_s: float | None = None) -> bool:
         """Trains what is to be trained, then measures; returns False if it was asked to stop before the end.
 
         Raises: UserError for trials that want a GPU where there is none.
@@ -141,7 +141,7 @@ class LocalPool:
             print("stopping: running trials save their checkpoints", file=sys.stderr, flush=True)
         self.stopping = True
 
-    def _fits(self, task: Task, alone: bool) -> bool:
+    def _fits(self, task: TrialTask, alone: bool) -> bool:
         """Returns whether the task may start now alongside those that run."""
         if not self.running:
             return True
@@ -157,7 +157,7 @@ class LocalPool:
         taken = {gpu for item in self.running for gpu in item.gpus}
         return [gpu for gpu in self._gpus if gpu not in taken]
 
-    def _try_start(self, task: Task, alone: bool) -> bool:
+    def _try_start(self, task: TrialTask, alone: bool) -> bool:
         """Starts a worker; returns False where that fails: a folder that is gone or read-only costs only its trial."""
         try:
             self._start(task, alone)
@@ -166,7 +166,7 @@ class LocalPool:
             return False
         return True
 
-    def _start(self, task: Task, alone: bool) -> None:
+    def _start(self, task: TrialTask, alone: bool) -> None:
         environment = dict(os.environ)
         environment |= {name: str(task.num_threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         environment["PYTHONUNBUFFERED"] = "1"
@@ -203,7 +203,7 @@ class LocalPool:
         self.running.clear()
 
 
-def _num_cores(task: Task) -> int:
+def _num_cores(task: TrialTask) -> int:
     """Returns the number of cores that a task keeps busy."""
     return task.num_threads * task.num_processes
 

@@ -11,7 +11,8 @@ from harness import units
 from harness.errors import UserError
 from harness.launch import launchers
 from harness.launch.tasks import State, state_of
-from harness.record import OPEN_STATUSES, PlanFile
+from harness.plan_file import PlanFile
+from harness.record import OPEN_STATUSES
 from harness.store import Store, TrialFolder, TrialStatus
 from harness.store.files import is_locked
 

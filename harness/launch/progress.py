@@ -13,14 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from harness import units
-from harness.launch.tasks import Task
+from harness.launch.tasks import TrialTask
 from harness.launch.workers import Running
 from harness.store import TrialStatus
 
 LINE_EVERY_SECONDS = 30.0
 
 
-def name_of(task: Task) -> str:
+def name_of(task: TrialTask) -> str:
     """Returns the row and the seed of a task, for messages."""
     return f"{task.trial.label}, seed {task.trial.seed}"
 
@@ -28,7 +28,7 @@ def name_of(task: Task) -> str:
 class Clock:
     """Estimates the time left from the tasks that have ended."""
 
-    def __init__(self, tasks: Sequence[Task]):
+    def __init__(self, tasks: Sequence[TrialTask]):
         self.num_stages = {"train": 0, "measure": 0}
         for task in tasks:
             self.num_stages["measure"] += 1
@@ -36,10 +36,10 @@ class Clock:
         self.spent: dict[str, list[float]] = {"train": [], "measure": []}
         self.begun: dict[tuple[str, str], float] = {}
 
-    def started(self, task: Task) -> None:
+    def started(self, task: TrialTask) -> None:
         self.begun[task.trial.trial_id, task.stage] = time.monotonic()
 
-    def ended(self, task: Task) -> None:
+    def ended(self, task: TrialTask) -> None:
         now = time.monotonic()  # a worker that could not start took no time
         self.spent[task.stage].append(now - self.begun.get((task.trial.trial_id, task.stage), now))
 
@@ -59,7 +59,7 @@ class Clock:
 class PlainLines:
     """Prints one line when a trial ends, and one every half minute; for logs and pipes."""
 
-    def __init__(self, tasks: Sequence[Task]):
+    def __init__(self, tasks: Sequence[TrialTask]):
         self.clock = Clock(tasks)
         self.num_trials = len(tasks)
         self.num_ended = 0
@@ -70,10 +70,10 @@ class PlainLines:
 
     def __exit__(self, *exc: object) -> None: ...
 
-    def started(self, task: Task) -> None:
+    def started(self, task: TrialTask) -> None:
         self.clock.started(task)
 
-    def ended(self, task: Task, status: TrialStatus) -> None:
+    def ended(self, task: TrialTask, status: TrialStatus) -> None:
         self.clock.ended(task)
         if task.stage == "train" and status.status == "queued":
             self._line(
@@ -84,7 +84,7 @@ class PlainLines:
         message = f": {status.message}" if status.message and status.status != "done" else ""
         self._line(f"{status.status:9s} {name_of(task)}{message}  [{self.num_ended}/{self.num_trials}]")
 
-    def tick(self, running: Sequence[Running], waiting: Sequence[Task]) -> None:
+    def tick(self, running: Sequence[Running], waiting: Sequence[TrialTask]) -> None:
         if time.monotonic() - self.last_line > LINE_EVERY_SECONDS:
             left = self.clock.seconds_left(len(running))
             now = ", ".join(_position(item) for item in running)
@@ -99,7 +99,7 @@ def _position(item: Running) -> str:
     return f"{name_of(item.task)}{_step(item.task)}"
 
 
-def _step(task: Task) -> str:
+def _step(task: TrialTask) -> str:
     status = task.folder.written_status()
     return f" step {status.step}/{status.num_steps}" if task.stage == "train" else " timing"
 
@@ -110,11 +110,11 @@ class SearchLines:
     def __init__(self) -> None:
         self.last_line = time.monotonic()
 
-    def started(self, task: Task) -> None: ...
+    def started(self, task: TrialTask) -> None: ...
 
-    def ended(self, task: Task, status: TrialStatus) -> None: ...
+    def ended(self, task: TrialTask, status: TrialStatus) -> None: ...
 
-    def tick(self, running: Sequence[Running], waiting: Sequence[Task]) -> None:
+    def tick(self, running: Sequence[Running], waiting: Sequence[TrialTask]) -> None:
         if time.monotonic() - self.last_line > LINE_EVERY_SECONDS:
             self.last_line = time.monotonic()
             shown = [f"{item.task.trial.label}{_step(item.task)}" for item in running]
@@ -124,7 +124,7 @@ class SearchLines:
 class LiveTable:
     """Shows a bar for the sweep and a row for each running trial; for terminals."""
 
-    def __init__(self, tasks: Sequence[Task], console: Console | None = None):
+    def __init__(self, tasks: Sequence[TrialTask], console: Console | None = None):
         self.clock = Clock(tasks)
         self.console = console or Console()
         self.bar = Progress(
@@ -141,10 +141,10 @@ class LiveTable:
     def __exit__(self, *exc: object) -> None:
         self.live.stop()
 
-    def started(self, task: Task) -> None:
+    def started(self, task: TrialTask) -> None:
         self.clock.started(task)
 
-    def ended(self, task: Task, status: TrialStatus) -> None:
+    def ended(self, task: TrialTask, status: TrialStatus) -> None:
         self.clock.ended(task)
         if task.stage == "train" and status.status == "queued":
             return
@@ -152,7 +152,7 @@ class LiveTable:
         if status.status != "done":
             self.console.print(f"{status.status}: {name_of(task)}: {status.message}", style="red", markup=False)
 
-    def tick(self, running: Sequence[Running], waiting: Sequence[Task]) -> None:
+    def tick(self, running: Sequence[Running], waiting: Sequence[TrialTask]) -> None:
         table = Table("trial", "stage", "step", "loss", "time", box=None, pad_edge=False, header_style="dim")
         for item in running:
             status = item.task.folder.written_status()
@@ -165,6 +165,6 @@ class LiveTable:
         self.live.update(Group(self.bar, table))
 
 
-def watch(tasks: Sequence[Task]) -> LiveTable | PlainLines:
+def watch(tasks: Sequence[TrialTask]) -> LiveTable | PlainLines:
     """Returns the display that suits standard output."""
     return LiveTable(tasks) if sys.stdout.isatty() else PlainLines(tasks)

@@ -12,7 +12,7 @@ from harness.errors import UserError
 from harness.launch.assignment import assign, leave_job, release
 from harness.launch.base import Cancelled, Launcher, LaunchRequest, Log, Owners
 from harness.launch.source import EndedByFiles, Source, drive
-from harness.launch.tasks import Task, Todo, prepare, state_of
+from harness.launch.tasks import Todo, TrialTask, prepare, state_of
 from harness.record import OPEN_STATUSES
 from harness.store import Store, TrialFolder
 from harness.units import counted
@@ -28,7 +28,7 @@ class QueueLauncher(Launcher):
     detaches = True
 
     @abstractmethod
-    def start(self, request: LaunchRequest, task: Task, job: str) -> None:
+    def start(self, request: LaunchRequest, task: TrialTask, job: str) -> None:
         """Starts a job that runs `command_of(request, task, job)`. Raises: UserError where that is not possible."""
 
     @abstractmethod
@@ -43,7 +43,7 @@ class QueueLauncher(Launcher):
         """Returns the name of a job that is about to be started."""
         return f"{self.name}:{secrets.token_hex(5)}"
 
-    def command_of(self, request: LaunchRequest, task: Task, job: str) -> list[str]:
+    def command_of(self, request: LaunchRequest, task: TrialTask, job: str) -> list[str]:
         """Returns the command of a job: it trains and measures its trial as long as the trial names the job."""
         command = [sys.executable, "-m", "harness", "job", str(request.store.path.resolve()), job, task.trial.trial_id]
         limit = request.plan.launch.time_limit_minutes
@@ -56,7 +56,7 @@ class QueueLauncher(Launcher):
         print(f"{counted(len(free), 'trial')} submitted, {taken} at work or in the queue already")
         return True
 
-    def _sorted(self, store: Store, tasks: Sequence[Task]) -> tuple[int, list[Task]]:
+    def _sorted(self, store: Store, tasks: Sequence[TrialTask]) -> tuple[int, list[TrialTask]]:
         """Returns how many tasks a job or a worker has, and the others. Raises: UserError where that is unknown."""
         owners = self.owners(store, [task.folder for task in tasks])
         if owners.unknown:
@@ -65,7 +65,7 @@ class QueueLauncher(Launcher):
         free = [task for task in tasks if task.trial.trial_id not in owners.taken]
         return len(tasks) - len(free), free
 
-    def _start_all(self, request: LaunchRequest, tasks: Sequence[Task]) -> None:
+    def _start_all(self, request: LaunchRequest, tasks: Sequence[TrialTask]) -> None:
         prepare(Todo(list(tasks)), request.plan, request.variant_dirs)
         for task in tasks:
             job = self.new_job(request)
@@ -123,12 +123,12 @@ class _SearchQueue(EndedByFiles):
         self._owners = Owners()
         self._next_question = 0.0
 
-    def _submit(self, tasks: Sequence[Task]) -> None:
+    def _submit(self, tasks: Sequence[TrialTask]) -> None:
         _, free = self.launcher._sorted(self.request.store, tasks)
         self.launcher._start_all(self.request, free)
         self._next_question = 0.0
 
-    def _is_gone(self, task: Task, status: str) -> bool:
+    def _is_gone(self, task: TrialTask, status: str) -> bool:
         if time.monotonic() >= self._next_question:
             self._owners = self.launcher.owners(self.request.store, [known.folder for known in self.tasks])
             self._next_question = time.monotonic() + ASK_SECONDS

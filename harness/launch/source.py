@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from harness.errors import UserError
-from harness.launch.tasks import Task, state_of
+from harness.launch.tasks import TrialTask, state_of
 from harness.record import FINAL_STATUSES
 
 
@@ -23,10 +23,10 @@ class Source(Protocol):
     def through(self) -> bool:
         """Returns whether the source is exhausted once every task that it gave has ended."""
 
-    def next(self) -> Task | None:
+    def next(self) -> TrialTask | None:
         """Returns the next task, or None while there is none to start."""
 
-    def ended(self, task: Task) -> None:
+    def ended(self, task: TrialTask) -> None:
         """Takes note that a task has ended; its files say how."""
 
     def tick(self) -> None:
@@ -36,10 +36,10 @@ class Source(Protocol):
 class FixedSource:
     """Gives a list of tasks: all training first, then the measuring of what was trained, then the other measuring."""
 
-    def __init__(self, tasks: Sequence[Task]):
+    def __init__(self, tasks: Sequence[TrialTask]):
         self._to_train = deque(task for task in tasks if task.stage == "train")
         self._to_measure = deque(task for task in tasks if task.stage == "measure")
-        self._trained: deque[Task] = deque()
+        self._trained: deque[TrialTask] = deque()
         self._num_training = 0
 
     @property
@@ -47,7 +47,7 @@ class FixedSource:
         """Returns whether every task was given and no training can add another one."""
         return not (self._to_train or self._num_training or self._trained or self._to_measure)
 
-    def next(self) -> Task | None:
+    def next(self) -> TrialTask | None:
         """Returns the next task; None while training has to end before anything is measured."""
         if self._to_train:
             self._num_training += 1
@@ -57,19 +57,19 @@ class FixedSource:
         rest = self._trained or self._to_measure
         return rest.popleft() if rest else None
 
-    def ended(self, task: Task) -> None:
+    def ended(self, task: TrialTask) -> None:
         """Adds the measuring of a trial that was trained and has no timings yet."""
         if task.stage != "train":
             return
         self._num_training -= 1
         if _awaits_measuring(task):
-            self._trained.append(Task(task.trial, task.folder, "measure", task.num_threads, task.device))
+            self._trained.append(TrialTask(task.trial, task.folder, "measure", task.num_threads, task.device))
 
     def tick(self) -> None:
         """Has no periodic work."""
 
 
-def _awaits_measuring(task: Task) -> bool:
+def _awaits_measuring(task: TrialTask) -> bool:
     if not task.folder.record_file.exists():
         return False
     try:
@@ -81,10 +81,10 @@ def _awaits_measuring(task: Task) -> bool:
 class TaskStarter(Protocol):
     """Starts tasks elsewhere and reports which have ended. A task stands for its stage and all later ones."""
 
-    def start(self, tasks: Sequence[Task]) -> None:
+    def start(self, tasks: Sequence[TrialTask]) -> None:
         """Starts (or queues) tasks and returns at once."""
 
-    def poll(self) -> list[Task]:
+    def poll(self) -> list[TrialTask]:
         """Returns the tasks that ended since the last call, however they ended."""
 
 
@@ -98,27 +98,27 @@ class EndedByFiles:
 
     def __init__(
         self,
-        submit: Callable[[Sequence[Task]], object],
+        submit: Callable[[Sequence[TrialTask]], object],
         *,
         needs_timings: bool,
-        is_gone: Callable[[Task, str], bool] = lambda task, status: status == "lost",
+        is_gone: Callable[[TrialTask, str], bool] = lambda task, status: status == "lost",
     ):
         self.submit, self.needs_timings, self.is_gone = submit, needs_timings, is_gone
-        self.tasks: list[Task] = []
+        self.tasks: list[TrialTask] = []
 
-    def start(self, tasks: Sequence[Task]) -> None:
+    def start(self, tasks: Sequence[TrialTask]) -> None:
         """Queues tasks, in one call."""
         self.submit(tasks)
         self.tasks += tasks
 
-    def poll(self) -> list[Task]:
+    def poll(self) -> list[TrialTask]:
         """Returns the tasks that ended since the last call."""
         ended = [task for task in self.tasks if self._has_ended(task)]
         reported = {id(task) for task in ended}  # a task is large, and compares by all its fields
         self.tasks = [task for task in self.tasks if id(task) not in reported]
         return ended
 
-    def _has_ended(self, task: Task) -> bool:
+    def _has_ended(self, task: TrialTask) -> bool:
         record = task.folder.record()
         if record is not None and (record.costs.timings is not None or not self.needs_timings):
             return not task.folder.is_held()
@@ -140,11 +140,11 @@ def drive(
 
     Tasks that were started continue when this returns early; the next call finds them by their files.
     """
-    running: list[Task] = []
+    running: list[TrialTask] = []
     while running or not source.through:
         if should_stop():
             return False
-        new: list[Task] = []
+        new: list[TrialTask] = []
         while (most is None or len(running) + len(new) < most) and (task := source.next()) is not None:
             new.append(task)
         if new:

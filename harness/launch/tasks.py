@@ -18,7 +18,7 @@ from harness.sweep.plan import Plan, PlannedTrial
 
 
 @dataclass(frozen=True)
-class Task:
+class TrialTask:
     """One stage of one trial that is still to be run."""
 
     trial: PlannedTrial
@@ -38,7 +38,7 @@ class Todo:
     their worker was killed after it had written the record.
     """
 
-    tasks: list[Task] = field(default_factory=list)
+    tasks: list[TrialTask] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
     unmarked: list[str] = field(default_factory=list)
@@ -125,12 +125,12 @@ def find_todo(
     return todo
 
 
-def task_of(trial: PlannedTrial, folder: TrialFolder) -> Task:
+def task_of(trial: PlannedTrial, folder: TrialFolder) -> TrialTask:
     """Returns the next stage of an open trial."""
     train = trial.config["train"]
     stage = "train" if not folder.record_file.exists() else "measure"
     num_processes = train["num_processes"] if stage == "train" else 1  # measuring is for rank 0 alone
-    return Task(trial, folder, stage, train["num_threads"], train["device"], num_processes)
+    return TrialTask(trial, folder, stage, train["num_threads"], train["device"], num_processes)
 
 
 def code_of_trials(variant_dirs: Sequence[Path]) -> Callable[[PlannedTrial], str]:
@@ -172,7 +172,7 @@ def prepare(todo: Todo, plan: Plan, variant_dirs: Sequence[Path]) -> None:
         "memory_limit_mib": plan.launch.memory_limit_mib,
     }
 
-    def write(task: Task) -> None:
+    def write(task: TrialTask) -> None:
         launch = {**extra, **task.options, "data_identity": task.trial.data_identity}
         task.folder.create({"trial": task.trial.config, "launch": launch})
 

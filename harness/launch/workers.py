@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from harness import worker
-from harness.launch.tasks import Task
+from harness.launch.tasks import TrialTask
 from harness.measure.process_end import num_oom_kills, status_of_exit
 from harness.record import FINAL_STATUSES
 from harness.store import TrialFolder, TrialStatus
@@ -19,7 +19,7 @@ from harness.store import TrialFolder, TrialStatus
 class Running:
     """A worker that is alive. `oom_kills_before`: see `harness.measure.process_end`."""
 
-    task: Task
+    task: TrialTask
     process: subprocess.Popen[bytes]
     gpus: tuple[int, ...]
     started: float = field(default_factory=time.monotonic)
@@ -31,9 +31,9 @@ class Running:
 class Watcher(Protocol):
     """Displays what the pool does."""
 
-    def started(self, task: Task) -> None: ...
-    def ended(self, task: Task, status: TrialStatus) -> None: ...
-    def tick(self, running: Sequence[Running], waiting: Sequence[Task]) -> None: ...
+    def started(self, task: TrialTask) -> None: ...
+    def ended(self, task: TrialTask, status: TrialStatus) -> None: ...
+    def tick(self, running: Sequence[Running], waiting: Sequence[TrialTask]) -> None: ...
 
 
 def write_end(item: Running, stopping: bool, time_limit_minutes: float | None) -> TrialStatus:

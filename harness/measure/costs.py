@@ -1,4 +1,4 @@
-"""Memory and time of a trial's model at the batch sizes of its configuration, on random clips."""
+"""Memory and time of the model of a trial, at the batch sizes of its configuration, on random clips."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.measure.machine.preflight import preflight
 from harness.measure.memory.tensors import CPU_METHOD, CUDA_METHOD, peak_bytes, process_peak_bytes
 from harness.measure.time.energy import joules_per_clip
 from harness.measure.time.latency import time_call
-from harness.measure.time.noise_probe import WORK, Reference
+from harness.measure.time.noise_probe import PROBE_WORK, NoiseProbe
 from harness.record import MeasuredMemory, Timings
 from harness.sweep.schema import TrialConfig
 from harness.train.loop import training_step
@@ -22,7 +22,7 @@ from harness.train.optimizer import build_optimizer
 
 
 def random_batch(trial: TrialConfig, labels: Mapping[str, int], batch_size: int, device: str) -> Batch:
-    """Random clips uint8 (B, T, 3, H, W) with random labels; neither time nor memory depends on the content."""
+    """Return random clips uint8 (B, T, 3, H, W) and labels; neither time nor memory depends on their content."""
     model, generator = trial.model, torch.Generator().manual_seed(0)
     shape = (batch_size, model.num_frames, 3, model.crop_size, model.crop_size)
     clips = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
@@ -31,7 +31,7 @@ def random_batch(trial: TrialConfig, labels: Mapping[str, int], batch_size: int,
 
 
 def inference_call(model: nn.Module, trial: TrialConfig, batch: Batch) -> Callable[[], object]:
-    """A call of one forward pass in eval mode, in the precision of the trial."""
+    """Return a call of one forward pass in eval mode, in the precision of the trial."""
     model.eval()
 
     def call() -> object:
@@ -44,13 +44,13 @@ def inference_call(model: nn.Module, trial: TrialConfig, batch: Batch) -> Callab
 
 
 def train_step_call(model: nn.Module, trial: TrialConfig, batch: Batch) -> Callable[[], object]:
-    """A call of one training step."""
+    """Return a call of one training step."""
     optimizer = build_optimizer(model.train(), trial.train)
     return lambda: training_step(model, optimizer, batch, trial.train)
 
 
 def measure_memory(model: nn.Module, trial: TrialConfig, labels: Mapping[str, int]) -> MeasuredMemory:
-    """Peak bytes of inference and of a training step (after one that allocates gradients and optimizer state)."""
+    """Measure peak bytes of inference and of a training step after a first one, which allocates optimizer state."""
     device, batch_size = trial.train.device, trial.measure.batch_size
     batch = random_batch(trial, labels, batch_size, device)
     inference = peak_bytes(inference_call(model.eval(), trial, batch), model, device=device)
@@ -69,29 +69,29 @@ def measure_memory(model: nn.Module, trial: TrialConfig, labels: Mapping[str, in
 
 
 def measure_timings(model: nn.Module, trial: TrialConfig, labels: Mapping[str, int], alone: bool) -> Timings:
-    """Latency of one clip, inference and training step of a batch, in milliseconds with all samples."""
+    """Measure latency of one clip, inference and training step of a batch, in milliseconds with all samples."""
     device, measure = trial.train.device, trial.measure
     state = preflight(trial.train.num_threads, trial.train.device)
     limits: dict[str, Any] = {"min_samples": measure.min_samples, "max_seconds": measure.max_seconds, "device": device}
     one = random_batch(trial, labels, 1, device)
     many = random_batch(trial, labels, measure.batch_size, device)
-    reference = Reference() if device == "cpu" else None
-    beside = [reference.time_ms()] if reference else []
+    probe = NoiseProbe() if device == "cpu" else None
+    probed = [probe.time_ms()] if probe else []
     latency = time_call(inference_call(model, trial, one), batch_size=1, **limits)
-    beside += [reference.time_ms()] if reference else []
+    probed += [probe.time_ms()] if probe else []
     inference = time_call(inference_call(model, trial, many), batch_size=measure.batch_size, **limits)
-    beside += [reference.time_ms()] if reference else []
+    probed += [probe.time_ms()] if probe else []
     energy, source = joules_per_clip(inference_call(model, trial, many), measure.batch_size, device)
     step = time_call(train_step_call(model, trial, many), batch_size=measure.batch_size, **limits)
-    beside += [reference.time_ms()] if reference else []
+    probed += [probe.time_ms()] if probe else []
     return Timings(
         latency=latency,
         inference=inference,
         train_step=step,
         alone=alone,
         preflight=state,
-        reference_ms=float(np.median(beside)) if beside else None,
-        reference_work=WORK if beside else None,
+        noise_probe_ms=float(np.median(probed)) if probed else None,
+        noise_probe_work=PROBE_WORK if probed else None,
         energy_j_per_clip=energy,
         energy_source=source,
     )

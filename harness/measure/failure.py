@@ -1,4 +1,4 @@
-"""How a failure counts: out of memory, not finite, bad input or a fault, and the bytes that were asked for in vain."""
+"""Classifies an exception as a trial status: out of memory, not finite, invalid input, or failed."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 
 from harness.errors import UserError
 
-#: what torch and the C++ library say when memory is refused on a CPU
+#: messages of torch and of the C++ library for a failed allocation on a CPU
 _REFUSALS = ("can't allocate memory", "not enough memory", "Cannot allocate memory", "bad_alloc", "bad allocation")
 _UNIT_BYTES = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
 def verdict(error: BaseException) -> tuple[str, str]:
-    """(status, message) of a failure, in the words of `harness.record.STATUSES`."""
+    """Return (status, message) of an exception; the status is one of `harness.record.STATUSES`."""
     import torch
 
     from harness.train.distributed import RankFailed
@@ -32,6 +32,6 @@ def verdict(error: BaseException) -> tuple[str, str]:
 
 
 def requested_bytes(message: str) -> int | None:
-    """Bytes whose allocation was refused, as torch's message tells them; None where it does not."""
+    """Return the size of a failed allocation from torch's message; None if it has none."""
     match = re.search(r"[Tt]ried to allocate ([\d.]+) (bytes|KiB|MiB|GiB|TiB)", message)
     return None if match is None else round(float(match[1]) * _UNIT_BYTES[match[2]])

@@ -14,14 +14,14 @@ from harness.nn.tokens import ClassToken, Tokens
 
 
 def sincos(num_positions: int, dim: int) -> Tensor:
-    """Fixed sinusoidal positions (num_positions, dim): channel 2i is sin, 2i + 1 is cos of p / 10000^(2i/dim)."""
+    """Return fixed positions (num_positions, dim): channel 2i is sin, 2i + 1 is cos of p / 10000^(2i/dim)."""
     rate = torch.exp(torch.arange(0, dim, 2, dtype=torch.float64) * (-math.log(10000.0) / dim))
     angle = torch.arange(num_positions, dtype=torch.float64)[:, None] * rate
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1).float()
 
 
 def sincos_2d(height: int, width: int, dim: int) -> Tensor:
-    """Fixed positions of a grid (height * width, dim): one half of the channels for rows, one for columns."""
+    """Return fixed positions of a grid (height * width, dim): half of the channels for rows, half for columns."""
     rows = sincos(height, dim // 2)[:, None].expand(-1, width, -1)
     columns = sincos(width, dim // 2)[None].expand(height, -1, -1)
     return torch.cat([rows, columns], dim=-1).flatten(0, 1)
@@ -30,8 +30,8 @@ def sincos_2d(height: int, width: int, dim: int) -> Tensor:
 class PatchEmbedding(nn.Module):
     """Linear map of each patch, or tubelet of t frames; (B, T, C, H, W) -> (B, T/t, H/p, W/p, D).
 
-    The weight has the layout of a convolution, (D, C, p, p) or (D, C, t, p, p), so that checkpoints load as they are;
-    it is applied as a matrix product, which is the same arithmetic.
+    The weight has the layout of a convolution, (D, C, p, p) or (D, C, t, p, p), as in checkpoints; it is applied as a
+    matrix product, which is the same arithmetic.
     """
 
     def __init__(self, dim: int, patch: int, tubelet: int, channels: int = 3):
@@ -42,6 +42,7 @@ class PatchEmbedding(nn.Module):
         self.bias = nn.Parameter(torch.zeros(dim))
 
     def forward(self, clip: Tensor) -> Tensor:
+        """Embed every patch or tubelet."""
         batch, frames, channels, height, width = clip.shape
         t, p = self.tubelet, self.patch
         x = clip.view(batch, frames // t, t, channels, height // p, p, width // p, p)
@@ -49,15 +50,15 @@ class PatchEmbedding(nn.Module):
         return F.linear(x, self.weight.flatten(1), self.bias)
 
     def macs(self, num_tokens: int) -> int:
-        """Multiply-accumulates for this many patches or tubelets."""
+        """Return the multiply-accumulates for this number of patches or tubelets."""
         return num_tokens * self.weight.numel()
 
 
 class Embedding(nn.Module):
-    """Clip (B, T, C, H, W), normalised, to the tokens that enter the encoder.
+    """Maps a normalised clip (B, T, C, H, W) to the tokens that enter the encoder.
 
-    Temporal positions go to patches and to class tokens of frames, not to a class token of the clip: so do X-ViT
-    and TimeSformer, each with its own kind of class token. A joint table covers class token and patches in one row.
+    Temporal positions are added to patches and to class tokens of frames, not to a class token of the clip, as in X-ViT
+    and TimeSformer. A joint table has class token and patches in one row.
     """
 
     def __init__(self, model: ModelConfig, trunk: TrunkGeometry, class_token: ClassToken):
@@ -77,7 +78,7 @@ class Embedding(nn.Module):
         self.registers = nn.Parameter(torch.zeros(1, num_registers, dim)) if num_registers else None
 
     def _positions(self, kind: str, length: int, dim: int, num_class: int, table: Tensor) -> nn.Parameter | None:
-        """Positions (1, length, dim); fixed ones are zero for the class token."""
+        """Return positions (1, length, dim) of a kind; fixed ones are zero for the class token."""
         if kind == "none":
             return None
         if kind == "learned":
@@ -86,13 +87,14 @@ class Embedding(nn.Module):
         return nn.Parameter(fixed, requires_grad=False)
 
     def initialise(self, std: float) -> None:
-        """Truncated normal: `std` for patches, 0.02 for tokens and places; temporal positions start at zero (X-ViT)."""
+        """Draw truncated normals: `std` for patches, 0.02 for tokens and positions; temporal ones are zero (X-ViT)."""
         nn.init.trunc_normal_(self.proj.weight, std=std)
         for parameter in (self.cls_token, self.pos_embed, self.joint_embed, self.registers):
             if parameter is not None and parameter.requires_grad:
                 nn.init.trunc_normal_(parameter, std=0.02)
 
     def forward(self, clip: Tensor) -> Tokens:
+        """Embed a clip, and add positions, class tokens and registers."""
         patches = self.proj(clip)
         batch, frames, height, width, dim = patches.shape
         cls = self._class_tokens(batch, frames, dim)
@@ -110,7 +112,7 @@ class Embedding(nn.Module):
         return Tokens(patches, cls, registers)
 
     def _class_tokens(self, batch: int, frames: int, dim: int) -> Tensor | None:
-        """(B, D), (B, T, D) or None by the variant's policy."""
+        """Return class tokens (B, D), (B, T, D) or None, by the policy of the variant."""
         if self.cls_token is None:
             return None
         if self.class_token == "frame":

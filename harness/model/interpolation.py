@@ -1,7 +1,7 @@
-"""Position embeddings for another clip: other crop, other number of frames, joint tables; as each source does it.
+"""Position embeddings resized for another crop or number of frames, or in joint tables, as each source does it.
 
-Tables are (1, length, D) without class-token rows. Methods are named after what they compute; the docstrings say
-whose they are.
+Tables are (1, length, D) without class-token rows. Methods are named after what they compute; the docstrings name
+their sources.
 """
 
 from __future__ import annotations
@@ -23,22 +23,20 @@ def _row(image: Tensor) -> Tensor:
 
 
 def square_side(length: int, what: str) -> int:
-    """Side of a square grid of `length` places. Raises: UserError where it is none, since no file says its shape."""
+    """Return the side of a square grid of `length` places. Raises: UserError if the grid is not square."""
     side = math.isqrt(length)
     if side * side != length:
-        raise UserError(
-            f"{what}: {length} places are no square grid, so they cannot be resized; use the file's own size"
-        )
+        raise UserError(f"{what}: {length} places are no square grid and cannot be resized; use the size of the file")
     return side
 
 
 def resize_spatial(table: Tensor, grid: tuple[int, int], new_grid: tuple[int, int], method: str) -> Tensor:
-    """Positions (1, h w, D) of a grid for another grid.
+    """Resize positions (1, h w, D) of a grid for another grid.
 
-    bicubic: old timm, X-ViT, Motionformer. bicubic_antialias: timm since 2022; the same where nothing shrinks.
+    bicubic: old timm, X-ViT, Motionformer. bicubic_antialias: timm since 2022; equal to bicubic if nothing shrinks.
     bilinear_corners: the JAX ViT and ViViT (the corner places of both grids coincide).
-    nearest: TimeSformer in its forward. nearest_flat: TimeSformer when it loads a file, which takes the grid for a
-    line and so shears it; here only to repeat its results.
+    nearest: TimeSformer in its forward pass. nearest_flat: TimeSformer when it loads a file, which treats the grid as a
+    line and so shears it; only for reproducing its results.
     """
     if grid == new_grid:
         return table
@@ -56,7 +54,7 @@ def resize_spatial(table: Tensor, grid: tuple[int, int], new_grid: tuple[int, in
 
 
 def resize_temporal(table: Tensor, num_frames: int, method: str) -> Tensor:
-    """Positions (1, T, D) for another number of frames.
+    """Resize positions (1, T, D) for another number of frames.
 
     nearest: TimeSformer. linear: ViViT (first and last frame coincide). tile: frame t takes row t mod T, as the
     released X-ViT code does with its 8 rows.
@@ -76,7 +74,7 @@ def resize_temporal(table: Tensor, num_frames: int, method: str) -> Tensor:
 def resize_joint(
     table: Tensor, shape: tuple[int, int, int], new_shape: tuple[int, int, int], spatial: str, temporal: str
 ) -> Tensor:
-    """Positions (1, T h w, D), time slowest, for another (T, h, w): each frame in space, then each place in time."""
+    """Resize positions (1, T h w, D), time slowest, for another (T, h, w): frames in space, then places in time."""
     frames, (new_frames, height, width) = shape[0], new_shape
     by_frame = table.unflatten(1, (frames, -1)).flatten(0, 1)
     by_frame = resize_spatial(by_frame, shape[1:], (height, width), spatial)

@@ -1,6 +1,6 @@
-"""From the tokens of the last layer to one feature vector per clip, (B, D).
+"""Readouts: from the tokens of the last layer to one feature vector per clip, (B, D).
 
-Each readout owns the final norm of the trunk, since sources differ in whether it comes before or after the mean.
+Each readout has the final norm of the trunk, since sources differ in whether it comes before or after the mean.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from harness.sweep.schema import (
 
 
 class Readout(nn.Module):
-    """Base: holds the final norm; `macs` are those of one clip."""
+    """Base of the readouts, with the final norm."""
 
     def __init__(self, trunk: TrunkGeometry):
         super().__init__()
         self.norm = nn.LayerNorm(trunk.embed_dim, eps=trunk.final_norm_eps or trunk.norm_eps)
 
     def frame_features(self, tokens: Tokens) -> Tensor:
-        """One normed feature per frame (B, T, D): its class token, or the mean of its patches where it has none."""
+        """Return one normed feature per frame (B, T, D): its class token, or else the mean of its patches."""
         if tokens.cls is not None and tokens.cls.ndim == 3:
             return self.norm(tokens.cls)
         return self.norm(tokens.patches.flatten(2, 3)).mean(2)
 
     def macs(self) -> int:
-        """Multiply-accumulates of one clip."""
+        """Return the multiply-accumulates of one clip."""
         return 0
 
 
 class ClassToken(Readout):
-    """The normalised class token of the clip."""
+    """Reads the normalised class token of the clip."""
 
     def forward(self, tokens: Tokens) -> Tensor:
         assert tokens.cls is not None
@@ -50,7 +50,7 @@ class ClassToken(Readout):
 
 
 class MeanFrames(Readout):
-    """Mean over frames of each frame's class token, or of the mean of its patches."""
+    """Averages over frames: the class token of each, or the mean of its patches."""
 
     def __init__(self, trunk: TrunkGeometry, norm_first: bool):
         super().__init__(trunk)
@@ -64,7 +64,7 @@ class MeanFrames(Readout):
 
 
 class MeanTokens(Readout):
-    """Mean over all patches of the clip."""
+    """Averages over all patches of the clip."""
 
     def __init__(self, trunk: TrunkGeometry, norm_first: bool):
         super().__init__(trunk)
@@ -76,7 +76,7 @@ class MeanTokens(Readout):
 
 
 class TemporalAttention(Readout):
-    """A learned token reads one feature per frame through standard layers (TA); see `TemporalAttentionReadout`."""
+    """Temporal attention (TA): a learned token reads frame features in standard layers (`TemporalAttentionReadout`)."""
 
     def __init__(self, trunk: TrunkGeometry, config: TemporalAttentionReadout):
         super().__init__(trunk)
@@ -118,7 +118,7 @@ class TemporalAttention(Readout):
 
 
 class ConcatMlp(Readout):
-    """The frame features in one row through a linear layer and GELU: every frame has weights of its own."""
+    """Concatenates the frame features, then a linear layer and GELU: every frame has its own weights."""
 
     def __init__(self, trunk: TrunkGeometry):
         super().__init__(trunk)
@@ -133,10 +133,10 @@ class ConcatMlp(Readout):
 
 
 class Gru(Readout):
-    """The last state of a gated recurrent unit over the frame features, starting from zeros.
+    """Reads the last state of a gated recurrent unit over the frame features, with a zero initial state.
 
-    Rows of both weights: reset gate, update gate, new state, as in torch.nn.GRU; written with linear layers, since
-    counters of multiply-accumulates do not see into the fused one.
+    Rows of both weights: reset gate, update gate, new state, as in torch.nn.GRU. It is written with linear layers,
+    since operator counters do not see inside the fused one.
     """
 
     def __init__(self, trunk: TrunkGeometry):
@@ -161,7 +161,7 @@ class Gru(Readout):
 
 
 def build_readout(config: ReadoutConfig, trunk: TrunkGeometry) -> Readout:
-    """The readout that a configuration names."""
+    """Build the readout of a configuration."""
     match config:
         case ClassTokenReadout():
             return ClassToken(trunk)

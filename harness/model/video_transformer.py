@@ -1,4 +1,4 @@
-"""The whole model: pixels -> tokens -> a variant's encoder -> readout -> one classifier per label."""
+"""The whole model: pixels -> tokens -> encoder of a variant -> readout -> one classifier per label."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def make_variant(
     global_tokens: GlobalTokensConfig | None = None,
     extra_dirs: Sequence[Path] = (),
 ) -> Variant:
-    """The variant that a block `{name: ..., field: ...}` describes, on the trunk of `model`."""
+    """Make the variant of a block `{name: ..., field: ...}` on the trunk of `model`."""
     fields = dict(config)
     variant_class = load_variant(fields.pop("name"), extra_dirs)
     return variant_class(variant_class.Config(**fields), TrunkGeometry.of(model, global_tokens))
 
 
 def _blocks(encoder: nn.Module) -> list[nn.Module]:
-    """The layers of an encoder: what its lists of modules hold that are not inside another one's layer."""
+    """Return the layers of an encoder: the items of its module lists, except lists inside of a layer."""
     found: list[nn.Module] = []
     for child in encoder.children():
         found += list(child) if isinstance(child, nn.ModuleList) else _blocks(child)
@@ -41,7 +41,7 @@ def _blocks(encoder: nn.Module) -> list[nn.Module]:
 
 
 class _Recomputed(nn.Module):
-    """Mixed into the class of a layer: in training it keeps its inputs only, and the backward pass runs it again."""
+    """Mixin for a layer: in training it keeps its inputs only, and the backward pass recomputes the rest."""
 
     def forward(self, *inputs: Any) -> Any:
         forward = super().forward
@@ -52,15 +52,14 @@ class _Recomputed(nn.Module):
 
 @cache
 def _recomputed(layer_class: type[nn.Module]) -> type[nn.Module]:
-    """The class of a layer with checkpointing; a wrapped method would bind copies to the weights of the original."""
+    """Derive the class of a layer with recomputation. A wrapped method would bind copies to the original weights."""
     return type(layer_class.__name__, (_Recomputed, layer_class), {})
 
 
 class VideoTransformer(nn.Module):
-    """Clip uint8 (B, T, 3, H, W) -> {label: logits (B, classes)}.
+    """Maps a clip uint8 (B, T, 3, H, W) to {label: logits (B, classes)}.
 
-    Source of the initialisation: timm's ViT (truncated normal, biases 0; `ModelConfig.init_std`), then what the variant
-    prescribes.
+    Initialisation: as timm's ViT (truncated normal, biases 0; `ModelConfig.init_std`), then as the variant prescribes.
     """
 
     pixel_mean: Tensor
@@ -82,12 +81,12 @@ class VideoTransformer(nn.Module):
 
     @classmethod
     def of(cls, trial: TrialConfig, labels: Mapping[str, int], extra_dirs: Sequence[Path] = ()) -> VideoTransformer:
-        """The model of a trial."""
+        """Build the model of a trial."""
         variant = make_variant(trial.variant, trial.model, trial.global_tokens, extra_dirs)
         return cls(trial.model, variant, trial.readout, labels)
 
     def initialise(self) -> None:
-        """Draws all weights anew from torch's generator."""
+        """Draw all weights from the generator of torch."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=self.init_std)
@@ -97,20 +96,21 @@ class VideoTransformer(nn.Module):
         self.variant.initialise(self.encoder)
 
     def checkpoint_activations(self) -> None:
-        """From now on, in training, each block keeps its inputs only and computes the rest again going backward.
+        """Make each layer keep its inputs only in training, and recompute the rest in the backward pass.
 
-        For training and its memory: a count of operators must not be made on such a model, it would see blocks twice.
+        For training and its memory. Do not count operators of such a model: they would see layers twice.
         """
         for block in _blocks(self.encoder):
             if not isinstance(block, _Recomputed):
                 block.__class__ = _recomputed(type(block))  # type: ignore[arg-type]
 
     def forward(self, clip: Tensor) -> dict[str, Tensor]:
+        """Normalise the clip and classify it."""
         dtype = self.pixel_mean.dtype
         return self.logits((clip.to(dtype) / 255 - self.pixel_mean) / self.pixel_std)
 
     def logits(self, clip: Tensor) -> dict[str, Tensor]:
-        """Like `forward`, for a clip that is normalised already: float (B, T, 3, H, W)."""
+        """Return the logits for a clip that is normalised already: float (B, T, 3, H, W)."""
         x = self.readout(self.encoder(self.embed(clip)))
         if self.pre_logits is not None:
             x = torch.tanh(self.pre_logits(x))
@@ -118,7 +118,7 @@ class VideoTransformer(nn.Module):
         return {label: head(x) for label, head in self.heads.items()}
 
     def macs(self) -> int:
-        """Multiply-accumulates of one clip, forward, in closed form."""
+        """Return the multiply-accumulates of one clip, forward, in closed form."""
         trunk = self.variant.trunk
         heads = trunk.embed_dim * sum(self.num_classes.values())
         pre = self.pre_logits.weight.numel() if self.pre_logits is not None else 0

@@ -10,7 +10,7 @@ Positive = Annotated[int, Field(ge=1)]
 
 
 class StrictConfig(BaseModel):
-    """Base of all configuration: closed, frozen, without coercion; defaults are validated too."""
+    """Base of all configuration: closed, frozen, no coercion, defaults checked too."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False)
 

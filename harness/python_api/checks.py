@@ -33,7 +33,7 @@ class CheckResult:
         return not self.broken
 
     def table(self) -> Table:
-        """One line for each check of each variant; the failures stand below."""
+        """Return one line for each check of each variant, with the failures below."""
         lines = [
             (name, outcome.check, "FAIL" if outcome.failures else "ok", outcome.extent)
             for name, found in self.outcomes.items()

@@ -1,4 +1,4 @@
-"""One row of counts, and everything that is counted of it as flat fields for JSON, CSV and frames."""
+"""One row of counts, and all its counts as flat fields for JSON, CSV and frames."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class CostRow:
-    """One row of a sweep, its costs, and what was published of it."""
+    """One row of a sweep, its costs, and the published numbers, if any."""
 
     label: str
     costs: Costs
@@ -46,7 +46,7 @@ class CostRow:
 
 
 def ledger_lines(ledger: Ledger, by: str) -> list[dict[str, Any]]:
-    """The ledger as flat lines: one for each operator, or one for each module that holds a product or unknown work."""
+    """Return the ledger as flat lines: one for each operator, or for each module with a product or unknown work."""
     total = ledger.total or 1
     if by == "op":
         return [
@@ -66,7 +66,7 @@ def _joined(calls: Mapping[str, int]) -> str:
 
 
 def macs_fields(macs: MacsCount) -> dict[str, Any]:
-    """Counts for JSON and CSV, units in the names."""
+    """Return counts as flat fields, with units in the names."""
     back = macs.backward
     return {
         "macs_per_view": macs.macs_per_view,
@@ -83,7 +83,7 @@ def macs_fields(macs: MacsCount) -> dict[str, Any]:
 
 
 def memory_fields(costs: Costs) -> dict[str, int | None]:
-    """Predicted peaks and their parts in bytes, and the batch that they are of; None where they were not asked for."""
+    """Return predicted peaks and their parts in bytes, with their batch size; None where nothing was predicted."""
     from harness.record import PredictedMemory
 
     found = costs.predicted_memory
@@ -92,7 +92,7 @@ def memory_fields(costs: Costs) -> dict[str, int | None]:
 
 
 def differences(row: CostRow) -> Mapping[str, Difference | None]:
-    """'macs' and 'parameters' -> ours beside theirs, or None."""
+    """Return the differences to the published numbers by quantity ('macs', 'parameters'); None where none are known."""
     from harness.measure.count.published import macs_difference, parameter_difference
 
     if row.published is None:
@@ -104,7 +104,7 @@ def differences(row: CostRow) -> Mapping[str, Difference | None]:
 
 
 def flat(row: CostRow) -> dict[str, Any]:
-    """One row for JSON and CSV, units in the names."""
+    """Return all counts of one row as flat fields, with units in the names."""
     costs, found = row.costs, differences(row)
     macs, parameters = found["macs"], found["parameters"]
     return {

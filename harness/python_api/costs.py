@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Counts:
-    """Costs by row, counted without allocating a model. `not_built`: published models that the sweep does not build."""
+    """Counts by row, made without allocating a model. `not_built`: published models that the sweep does not build."""
 
     rows: tuple[CostRow, ...]
     not_built: tuple[Published, ...] = ()
@@ -45,13 +45,13 @@ class Counts:
         return {row.label: row for row in self.rows}[label]
 
     def frame(self) -> pd.DataFrame:
-        """One line for each row, all counts, with units in the names of the columns."""
+        """Return one line for each row with all counts; column names end in their unit."""
         import pandas as pd
 
         return pd.DataFrame([flat(row) for row in self.rows])
 
     def table(self) -> Table:
-        """The counts that matter most, as text."""
+        """Return the main counts as text."""
         lines = [
             (
                 row.label, units.count(row.num_parameters), units.macs(row.macs_per_view),
@@ -70,7 +70,7 @@ class Counts:
 
 @dataclass(frozen=True, repr=False)
 class ModuleCount:
-    """One forward pass of a module with the inputs as given."""
+    """Counts of one forward pass of a module with the given inputs."""
 
     label: str
     inputs: tuple[str, ...]
@@ -142,7 +142,7 @@ def count_module(
 
 
 def _counts(plan: Plan, published: list[Published], table: Path | None, *, backward: bool, memory: bool) -> Counts:
-    """Every row of a plan with its costs; of the published table beside a file, the rows that it does not build."""
+    """Count every row of a plan, and find the rows of the published table that the sweep does not build."""
     from harness.measure.count.planned import planned_ledger
     from harness.measure.count.published import by_label
 

@@ -12,26 +12,26 @@ from typing import Any
 
 from harness.data import data_identity
 from harness.errors import UserError
-from harness.record import PlanSource
+from harness.plan_file import PlanSource
 from harness.running import RunOptions, run_plan
 from harness.store.load import load
 from harness.sweep.plan import Plan, plan_sweep
 
 PathLike = str | os.PathLike[str]
-#: fields set by hand: `{"train.num_steps": 100}`, or `["train.num_steps=100"]` as on the command line
+#: fields to set: `{"train.num_steps": 100}`, or `["train.num_steps=100"]` as on the command line
 Settings = Mapping[str, Any] | Sequence[str] | None
 
 
 @dataclass(frozen=True)
 class SweepRun:
-    """A run as `harness.run` left it. `exit_code` is 0 if every trial that was asked for is done, else 1."""
+    """A run after `harness.run` returned. `exit_code` is 0 if every chosen trial is done, else 1."""
 
     path: Path
     exit_code: int
 
     @property
     def is_done(self) -> bool:
-        """True if every trial that was asked for is done."""
+        """True if every chosen trial is done."""
         return self.exit_code == 0
 
     def statuses(self) -> dict[str, int]:
@@ -84,7 +84,7 @@ def run(
     trial_ids: Sequence[str] | None = None,
     from_scratch: bool = False,
 ) -> SweepRun:
-    """Run what is open of a plan, then write the report. The same call continues after any interruption.
+    """Run the open trials of a plan, then write the report. The same call continues after any interruption.
 
     Args:
         plan: a plan, or what `harness.plan` takes.
@@ -92,9 +92,9 @@ def run(
             jobs and the call returns at once.
         jobs: trials at once (default: one per core or GPU).
         runs: the folder of all runs; this one lies in `runs/<name of the plan>`.
-        only: run a part: `FIELD=VALUE`, `seed=N`, a row's label or the beginning of a trial id; all have to hold.
+        only: conditions that a trial must meet: `FIELD=VALUE`, `seed=N`, a row's label, the beginning of a trial id.
         time_budget_s: stop after these seconds, with all progress kept.
-        rerun_stale: train finished trials again whose record other code made.
+        rerun_stale: train finished trials again whose record was made by other code.
         replace_plan: take over a folder that holds the run of another question.
         cancel_dropped: end cluster jobs of trials that the sweep no longer asks for.
         write_report: write the report at the end.
@@ -113,11 +113,11 @@ def run(
     return SweepRun(options.runs / planned.name, run_plan(planned, options))
 
 
-_plan = plan  # in `run`, that name is an argument
+_plan = plan  # `run` has an argument of that name
 
 
 def override_texts(settings: Settings) -> list[str]:
-    """Fields set by hand as `path=value` texts. Raises: UserError for a value that no sweep file can hold."""
+    """Return settings as `path=value` texts. Raises: UserError for a value that no sweep file can hold."""
     if settings is None or not isinstance(settings, Mapping):
         return list(settings or ())
     return [f"{path}={_text(path, value)}" for path, value in settings.items()]
@@ -133,26 +133,26 @@ def _text(path: str, value: Any) -> str:
 
 
 def variant_dirs_of(plan: Plan) -> tuple[Path, ...]:
-    """Folders with more variants that a plan was made with."""
+    """Return the folders with more variants of a plan."""
     return tuple(Path(folder) for folder in plan.source.variant_dirs)
 
 
 def at_launcher(plan: Plan, launcher: str | None) -> Plan:
-    """The plan for another launcher: planned again, since `device: auto` depends on where trials run."""
+    """Return the plan for another launcher. It is planned again, since `device: auto` depends on the launcher."""
     if launcher is None or launcher == plan.launch.where:
         return plan
     return plan_again(plan.source, launcher)
 
 
 def plan_again(source: PlanSource, launcher: str | None = None) -> Plan:
-    """Make a plan again from what it was made from, in the folder where it was made.
+    """Plan again from the same source. The working directory must be that of the first time.
 
     Raises:
         UserError: the source is empty, or the sweep has a fault by now.
     """
     sweep = source.content if source.file is None else Path(source.file)
     if sweep is None:
-        raise UserError("this plan does not say what it was made from. Plan the sweep again.")
+        raise UserError("this plan has no source. Plan the sweep again with harness.plan.")
     overrides = [*source.overrides, *([f"launch.where={launcher}"] if launcher else [])]
     if launcher:
         overrides = [text for text in overrides[:-1] if not text.startswith("launch.where=")] + overrides[-1:]

@@ -7,7 +7,7 @@ from functools import cached_property
 from html import escape
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from harness.python_api.plans import PathLike, SweepRun
 from harness.store import Store
@@ -17,8 +17,6 @@ from harness.store.load import load as load_run
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-PlottedCost = Literal["macs", "memory", "latency"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,19 +57,19 @@ class Plot:
 
 @dataclass(frozen=True, repr=False)
 class Results:
-    """What a run found so far, read from its files when `harness.load` was called."""
+    """The results of a run at the time of `harness.load`; unfinished trials have a status and no numbers."""
 
     path: Path
     run: LoadedRun
 
     def frame(self) -> pd.DataFrame:
-        """One line for each trial; accuracies are fractions, times in ms, memory in bytes, NaN where there is none."""
+        """Return one line for each trial; accuracies as fractions, times in ms, memory in bytes, NaN if unknown."""
         from harness.reports.trials import frame
 
         return frame(self.run)
 
     def rows(self) -> pd.DataFrame:
-        """One line for each row: means over the seeds with 95 % intervals, differences to the baseline, costs."""
+        """Return one line for each row: means over seeds with 95 % intervals, differences to the baseline, costs."""
         import pandas as pd
 
         from harness.reports.table import row_numbers
@@ -79,27 +77,24 @@ class Results:
         return pd.DataFrame(row_numbers(self.run))
 
     def table(self) -> ResultTable:
-        """The table of the report, with its marks and notes."""
+        """Return the table of the report, with its marks and notes."""
         from harness.reports import table
         from harness.reports.common.table_data import build
 
         content = build(self.run)
         return ResultTable(table.markdown(self.run, content), table.latex(self.run, content))
 
-    def plot(self, cost: PlottedCost = "macs") -> Plot:
-        """Accuracy against a cost: macs, memory (of a training step) or latency (of one clip).
+    def plot(self, x: str = "macs", label: str | None = None) -> Plot:
+        """Plot accuracy against `x`: a cost (macs, memory, latency), the key of any quantity, or a varied field.
+
+        `label`: whose accuracy; default: action, else verb, else the first.
 
         Raises:
-            UserError: no row has both an accuracy and this cost yet.
+            UserError: `x` or `label` is unknown, or no finished row has both numbers yet.
         """
-        from harness.errors import UserError
-        from harness.reports.accuracy_cost import figures
+        from harness.reports.plot import accuracy_against
 
-        pages = {page.name: page for page in figures(self.run)}
-        page = pages.get(f"accuracy_{cost}")
-        if page is None:
-            known = ", ".join(name.removeprefix("accuracy_") for name in pages) or "none yet"
-            raise UserError(f"plot: {cost!r} cannot be drawn for {self.path}. Costs with finished trials: {known}.")
+        page = accuracy_against(self.run, x, label)
         return Plot(page.name, page.caption, page.figure)
 
     @cached_property

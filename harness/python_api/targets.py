@@ -1,4 +1,4 @@
-"""What a command or a function is asked about: a sweep (a file, a dict or a plan), or variants at their defaults."""
+"""Targets of a command or a function: a sweep (a file, a dict or a plan), or variants at their defaults."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ class RowConfigs:
 
 
 def is_file(target: object) -> bool:
-    """True if a file is meant, whether it exists or not."""
+    """Return True for the path of a sweep file, whether it exists or not."""
     text = os.fspath(target) if isinstance(target, str | os.PathLike) else ""
     return str(text).endswith((".yaml", ".yml")) or "/" in str(text)
 
 
 def plan_target(target: Target, overrides: Settings = None, variant_dirs: Sequence[PathLike] = ()) -> Plan:
-    """The plan of a sweep, or of one variant with random clips of 400 classes; `overrides` as of `harness.plan`.
+    """Return the plan of a sweep, or of one variant with random clips of 400 classes.
 
     Raises:
         UserError: neither a sweep nor a variant, or a configuration that cannot be built.
     """
     if isinstance(target, Plan):
         if override_texts(overrides):
-            raise UserError("set: the plan is made already. Set fields in harness.plan(...).")
+            raise UserError("set: a plan is fixed. Set fields in harness.plan(...) instead.")
         return target
     if isinstance(target, Mapping) or is_file(target):
         return plan(target, set=overrides, variants=variant_dirs)
@@ -57,7 +57,7 @@ def plan_target(target: Target, overrides: Settings = None, variant_dirs: Sequen
 
 
 def plan_targets(targets: Sequence[Target], overrides: Settings, variant_dirs: Sequence[PathLike]) -> list[Plan]:
-    """The plan of one sweep, or one plan for each variant.
+    """Return the plan of one sweep, or one plan for each variant.
 
     Raises:
         UserError: a sweep together with something else, or as `plan_target`.
@@ -75,7 +75,7 @@ def read_rows(
     variant_dirs: Sequence[PathLike] = (),
     labels: Sequence[str] = (),
 ) -> RowConfigs:
-    """Rows of a sweep, or variants, for what measures without training. The baseline is the sweep's, or the first row.
+    """Return rows of a sweep, or variants, to measure without training. The baseline is the sweep's, or the first row.
 
     `labels` choose rows; a text is cut at its commas unless it is a label as it stands.
 
@@ -94,7 +94,7 @@ def read_rows(
 
 
 def _chosen(given: Sequence[str], labels: list[str], name: str) -> list[str]:
-    """Labels, in the order given."""
+    """Return labels in the order given."""
     wanted = [part for text in given for part in ([text] if text in labels else text.split(","))]
     for label in wanted:
         if label not in labels:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import units
 from harness.bench.comparison import BenchResult, compare_rows
-from harness.bench.machine_best import BEST_KNOWN_FILE, MachineBest
+from harness.bench.machine_best import MACHINE_BEST_FILE, MachineBest
 from harness.bench.options import BenchOptions
 from harness.bench.row_result import RowResult
 from harness.errors import UserError
@@ -31,9 +31,9 @@ Log = Callable[[str], None]
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """Rows timed next to a baseline. `result` holds everything: options, samples, the state of the machine.
+    """Rows timed next to a baseline. `result` holds the options, all samples and the state of the machine.
 
-    `file` is where that was written, None if no folder was given.
+    `file` is the file of the samples, None if no folder was given.
     """
 
     rows: RowConfigs
@@ -49,13 +49,13 @@ class Comparison:
         return all(row.status == "done" for row in self.result.rows)
 
     def frame(self) -> pd.DataFrame:
-        """One line for each row; times in milliseconds of a call, ratios to the baseline with 95 % intervals."""
+        """Return one line for each row; times in milliseconds of a call, ratios to the baseline with 95 % intervals."""
         import pandas as pd
 
         return pd.DataFrame([row.model_dump() for row in self.result.rows])
 
     def table(self) -> Table:
-        """Medians and ratios, as text."""
+        """Return medians and ratios as text."""
         marks = tuple(f"{row.label}: {mark}" for row in self.result.rows for mark in row.marks)
         lines = tuple((row.label, *_cells(row, self.result.baseline)) for row in self.result.rows)
         return Table(("row", "median", "ratio", "95 %", ""), lines, marks)
@@ -104,7 +104,7 @@ def time_variants(
 ) -> Comparison:
     """Time variants, or the rows of a sweep, against a baseline: the first of them, or the sweep's.
 
-    All rows of a comparison take turns in the same processes, so that a change of the machine meets all of them.
+    All rows of a comparison take turns in the same processes, so that a change of the machine affects all of them.
 
     Args:
         targets: names of variants, or one sweep (a file, a dict or a plan).
@@ -118,7 +118,7 @@ def time_variants(
         patience_s: seconds to wait, in all, for a quiet machine.
         compile: a backend of torch.compile, e.g. inductor (default: eager).
         seed: order of the visits.
-        folder: where to write all samples, and what this machine does at its best for later comparisons.
+        folder: folder for all samples, and for the best times of this machine, which later comparisons use.
         log: is called with a line for each process, e.g. `print`.
 
     Raises:
@@ -173,14 +173,14 @@ def _listed(targets: Target | Sequence[Target]) -> list[Target]:
 
 
 def _compare(rows: RowConfigs, options: BenchOptions, folder: Path | None, log: Log) -> Comparison:
-    """Compare rows; with a folder, write all samples there and keep what the machine does at its best."""
+    """Compare rows; with a folder, write all samples there and keep the best time of the machine."""
     train = rows.configs[rows.baseline]["train"]
     found = environment(train["device"])
     if folder is None:
         result = compare_rows(rows.configs, rows.baseline, options, log)
         result.environment = found
         return Comparison(rows, result)
-    known = MachineBest(folder / BEST_KNOWN_FILE, found | {"num_threads": train["num_threads"]})
+    known = MachineBest(folder / MACHINE_BEST_FILE, found | {"num_threads": train["num_threads"]})
     result = compare_rows(rows.configs, rows.baseline, options, log, known.read())
     result.environment = found
     known.learn(result.runs)

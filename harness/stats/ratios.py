@@ -56,6 +56,6 @@ def best_of(times_ms: Sequence[float], known_ms: float | None = None) -> float |
     return min([*found, *([] if known_ms is None else [known_ms])], default=None)
 
 
-def is_quiet(reference_ms: float, best_ms: float) -> bool:
+def is_quiet(probe_ms: float, best_ms: float) -> bool:
     """Whether the machine was as good as at its best."""
-    return reference_ms <= QUIET_FACTOR * best_ms
+    return probe_ms <= QUIET_FACTOR * best_ms

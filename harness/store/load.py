@@ -13,13 +13,15 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import Fault, UserError
-from harness.record import SCHEMA_VERSION, PlanFile, Record, TuningFile
+from harness.plan_file import PlanFile, TuningFile
+from harness.record import SCHEMA_VERSION, Record
 
 PLAN_FILE = "plan.json"
 RECORD_FILE = "record.json"
 STUDIES_FILE = "tuning/studies.json"
 _REWRITE = "Run the sweep command again: it writes the file"
 _REPEAT = "Delete the file and run the sweep again: only this trial is repeated"
+_UPDATE = "Update the harness to the version that wrote the file"
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -142,16 +144,21 @@ def _read_model(path: Path, model: type[Model], way_out: str) -> Model:
         raise UserError(f"{path}: damaged (schema_version is {version!r}, not a number from 1 on). {way_out}.")
     if version > SCHEMA_VERSION:
         raise NewerVersionError(
-            f"{path}: schema version {version}; this version of the harness reads up to {SCHEMA_VERSION}. "
-            "Update the harness to the version that wrote the file."
+            f"{path}: schema version {version}; this version of the harness reads up to {SCHEMA_VERSION}. {_UPDATE}."
         )
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise UserError(
-            Fault(str(path), ".".join(map(str, item["loc"])), f"damaged ({item['msg']}). {way_out}.")
-            for item in error.errors()
-        ) from error
+        raise _refusal(path, error, way_out) from error
+
+
+def _refusal(path: Path, error: ValidationError, way_out: str) -> UserError:
+    """Fields that are unknown here are no damage: a newer version may have written them."""
+    faults = [(".".join(map(str, item["loc"])), item["type"], item["msg"]) for item in error.errors()]
+    if all(kind == "extra_forbidden" for _, kind, _ in faults):
+        names = ", ".join(name for name, _, _ in faults)
+        return NewerVersionError(f"{path}: fields that this version of the harness does not know: {names}. {_UPDATE}.")
+    return UserError(Fault(str(path), name, f"damaged ({message}). {way_out}.") for name, _, message in faults)
 
 
 def _read_object(path: Path, way_out: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.record import PlanFile
+from harness.plan_file import PlanFile
 from harness.store.files import write_atomically
 from harness.store.load import PLAN_FILE, read_plan
 from harness.store.trial import TrialFolder

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.errors import UserError, did_you_mean
 from harness.fields import ABSENT, get_field, has_value
-from harness.record import PlanFile
+from harness.plan_file import PlanFile
 from harness.store import Store
 from harness.sweep.plan import Plan, PlannedTrial
 from harness.sweep.reading.faults import FaultList

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.launch.tasks import State, Task, Todo, prepare, state_of, task_of
+from harness.launch.tasks import State, Todo, TrialTask, prepare, state_of, task_of
 from harness.record import OPEN_STATUSES, Record
 from harness.store import Store, TrialFolder
 from harness.sweep.plan import Plan, PlannedTrial
@@ -52,7 +52,7 @@ class Controller:
             for row_id, space in tuning.spaces.items()
         ]
         self.pending: dict[str, PendingTrial] = {}
-        self.ready: deque[Task] = deque()
+        self.ready: deque[TrialTask] = deque()
         self.error: UserError | None = None
         self._next_read = self._next_summary = 0.0
         self._is_summary_due = False
@@ -66,7 +66,7 @@ class Controller:
         """True if the budget of every row is used up, or the search has failed."""
         return self.error is not None or all(study.num_counted >= self.config.num_trials for study in self.studies)
 
-    def next(self) -> Task | None:
+    def next(self) -> TrialTask | None:
         """Returns the next task: a waiting one (to measure, to resume or to retry), else a new proposal."""
         while self.error is None:
             if self.ready:
@@ -81,7 +81,7 @@ class Controller:
                 self._begin(study, study.ask(), is_new=True)
         return None
 
-    def ended(self, task: Task) -> None:
+    def ended(self, task: TrialTask) -> None:
         """Reports the result of a trial to its studies, or queues its next stage."""
         record, trial_id = task.folder.record(), task.trial.trial_id
         self._forward_reports(trial_id)
@@ -93,7 +93,7 @@ class Controller:
         else:
             self._retry(task)
 
-    def _retry(self, task: Task) -> None:
+    def _retry(self, task: TrialTask) -> None:
         """Queues again a trial without a final status (preempted or not started); gives up after MAX_STARTS ends."""
         pending = self.pending[task.trial.trial_id]
         pending.num_open_ends += 1
@@ -169,7 +169,7 @@ class Controller:
         self.ready.append(task)
         self._summarize(changed=True)
 
-    def _task(self, trial: PlannedTrial, folder: TrialFolder) -> Task:
+    def _task(self, trial: PlannedTrial, folder: TrialFolder) -> TrialTask:
         """Returns the task of a trial's next stage; a search needs validation scores, and timings on request."""
         options = {
             "splits": ["val"],

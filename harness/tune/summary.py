@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from harness.record import PlanFile, PlannedRow, TunedRow, TunedTrial, TuningFile
+from harness.plan_file import PlanFile, PlannedRow, TunedRow, TunedTrial, TuningFile
 from harness.store import Store, write_atomically
 from harness.sweep.plan import Plan
 from harness.sweep.tune.config import TuneConfig

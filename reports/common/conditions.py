@@ -176,9 +176,9 @@ def _slow_spells(timed: Sequence[Record]) -> list[str]:
     beside: dict[tuple[Any, ...], list[float]] = {}
     for record in timed:
         timings = record.costs.timings
-        if timings and timings.reference_ms is not None:
-            machine = _hardware(record), _measured("num_threads")(record), timings.reference_work
-            beside.setdefault(machine, []).append(timings.reference_ms)
+        if timings and timings.noise_probe_ms is not None:
+            machine = _hardware(record), _measured("num_threads")(record), timings.noise_probe_work
+            beside.setdefault(machine, []).append(timings.noise_probe_ms)
     slow = []
     for values in beside.values():
         best = min(values)  # few values, each of several looks: no moment of luck

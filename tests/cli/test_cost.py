@@ -1,4 +1,4 @@
-"""The `cost` verb: one line per row, in three formats, beside published numbers."""
+"""The `cost` verb: one line per row, in three formats, with published numbers."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import pytest
 from harness.bench import scaling
 from harness.bench.scaling import at_size, closed_form
 from harness.cli import main
-from harness.measure.isolated.request import Answer
+from harness.measure.isolated.request import MeasurementAnswer
 from harness.python_api.targets import plan_target
 
 SWEEP = """
@@ -108,7 +108,7 @@ def test_measured_memory_lies_near_the_predicted_one(capsys: pytest.CaptureFixtu
 def test_memory_that_is_refused_ends_with_the_size_and_the_bytes(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refused = Answer(status="oom", message="refused", requested_bytes=123)
+    refused = MeasurementAnswer(status="oom", message="refused", requested_bytes=123)
     monkeypatch.setattr(scaling, "ask", lambda request: refused)
     arguments = ["mixing", "--over", "num_frames", "--values", "8", "16", "--measure", "memory-measured"]
     assert main(["scaling", *arguments]) == 2

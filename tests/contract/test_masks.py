@@ -120,6 +120,15 @@ def test_counters_and_nudges_never_read_the_mask(name: str, tmp_path: Path, monk
     assert flop_counter_macs(encoder, tokens.map(lambda part: part[:1])) == macs  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", TEXTS)
+def test_macs_are_counted_on_the_meta_device_too(name: str, tmp_path: Path) -> None:
+    variant = case_of(TEXTS[name], tmp_path).variant()
+    with torch.device("meta"):
+        variant.build_encoder()
+        counts = variant.macs(), variant.masked_macs()
+    assert counts == (variant.macs(), variant.masked_macs())
+
+
 def test_equal_masks_are_held_once(tmp_path: Path) -> None:
     trunk = replace(SMALL, depth=3)
     encoder = replace(case_of(TEXTS["causal"], tmp_path), trunk=trunk).variant().build_encoder()

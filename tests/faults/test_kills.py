@@ -71,7 +71,7 @@ def test_a_killed_worker_costs_its_row_and_retry_brings_it_back(tmp_path: Path, 
     again = harness("sweep", sweep, cwd=tmp_path)
     assert again.returncode == 1  # still failed before: it is not run again unasked
     assert victim in again.stdout
-    assert harness("retry", run, "--status", "killed", cwd=tmp_path).stdout.startswith("pending again: 1 trial;")
+    assert harness("retry", run, "--status", "killed", cwd=tmp_path).stdout.startswith("pending again: 1 trial.")
     assert harness("sweep", sweep, cwd=tmp_path).returncode == 0
     assert scores(run) == scores(undisturbed)
     assert records(run)[victim]["training"]["num_resumes"] == 1
@@ -96,7 +96,7 @@ def test_time_budget_and_interrupt_keep_all_progress(tmp_path: Path, undisturbed
     sweep, run = write_sweep(tmp_path, LONGER), tmp_path / "runs/mini"
     short = harness("sweep", sweep, "--time-budget", "4s", cwd=tmp_path)
     assert short.returncode == 1
-    assert "the same command goes on from here" in short.stdout
+    assert "the same command continues" in short.stdout
     process = start(sweep)
     time.sleep(3)
     os.killpg(process.pid, signal.SIGINT)

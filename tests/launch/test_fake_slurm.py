@@ -15,7 +15,7 @@ from harness.errors import UserError
 from harness.launch.overview import StrandedDetector, standings
 from harness.launch.slurm import search
 from harness.launch.slurm.search import Arrays
-from harness.launch.tasks import Task, find_todo
+from harness.launch.tasks import TrialTask, find_todo
 from harness.store import Store, exclusive_lock
 from harness.sweep.plan import Plan, plan_sweep
 from tests.e2e import write_sweep
@@ -52,7 +52,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
     return Fake(folder)
 
 
-def planned(folder: Path) -> tuple[Plan, Store, Sequence[Task]]:
+def planned(folder: Path) -> tuple[Plan, Store, Sequence[TrialTask]]:
     """Two trials in a fresh run."""
     plan = plan_sweep(
         write_sweep(folder), ["launch.where=slurm"], data_identity=data_identity, device=lambda: "cpu"
@@ -63,7 +63,7 @@ def planned(folder: Path) -> tuple[Plan, Store, Sequence[Task]]:
     return plan, store, find_todo(plan, store).tasks
 
 
-def start_and_poll(arrays: Arrays, tasks: Sequence[Task]) -> None:
+def start_and_poll(arrays: Arrays, tasks: Sequence[TrialTask]) -> None:
     arrays.start(tasks)
     arrays.poll()
 

@@ -11,18 +11,18 @@ import pytest
 from harness.errors import UserError
 from harness.launch import local
 from harness.launch.local import LocalPool, Running
-from harness.launch.tasks import Task
+from harness.launch.tasks import TrialTask
 from harness.store import TrialFolder
 from harness.sweep.launch.config import LaunchConfig
 
 
-def task(num_threads: int = 1, device: str = "cpu", stage: str = "train", num_processes: int = 1) -> Task:
+def task(num_threads: int = 1, device: str = "cpu", stage: str = "train", num_processes: int = 1) -> TrialTask:
     trial: Any = SimpleNamespace(trial_id="x")
-    return Task(trial, TrialFolder(Path("x")), stage, num_threads, device, num_processes)
+    return TrialTask(trial, TrialFolder(Path("x")), stage, num_threads, device, num_processes)
 
 
 def pool(
-    cores: int, running: list[Task], num_workers: int | None = None, gpus: list[tuple[int, ...]] | None = None
+    cores: int, running: list[TrialTask], num_workers: int | None = None, gpus: list[tuple[int, ...]] | None = None
 ) -> LocalPool:
     made = LocalPool(LaunchConfig(), watcher=None, num_workers=num_workers)  # type: ignore[arg-type]
     made.cores = cores

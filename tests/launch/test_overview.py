@@ -78,7 +78,7 @@ def test_retry_names_the_command_that_goes_on_with_this_folder(place: Path) -> N
     trial.record_file.unlink()
     trial.write_status(TrialStatus(status="failed", message="planted"))
     said = harness("retry", "elsewhere/mini", cwd=place).stdout
-    command = said.split("to start them: ")[1].split("  (in ")[0].strip()
+    command = said.split("To start them: ")[1].split("  (in ")[0].strip()
     assert f"--runs {place / 'elsewhere'}" in command
     done = harness(*shlex.split(command)[3:], "--no-report", cwd=place)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness.launch.tasks import Task
+from harness.launch.tasks import TrialTask
 from harness.launch.workers import Running, write_end
 from harness.measure import process_end
 from harness.measure.isolated.fresh_process import _unexplained
@@ -30,7 +30,7 @@ def killed(number: int) -> subprocess.Popen[bytes]:
 
 def in_the_pool(number: int, folder: Path) -> tuple[str, str]:
     trial: Any = SimpleNamespace(trial_id="x")
-    task = Task(trial, TrialFolder(folder), "train", 1, "cpu")
+    task = TrialTask(trial, TrialFolder(folder), "train", 1, "cpu")
     task.folder.create({})
     task.folder.write_status(TrialStatus("running"))
     status = write_end(Running(task, killed(number), (), oom_kills_before=0), stopping=False, time_limit_minutes=None)

@@ -13,7 +13,7 @@ from harness.errors import UserError
 from harness.launch import launchers, queued
 from harness.launch.base import LaunchRequest
 from harness.launch.queued import QueueLauncher
-from harness.launch.tasks import Task, Todo, find_todo, task_of
+from harness.launch.tasks import Todo, TrialTask, find_todo, task_of
 from harness.store import Store, TrialStatus
 from harness.sweep.launch import launcher_names
 from tests.e2e import write_sweep
@@ -26,12 +26,12 @@ class Simulated(QueueLauncher):
     name, title = "simulated", "simulated"
 
     def __init__(self) -> None:
-        self.outcome: Callable[[Task], SimulatedResult | None] = lambda task: SimulatedResult()
+        self.outcome: Callable[[TrialTask], SimulatedResult | None] = lambda task: SimulatedResult()
         self.problem = ""
         self.live: set[str] = set()
         self.started: list[str] = []
 
-    def start(self, request: LaunchRequest, task: Task, job: str) -> None:
+    def start(self, request: LaunchRequest, task: TrialTask, job: str) -> None:
         assert task.folder.written_status().job == job, "a job may start at once, so its trial has to name it before"
         if self.problem:
             raise UserError(self.problem)

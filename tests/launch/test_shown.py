@@ -13,7 +13,7 @@ from harness.cli.watch import _table
 from harness.launch.local import Running
 from harness.launch.overview import Standing
 from harness.launch.progress import LiveTable
-from harness.launch.tasks import Task
+from harness.launch.tasks import TrialTask
 from harness.store import TrialFolder, TrialStatus
 
 NASTY = "t_w [/bold] = [0, 1] [red]x"
@@ -25,7 +25,7 @@ def test_brackets_are_shown_as_they_are(tmp_path: Path) -> None:
     console.print(_table([Standing(folder, NASTY, "0", "failed", f"IndexError: {NASTY}", TrialStatus())], []))
     trial: Any = SimpleNamespace(trial_id="x", label=NASTY, seed=1)
     worker: Any = SimpleNamespace()
-    task = Task(trial, folder, "train", 1, "cpu")
+    task = TrialTask(trial, folder, "train", 1, "cpu")
     with LiveTable([task], console) as shown:
         shown.tick([Running(task, worker, ())], [])
         console.print(shown.live.renderable)

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness import units
 from harness.measure.isolated.fresh_process import ask
-from harness.measure.isolated.request import Mode, Request
+from harness.measure.isolated.request import MeasurementRequest, Mode
 from harness.registry import load_variant, variant_names
 from harness.sweep.schema import TrialConfig
 
@@ -46,7 +46,7 @@ def predicted_and_measured(trial: dict[str, Any], mode: Mode) -> tuple[int, int,
     """Peak bytes both ways, and the parts of the prediction."""
     answers = {}
     for kind in ("predict", "memory"):
-        answers[kind] = ask(Request(kind=kind, configs={"row": trial}, mode=mode))  # type: ignore[arg-type]
+        answers[kind] = ask(MeasurementRequest(kind=kind, configs={"row": trial}, mode=mode))  # type: ignore[arg-type]
         assert answers[kind].status == "done", answers[kind].message
     predicted = answers["predict"].values
     return predicted["peak_bytes"], answers["memory"].values["peak_bytes"], predicted["parts"]
@@ -54,7 +54,7 @@ def predicted_and_measured(trial: dict[str, Any], mode: Mode) -> tuple[int, int,
 
 def batch_of(name: str, mode: Mode) -> tuple[int, int]:
     """Least number of clips with at least 1 GiB of activations (all but state and batch), and their bytes."""
-    answer = ask(Request(kind="predict", configs={"row": config(name, batch_size=8)}, mode=mode))
+    answer = ask(MeasurementRequest(kind="predict", configs={"row": config(name, batch_size=8)}, mode=mode))
     parts = answer.values["parts"]
     known = parts["parameter_bytes"] + parts["batch_bytes"]
     held = parts["activation_bytes"] if mode == "train_step" else parts["inference_peak_bytes"] - known

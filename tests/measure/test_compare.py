@@ -7,11 +7,11 @@ import time
 import numpy as np
 import pytest
 
-from harness.bench.comparison import MAX_ROWS_PER_PROCESS, BenchOptions, BenchResult, compare, row_result, row_sets
+from harness.bench.comparison import MAX_ROWS_PER_PROCESS, BenchOptions, BenchResult, compare_rows, row_result, row_sets
 from harness.bench.quiet_blocks import ProcessRun
 from harness.cli.bench import cells
 from harness.errors import UserError
-from harness.measure.isolated.request import Answer
+from harness.measure.isolated.request import MeasurementAnswer
 from harness.measure.time.interleave import interleave
 from harness.stats.ratios import ratio_of
 
@@ -88,12 +88,12 @@ def run(rows: dict[str, float], repeat: int, dirty: list[str] | None = None) -> 
         "energy": {row: (0.5 * (1 + repeat), "made up") if row == "row" else (None, None) for row in rows},
         "preflight": {"dirty": dirty or []},
     }
-    return ProcessRun(repeat=repeat, rows=list(rows), answer=Answer(status="done", values=values))
+    return ProcessRun(repeat=repeat, rows=list(rows), answer=MeasurementAnswer(status="done", values=values))
 
 
 def test_a_row_is_summed_up_over_its_processes_with_marks() -> None:
     runs = [run({"base": 2.0, "row": 3.0}, 0), run({"base": 2.0, "row": 3.02}, 1, ["a neighbour"])]
-    runs.append(ProcessRun(repeat=2, rows=["base", "row"], answer=Answer(status="oom", message="m")))
+    runs.append(ProcessRun(repeat=2, rows=["base", "row"], answer=MeasurementAnswer(status="oom", message="m")))
     found = row_result("row", "base", runs, ONE)
     assert found.ratio == pytest.approx(1.505, rel=1e-3)
     assert found.significant
@@ -102,13 +102,13 @@ def test_a_row_is_summed_up_over_its_processes_with_marks() -> None:
     assert (found.energy_j_per_clip, found.energy_source) == (0.75, "made up")
     assert found.compile_ms is None  # eager
     assert "a neighbour" in found.marks[0]
-    assert "1 of 3 processes gave no answer: oom" in found.marks[1]
+    assert "1 of 3 processes gave no numbers: oom" in found.marks[1]
 
 
 def test_compile_time_is_that_of_the_process_that_met_an_empty_cache() -> None:
     runs = [run({"base": 2.0, "row": 3.0}, 0), run({"base": 2.0, "row": 3.0}, 1)]
     assert row_result("row", "base", runs, BenchOptions(compile="inductor")).compile_ms == 9 - 3
-    runs[0] = ProcessRun(repeat=0, rows=["base", "row"], answer=Answer(status="timeout", message="m"))
+    runs[0] = ProcessRun(repeat=0, rows=["base", "row"], answer=MeasurementAnswer(status="timeout", message="m"))
     assert row_result("row", "base", runs, BenchOptions(compile="inductor")).compile_ms is None
 
 
@@ -132,11 +132,11 @@ def test_samples_that_lie_far_apart_are_marked() -> None:
 def test_rows_of_different_devices_or_threads_are_refused(field: str, value: object) -> None:
     ours = {"train": {"device": "cpu", "num_threads": 1, "precision": "fp32"}}
     with pytest.raises(UserError, match=f"train.{field}: base has .* but row: {value}"):
-        compare({"base": ours, "row": {"train": ours["train"] | {field: value}}}, "base", BenchOptions())
+        compare_rows({"base": ours, "row": {"train": ours["train"] | {field: value}}}, "base", BenchOptions())
 
 
 def test_a_row_without_an_answer_has_a_status_and_no_numbers() -> None:
-    lost = ProcessRun(repeat=0, rows=["base", "row"], answer=Answer(status="timeout", message="no answer"))
+    lost = ProcessRun(repeat=0, rows=["base", "row"], answer=MeasurementAnswer(status="timeout", message="no answer"))
     found = row_result("row", "base", [lost], ONE)
     assert (found.status, found.median_ms, found.ratio) == ("timeout", None, None)
 

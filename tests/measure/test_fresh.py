@@ -11,7 +11,7 @@ import pytest
 
 from harness.bench.comparison import MAX_PROCESSES_FACTOR
 from harness.measure.isolated.fresh_process import ask
-from harness.measure.isolated.request import Request, answer
+from harness.measure.isolated.request import MeasurementRequest, answer
 from harness.measure.time.energy import find_meter
 from tests.e2e import MINI, harness, write_sweep
 from tests.measure.memory_campaign import config
@@ -20,21 +20,25 @@ SMALL: dict[str, Any] = {"size": "demo", "crop_size": 16, "patch_size": 4}
 
 
 def test_out_of_memory_is_an_answer_with_the_bytes_asked_for() -> None:
-    found = ask(Request(kind="time", configs={"row": config("joint", batch_size=4096, **SMALL)}, memory_limit_mib=700))
+    found = ask(
+        MeasurementRequest(
+            kind="time", configs={"row": config("joint", batch_size=4096, **SMALL)}, memory_limit_mib=700
+        )
+    )
     assert found.status == "oom", found.message
     assert found.requested_bytes is not None
     assert found.requested_bytes > 2**20
 
 
 def test_a_probe_that_takes_too_long_is_a_timeout() -> None:
-    found = ask(Request(kind="time", configs={"row": config("joint", batch_size=1, **SMALL)}), timeout_s=0.5)
+    found = ask(MeasurementRequest(kind="time", configs={"row": config("joint", batch_size=1, **SMALL)}), timeout_s=0.5)
     assert found.status == "timeout"
 
 
 def test_a_combination_that_cannot_be_built_is_invalid_with_the_reason() -> None:
     trial = config("mixing", batch_size=1, **SMALL)
     trial["variant"]["temporal_window"] = 50
-    found = answer(Request(kind="time", configs={"row": trial}))
+    found = answer(MeasurementRequest(kind="time", configs={"row": trial}))
     assert found.status == "invalid"
     assert "50" in found.message
 

@@ -16,12 +16,12 @@ import torch
 from harness.bench import comparison, machine_best
 from harness.bench.comparison import MAX_PROCESSES_FACTOR, BenchOptions, BenchResult, compare_rows, row_result
 from harness.bench.machine_best import MachineBest
-from harness.bench.quiet_blocks import MIN_QUIET_BLOCKS, ProcessRun, best_reference, choose
-from harness.measure.isolated.request import Answer, Request
+from harness.bench.quiet_blocks import MIN_QUIET_BLOCKS, ProcessRun, best_noise_probe, choose_runs
+from harness.measure.isolated.request import MeasurementAnswer, MeasurementRequest
 from harness.measure.time.interleave import interleave
 from harness.measure.time.noise_probe import Patience
 
-QUIET_MS, BUSY_MS = 1.0, 1.3  # of the reference work
+QUIET_MS, BUSY_MS = 1.0, 1.3  # of the noise probe
 THREE = BenchOptions(num_processes=3)
 TRUE_RATIO, BUSY_RATIO = 1.2, 0.9  # a neighbour slows the baseline more
 
@@ -56,20 +56,20 @@ def test_a_process_that_keeps_freed_memory_faults_no_page_in_twice() -> None:
     assert page_faults(keep) < given_back / 5
 
 
-def answer(busy: list[bool]) -> Answer:
+def answer(busy: list[bool]) -> MeasurementAnswer:
     """A process with one block for each entry, made while a neighbour was busy or not."""
     visits = []
     for block, is_busy in enumerate(busy):
         base, ratio = (20.0, BUSY_RATIO) if is_busy else (10.0, TRUE_RATIO)
         visits += [
-            {"block": block, "row": row, "samples_ms": [value] * 3, "reference_ms": BUSY_MS if is_busy else QUIET_MS}
+            {"block": block, "row": row, "samples_ms": [value] * 3, "noise_probe_ms": BUSY_MS if is_busy else QUIET_MS}
             for row, value in (("base", base), ("row", base * ratio))
         ]
     values = {
         "visits": visits, "first_calls_ms": {"base": (1.0, 1.0), "row": (1.0, 1.0)},
         "energy": {"base": (None, None), "row": (None, None)}, "preflight": {"dirty": []},
     }  # fmt: skip
-    return Answer(status="done", values=values)
+    return MeasurementAnswer(status="done", values=values)
 
 
 def runs(*processes: list[bool]) -> list[ProcessRun]:
@@ -78,13 +78,13 @@ def runs(*processes: list[bool]) -> list[ProcessRun]:
 
 def test_blocks_beside_a_busy_neighbour_do_not_count() -> None:
     made = runs([False] * 4 + [True] * 6, [True] * 7 + [False] * 3, [True] * 10)
-    best = best_reference(made)
+    best = best_noise_probe(made)
     assert best == QUIET_MS
     found = row_result("row", "base", made, THREE, best)
     assert found.ratio == pytest.approx(TRUE_RATIO)
     assert found.median_ms == pytest.approx(12.0)
     assert (found.num_set_aside, found.num_blocks, found.num_processes) == (23, 30, 2)
-    assert found.marks == ["2 of the 3 processes asked for met a quiet machine"]
+    assert found.marks == ["2 of the 3 requested processes ran on a quiet machine"]
 
 
 def test_a_process_with_too_few_quiet_blocks_gives_none() -> None:
@@ -96,11 +96,11 @@ def test_a_process_with_too_few_quiet_blocks_gives_none() -> None:
 
 def test_what_was_never_quiet_counts_in_full_and_is_marked() -> None:
     made = runs([True] * 4, [True] * 4)
-    found = row_result("row", "base", made, THREE, best_reference(made, known_ms=QUIET_MS))
+    found = row_result("row", "base", made, THREE, best_noise_probe(made, known_ms=QUIET_MS))
     assert found.ratio == pytest.approx(BUSY_RATIO)
     assert found.num_set_aside == 0
     assert found.marks[0].startswith("never quiet")
-    alone = row_result("row", "base", made, THREE, best_reference(made))  # nothing better is known of this machine
+    alone = row_result("row", "base", made, THREE, best_noise_probe(made))  # nothing better is known of this machine
     assert "never quiet" not in str(alone.marks)
 
 
@@ -128,13 +128,13 @@ def test_what_is_known_of_the_cpu_is_nothing_to_a_gpu(monkeypatch: pytest.Monkey
     assert time.monotonic() - begin < 3
 
 
-def test_without_the_reference_work_every_block_counts() -> None:
+def test_without_the_noise_probe_every_block_counts() -> None:
     made = runs([True] * 4, [False] * 4)
     for item in made:
         for visit in item.answer.values["visits"]:
-            visit["reference_ms"] = None
-    assert best_reference(made) is None
-    assert choose(made, None, 2).num_set_aside == 0
+            visit["noise_probe_ms"] = None
+    assert best_noise_probe(made) is None
+    assert choose_runs(made, None, 2).num_set_aside == 0
 
 
 @pytest.mark.parametrize(("busy_at_first", "started"), [(0, 3), (2, 5), (100, 3 * MAX_PROCESSES_FACTOR)])
@@ -143,7 +143,7 @@ def test_processes_that_met_a_busy_machine_are_started_again(
 ) -> None:
     asked: list[int] = []
 
-    def ask(request: Request, *, timeout_s: float) -> Answer:
+    def ask(request: MeasurementRequest, *, timeout_s: float) -> MeasurementAnswer:
         asked.append(request.seed)
         return answer([len(asked) <= busy_at_first] * 4)
 
@@ -159,7 +159,7 @@ def test_processes_that_met_a_busy_machine_are_started_again(
 
 
 def test_a_process_that_gave_no_answer_is_not_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparison, "ask", lambda request, timeout_s: Answer(status="oom", message="m"))
+    monkeypatch.setattr(comparison, "ask", lambda request, timeout_s: MeasurementAnswer(status="oom", message="m"))
     train = {"device": "cpu", "num_threads": 1, "precision": "fp32"}
     found = compare_rows({"base": {"train": train}, "row": {"train": train}}, "base", BenchOptions(num_processes=2))
     assert [run.answer.status for run in found.runs] == ["oom", "oom"]
@@ -181,14 +181,14 @@ def test_patience_ends_at_once_on_a_quiet_machine_and_in_time_on_a_busy_one() ->
     assert torch.get_num_threads() == threads
 
 
-def test_each_visit_on_a_cpu_has_the_reference_work_beside_it() -> None:
+def test_each_visit_on_a_cpu_has_a_noise_probe() -> None:
     visits, _ = interleave({"a": lambda: lambda: None}, num_blocks=2, visit_seconds=0.001, seed=0)
-    assert all(visit.reference_ms is not None and visit.reference_ms > 0 for visit in visits)
+    assert all(visit.noise_probe_ms is not None and visit.noise_probe_ms > 0 for visit in visits)
 
 
 def test_the_best_of_a_machine_is_learned_from_enough_looks_only(tmp_path: Path) -> None:
     known = MachineBest(tmp_path / "machine.json", {})
-    few = machine_best.MIN_LOOKS // 2 - 1  # two rows: two looks a block
+    few = machine_best.MIN_NOISE_PROBES // 2 - 1  # two rows: two looks a block
     known.learn(runs([False] * few))
     assert known.read() is None
     known.learn(runs([False] * few, [False]))
@@ -212,7 +212,7 @@ def test_the_best_of_a_machine_is_remembered_by_machine(tmp_path: Path, monkeypa
     other.note(0.5)
     assert (known.read(), other.read()) == (2.0, 0.5)
     with monkeypatch.context() as patch:
-        patch.setattr(machine_best, "WORK", "another piece of work")
+        patch.setattr(machine_best, "PROBE_WORK", "another piece of work")
         assert MachineBest(known.file, here).read() is None
     for _ in range(20):  # another kind of machine under the same name
         known.note(7.0)
@@ -231,7 +231,7 @@ def test_selftest_learns_from_enough_looks_and_from_quiet_comparisons_only(
 
     short = BenchOptions(num_processes=2, num_blocks=2)
     learning = selftest._learning(short)
-    assert 4 * learning.num_blocks * learning.num_processes >= machine_best.MIN_LOOKS
+    assert 4 * learning.num_blocks * learning.num_processes >= machine_best.MIN_NOISE_PROBES
     assert selftest._learning(BenchOptions()) == BenchOptions()
     known = MachineBest(tmp_path / "machine.json", {})
     seen = []
@@ -239,11 +239,11 @@ def test_selftest_learns_from_enough_looks_and_from_quiet_comparisons_only(
     def fake(configs: object, baseline: str, options: BenchOptions, *, known_best_ms: float | None) -> BenchResult:
         seen.append(known_best_ms)
         made = runs(*[[len(seen) > 1] * 50] * 2)  # quiet at first, then busy for good
-        best = best_reference(made, known_best_ms)
+        best = best_noise_probe(made, known_best_ms)
         rows = [row_result(row, "base", made, options, best) for row in ("base", "row")]
         return BenchResult(baseline="base", options=options, rows=rows, runs=made)
 
-    monkeypatch.setattr("harness.bench.comparison.compare", fake)
+    monkeypatch.setattr("harness.bench.comparison.compare_rows", fake)
     found = [selftest._compare({"base": {}, "row": {}}, short, known) for _ in range(5)]
     assert seen == [None, QUIET_MS, QUIET_MS, QUIET_MS, QUIET_MS]
     assert [selftest._was_quiet(row) for row in found] == [True, False, False, False, False]

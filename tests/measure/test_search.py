@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from harness.bench.bisection import best_batch, largest_that_fits
-from harness.measure.isolated.request import Answer
+from harness.measure.isolated.request import MeasurementAnswer
 
-OOM = Answer(status="oom", message="refused", requested_bytes=1)
+OOM = MeasurementAnswer(status="oom", message="refused", requested_bytes=1)
 
 
-def cost(value: int) -> Answer:
-    return Answer(status="done", values={"cost": value})
+def cost(value: int) -> MeasurementAnswer:
+    return MeasurementAnswer(status="done", values={"cost": value})
 
 
 @pytest.mark.parametrize("limit", range(0, 70, 3))
@@ -45,8 +45,8 @@ def test_zero_is_a_value() -> None:
 
 
 def test_the_best_batch_is_where_throughput_peaks() -> None:
-    def probe(size: int) -> Answer:
-        return Answer(status="done", values={"median_ms": 10 + size + (size / 16) ** 4})
+    def probe(size: int) -> MeasurementAnswer:
+        return MeasurementAnswer(status="done", values={"median_ms": 10 + size + (size / 16) ** 4})
 
     found = best_batch(probe)
     rates = {size: 1e3 * size / probe(size).values["median_ms"] for size in (2**power for power in range(10))}
@@ -55,6 +55,6 @@ def test_the_best_batch_is_where_throughput_peaks() -> None:
 
 
 def test_out_of_memory_ends_the_search_for_a_batch() -> None:
-    found = best_batch(lambda size: Answer(status="done", values={"median_ms": 10}) if size < 8 else OOM)
+    found = best_batch(lambda size: MeasurementAnswer(status="done", values={"median_ms": 10}) if size < 8 else OOM)
     assert found.batch_size == 4
     assert found.probes[8].status == "oom"

@@ -68,14 +68,14 @@ def test_a_truncated_file(ending: str, kept: float, tmp_path: Path) -> None:
         np.savez(file, **to_npz(state, 2))
     data = file.read_bytes()
     file.write_bytes(data[: int(kept * len(data)) if isinstance(kept, float) else kept])
-    refused(file, "damaged or not what its ending says|pickled objects")
+    refused(file, "damaged, or not of the kind|pickled objects")
 
 
 def test_garbage_missing_folder_and_unknown_ending(tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").write_bytes(b"\xff" * 100)
     (tmp_path / "x.ckpt").write_bytes(b"x")
     refused(tmp_path / "x.safetensors", "damaged")
-    refused(tmp_path / "x.ckpt", r".ckpt ending; allowed: .safetensors, .pt")
+    refused(tmp_path / "x.ckpt", r".ckpt suffix; allowed: .safetensors, .pt")
     refused(tmp_path / "missing.pt", "no such file")
     refused(tmp_path, "is a folder")
 
@@ -83,8 +83,8 @@ def test_garbage_missing_folder_and_unknown_ending(tmp_path: Path) -> None:
 def test_other_things_than_tensors_by_name(tmp_path: Path) -> None:
     file = tmp_path / "x.pt"
     for content, message in (
-        ([torch.zeros(1)], "holds a list"),
-        ({}, "holds no tensors"),
+        ([torch.zeros(1)], "contains a list"),
+        ({}, "the file has no tensors"),
         ({"a": torch.zeros(1), "epoch": 3}, "'epoch' is a int, not a tensor"),
         ({3: torch.zeros(1)}, "3 is a Tensor"),
         ({"a": torch.tensor([float("nan")])}, "a holds values that are not finite"),
@@ -132,7 +132,7 @@ def test_a_missing_part_is_named(tmp_path: Path) -> None:
             assert "readout.norm.bias" in {item.ours for item in report.initialised}
         else:
             ours = name.replace("blocks", "encoder.blocks").replace("patch_embed", "embed")
-            refused(save(rest, file), f"holds nothing for {ours}|of no layout that we know", layout="timm_vit")
+            refused(save(rest, file), f"has nothing for {ours}|fit no known layout", layout="timm_vit")
 
 
 def test_a_key_without_its_partners(tmp_path: Path) -> None:

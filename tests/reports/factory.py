@@ -9,18 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.record import (
-    Costs,
-    MacsCount,
-    MeasuredMemory,
-    PlanFile,
-    PlannedRow,
-    Record,
-    Score,
-    Timing,
-    Timings,
-    Training,
-)
+from harness.plan_file import PlanFile, PlannedRow
+from harness.record import Costs, MacsCount, MeasuredMemory, Record, Score, Timing, Timings, Training
 from harness.store.load import LoadedRun
 
 ENVIRONMENT = {

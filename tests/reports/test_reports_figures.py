@@ -181,6 +181,6 @@ def test_a_front_rises_towards_the_better_side() -> None:
 
 def test_unknown_axes_of_a_plot_are_refused() -> None:
     with pytest.raises(UserError, match="Did you mean latency_ms"):
-        accuracy_against(window_run(), "latency")
+        accuracy_against(window_run(), "latncy_ms")
     with pytest.raises(UserError, match="the run has verb, noun, action"):
         accuracy_against(window_run(), "latency_ms", label="verbs")

@@ -6,10 +6,13 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from harness.errors import UserError
+from harness.record import SCHEMA_VERSION
+from harness.running import _check_plan
 from harness.store import Store, TrialFolder
 from harness.store.load import NewerVersionError, load, read_plan, read_studies
 from tests.reports.factory import save, window_run
@@ -49,7 +52,7 @@ def test_all_broken_files_are_named_at_once(tmp_path: Path) -> None:
     folder = save(window_run(), tmp_path)
     trials = folder / "trials"
     (trials / "r0-s0" / "record.json").write_text('{"half": ')
-    edit(trials / "r1-s0" / "record.json", schema_version=2)
+    edit(trials / "r1-s0" / "record.json", schema_version=99)
     edit(trials / "r2-s0" / "record.json", trial_id="other")
     edit(trials / "r3-s0" / "record.json", surprise=1)
     with pytest.raises(UserError) as caught:
@@ -58,8 +61,8 @@ def test_all_broken_files_are_named_at_once(tmp_path: Path) -> None:
     assert len(caught.value.faults) == 4
     for row in range(4):
         assert str(trials / f"r{row}-s0") in message
-    assert "schema version 2; this version of the harness reads up to 1. Update the harness" in message
-    assert "surprise: damaged" in message
+    assert f"schema version 99; this version of the harness reads up to {SCHEMA_VERSION}. Update the harness" in message
+    assert "does not know: surprise. Update the harness" in message
     assert "run the sweep again" in message
 
 
@@ -73,7 +76,7 @@ DAMAGES = [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000, b"{}", b'{"schema
 
 
 @pytest.mark.parametrize("reader", READERS)
-@pytest.mark.parametrize("content", [*DAMAGES, b'{"schema_version": 2}'], ids=range(13))
+@pytest.mark.parametrize("content", [*DAMAGES, b'{"schema_version": 99}'], ids=range(13))
 def test_one_rule_for_every_reader(tmp_path: Path, reader: str, content: bytes) -> None:
     path = save(window_run(), tmp_path) / FILES.get(reader, reader)
     path.parent.mkdir(exist_ok=True)
@@ -89,9 +92,16 @@ def test_one_rule_for_every_reader(tmp_path: Path, reader: str, content: bytes) 
 
 def test_files_of_an_older_version_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = save(window_run(), tmp_path)
-    monkeypatch.setattr("harness.store.load.SCHEMA_VERSION", 2)
-    assert load(folder).plan.schema_version == 1
+    monkeypatch.setattr("harness.store.load.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    assert load(folder).plan.schema_version == SCHEMA_VERSION
     assert len(load(folder).records) == 20
+
+
+def test_a_plan_of_a_newer_version_is_not_replaced(tmp_path: Path) -> None:
+    folder = save(window_run(), tmp_path)
+    edit(folder / "plan.json", schema_version=99)
+    with pytest.raises(NewerVersionError):
+        _check_plan(Mock(), Store(folder), Mock(replace_plan=False))
 
 
 def test_nothing_else_reads_these_files() -> None:

@@ -185,7 +185,7 @@ def test_timings_in_a_slow_spell_of_the_machine_are_warned_of(beside: list[float
     found = records("a", [1, 2, 3])
     for record, value in zip(found, beside, strict=True):
         assert record.costs.timings is not None
-        record.costs.timings.reference_ms = value
+        record.costs.timings.noise_probe_ms = value
     shown = [text for text in warnings(two_rows(found, records("b", [1]))) if "slower than at its best" in text]
     assert [text.split(", whatever")[0] for text in shown] == ([] if said is None else [said])
 
@@ -194,7 +194,7 @@ def test_times_of_another_piece_of_work_say_nothing_of_a_slow_spell() -> None:
     found = records("a", [1, 2, 3])
     for record, (work, value) in zip(found, [("large", 2.0), ("large", 2.1), ("small", 0.7)], strict=True):
         assert record.costs.timings is not None
-        record.costs.timings.reference_ms, record.costs.timings.reference_work = value, work
+        record.costs.timings.noise_probe_ms, record.costs.timings.noise_probe_work = value, work
     assert not any("slower than at its best" in text for text in warnings(two_rows(found, [])))
 
 

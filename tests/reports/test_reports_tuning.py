@@ -11,7 +11,7 @@ from factory import window_run
 from harness.reports import tuning
 from harness.reports.common.table_data import build
 
-from harness.record import TunedRow, TunedTrial, TuningFile
+from harness.plan_file import TunedRow, TunedTrial, TuningFile
 
 
 def searched(*objectives: str) -> TuningFile:

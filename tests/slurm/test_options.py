@@ -10,7 +10,7 @@ from harness.cli import main
 from harness.launch.launchers import launcher, without_owned
 from harness.launch.slurm import submission
 from harness.launch.slurm.submission import Submission
-from harness.launch.tasks import Task
+from harness.launch.tasks import TrialTask
 from harness.store import Store, TrialStatus
 from harness.sweep.plan import PlannedTrial
 from tests.e2e import MINI, write_sweep
@@ -43,12 +43,12 @@ def test_tasks_with_a_job_are_distinguished_by_their_id(
     for index, name in enumerate("abc"):
         store.trial(name).create({})
         store.trial(name).write_status(TrialStatus("queued", job=noted.job(index) if name != "c" else ""))
-        tasks.append(Task(PlannedTrial(name, "", 0, {}, "", ""), store.trial(name), "train", 1, "cpu"))
+        tasks.append(TrialTask(PlannedTrial(name, "", 0, {}, "", ""), store.trial(name), "train", 1, "cpu"))
 
-    def compared(one: Task, other: object) -> bool:
+    def compared(one: TrialTask, other: object) -> bool:
         raise AssertionError("every task compared with every other, field by field: minutes for thousands")
 
-    monkeypatch.setattr(Task, "__eq__", compared)
+    monkeypatch.setattr(TrialTask, "__eq__", compared)
     assert [task.trial.trial_id for task in without_owned(store, tasks, launcher("local"))] == ["b", "c"]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.launch.slurm import job, reconcile, submission
-from harness.launch.slurm.cancel import cancel
+from harness.launch.slurm.reconcile import cancel
 from harness.launch.slurm.submission import Submission
 from harness.store import Store, TrialStatus
 from harness.worker.signals import EXIT_DONE, EXIT_FAILED

@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import UserError
 from harness.launch.slurm.resources import arrays, capped, sbatch_parameters
-from harness.launch.tasks import Task
+from harness.launch.tasks import TrialTask
 from harness.store import TrialFolder
 from harness.sweep.launch.config import minutes
 from harness.sweep.launch.resources import resources_of
@@ -31,10 +31,10 @@ def plan(folder: Path, launch: str, *overrides: str) -> Plan:
     return plan_sweep(path, overrides, data_identity=lambda data: "x")
 
 
-def tasks(found: Plan) -> list[Task]:
+def tasks(found: Plan) -> list[TrialTask]:
     train = [trial.config["train"] for trial in found.trials]
     return [
-        Task(trial, TrialFolder(Path(trial.trial_id)), "train", each["num_threads"], each["device"], 1)
+        TrialTask(trial, TrialFolder(Path(trial.trial_id)), "train", each["num_threads"], each["device"], 1)
         for trial, each in zip(found.trials, train, strict=True)
     ]
 

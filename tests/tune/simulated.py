@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.data import data_identity
 from harness.launch.source import drive
-from harness.launch.tasks import Task
+from harness.launch.tasks import TrialTask
 from harness.record import Record, Score
 from harness.store import Store, TrialStatus
 from harness.sweep.plan import Plan, plan_sweep
@@ -57,16 +57,16 @@ class SimulatedLauncher:
     def __init__(self, simulate: Simulate, stop_after: int | None = None):
         self.simulate, self.stop_after = simulate, stop_after
         self.starts: Counter[str] = Counter()
-        self.running: list[Task] = []
+        self.running: list[TrialTask] = []
 
-    def start(self, tasks: Sequence[Task]) -> None:
+    def start(self, tasks: Sequence[TrialTask]) -> None:
         for task in tasks:
             self.starts[task.trial.trial_id] += 1
             self.running.append(task)
             for step, correct in enumerate(self.simulate(task.trial.config).reports):
                 pruning.append_report(task.folder, 10 * (step + 1), {"verb": (correct, 1000)})
 
-    def poll(self) -> list[Task]:
+    def poll(self) -> list[TrialTask]:
         ended, self.running = self.running, []
         for task in ended:
             outcome = self.simulate(task.trial.config)
@@ -80,7 +80,7 @@ class SimulatedLauncher:
         return self.stop_after is not None and sum(self.starts.values()) >= self.stop_after
 
 
-def record_of(task: Task, outcome: SimulatedResult) -> Record:
+def record_of(task: TrialTask, outcome: SimulatedResult) -> Record:
     """Returns a record whose test score cannot be converted to an accuracy."""
     record = make_record(task.trial.trial_id, config=task.trial.config)
     record.scores = {

@@ -17,7 +17,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.launch.source import EndedByFiles, drive
-from harness.launch.tasks import Task
+from harness.launch.tasks import TrialTask
 from harness.worker.pruning import read_reports
 from tests.e2e import command, environment, harness, records, statuses, write_sweep
 from tests.tune.simulated import SWEEP, controller_of, plan_of
@@ -96,7 +96,7 @@ def test_worker_and_controller_killed_the_budget_is_exact_and_nothing_finished_r
     assert before == {path: path.stat().st_mtime_ns for path in run.glob("**/record.json")}
 
 
-def detached(tasks: Sequence[Task]) -> None:
+def detached(tasks: Sequence[TrialTask]) -> None:
     """Starts detached workers, as a cluster's queue does."""
     for task in tasks:
         with open(task.folder.log_file, "ab") as log:

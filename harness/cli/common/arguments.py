@@ -10,20 +10,20 @@ MAX_SECONDS = 365 * 24 * 3600.0
 
 
 def add_sweep_file(parser: argparse.ArgumentParser) -> None:
-    """The sweep file, what changes how it is read, and where its runs lie."""
+    """Add the sweep file, fields to set, folders of variants and the folder of runs."""
     add_sweep(parser)
     add_runs(parser)
 
 
 def add_sweep(parser: argparse.ArgumentParser) -> None:
-    """The sweep file, and what changes how it is read."""
+    """Add the sweep file, fields to set and folders of variants."""
     parser.add_argument("file", type=Path, help="the sweep file, e.g. sweeps/window_size.yaml")
     add_overrides(parser)
     add_variants(parser)
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
-    """Fields given by hand."""
+    """Add `--set`."""
     parser.add_argument(
         "--set", dest="overrides", action="append", default=[], metavar="PATH=VALUE",
         help="override one field of the file, e.g. --set train.num_steps=100 (repeatable)",
@@ -31,14 +31,14 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
 
 
 def add_runs(parser: argparse.ArgumentParser) -> None:
-    """Where runs lie."""
+    """Add `--runs`."""
     parser.add_argument(
         "--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of all runs (default: runs)"
     )
 
 
 def add_variants(parser: argparse.ArgumentParser) -> None:
-    """Folders with variant files beside our own."""
+    """Add `--variants`."""
     parser.add_argument(
         "--variants",
         type=Path,
@@ -50,15 +50,15 @@ def add_variants(parser: argparse.ArgumentParser) -> None:
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
-    """An existing run."""
+    """Add the folder of a run."""
     parser.add_argument("run", type=Path, help="the folder of a run, e.g. runs/window_size")
 
 
 def parse_duration(text: str) -> float:
-    """'90', '90s', '15m' or '2h' in seconds, for argparse."""
+    """Parse '90', '90s', '15m' or '2h' into seconds, for argparse."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
     if match is None or float(match[1]) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration; write e.g. 90s, 15m or 2h")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration; write e.g. 90s, 15m or 2h")
     seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
     if seconds > MAX_SECONDS:
         raise argparse.ArgumentTypeError(f"{text!r} is more than a year (8760h)")
@@ -66,14 +66,14 @@ def parse_duration(text: str) -> float:
 
 
 def positive_int(text: str) -> int:
-    """A whole number of at least 1, for argparse."""
+    """Parse a whole number of at least 1, for argparse."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} given; a whole number of at least 1 is allowed")
     return int(text)
 
 
 def positive_float(text: str) -> float:
-    """A finite number above zero, for argparse."""
+    """Parse a finite number above zero, for argparse."""
     try:
         value = float(text)
     except ValueError:
@@ -84,7 +84,7 @@ def positive_float(text: str) -> float:
 
 
 def add_protocol(parser: argparse.ArgumentParser) -> None:
-    """How one comparison in time is made: processes, blocks, and how long it waits for a quiet machine."""
+    """Add the options of one comparison in time: processes, blocks, waiting time for a quiet machine."""
     parser.add_argument(
         "--repeats", type=positive_int, default=5, metavar="N",
         help="fresh processes per comparison (default: 5; up to three times as many where the machine is not quiet)",
@@ -94,7 +94,7 @@ def add_protocol(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--patience", type=_parse_patience, default=60.0, metavar="TIME",
-        help="wait so long in all, for each comparison, until the machine is quiet; 0: not at all (default: 60s)",
+        help="total time that each comparison waits for a quiet machine; 0: no wait (default: 60s)",
     )  # fmt: skip
 
 

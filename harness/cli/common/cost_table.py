@@ -1,4 +1,4 @@
-"""The text that `cost` prints: one line for each row, or the ledger of each row."""
+"""The tables of `cost`: one line for each row, or the ledger of each row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def print_rows(rows: Sequence[CostRow], not_built: Sequence[Published]) -> None:
-    """One line for each row; published numbers beside where there are any."""
+    """Print one line for each row, with published numbers where they exist."""
     compared = any(row.published for row in rows)
     columns = ["row", "parameters", "MACs per view", "attention"]
     masked, backward = any(_is_masked(row) for row in rows), any(row.costs.macs.backward for row in rows)
@@ -36,7 +36,7 @@ def print_rows(rows: Sequence[CostRow], not_built: Sequence[Published]) -> None:
 
 
 def _show(table: Table) -> None:
-    # a pipe has no width: never cut a line there
+    # a pipe has no width; lines must not be cut
     console = Console() if Console().is_terminal else Console(width=220)
     console.print(table, markup=False)
 
@@ -85,7 +85,7 @@ def _backward(macs: MacsCount) -> str:
 
 
 def print_module(label: str, cost: ModuleCost) -> None:
-    """One line for a module, and what is not counted in it."""
+    """Print one line for a module, and its uncounted operators."""
     columns = ["module", "parameters", "MACs of this input", "attention", "backward", "status", "counted on"]
     table, macs = Table(*columns, box=None, pad_edge=False), cost.macs
     table.add_row(
@@ -96,11 +96,11 @@ def print_module(label: str, cost: ModuleCost) -> None:
     for note in _uncounted(label, macs):
         print(note)
     if cost.not_on_meta:
-        print(f"{label}: counted on real tensors, since it does not run without: {cost.not_on_meta}")
+        print(f"{label}: counted on real tensors, since it does not run on the meta device: {cost.not_on_meta}")
 
 
 def print_ledger(label: str, macs: MacsCount, ledger: Ledger, by: str) -> None:
-    """Every operator, or every module, of one row; the sum comes first."""
+    """Print every operator, or every module, of one row, after their sum."""
     backward = f"; backward {_backward(macs)}" if macs.backward else ""
     print(f"{label}: {_lower(macs)}{units.macs(macs.macs_per_view)}, {macs.status.replace('_', ' ')}{backward}")
     lines = ledger_lines(ledger, by)
@@ -130,14 +130,14 @@ def _remark(row: CostRow, found: Mapping[str, Difference | None]) -> str:
 
 
 def _notes(rows: Sequence[CostRow], not_built: Sequence[Published]) -> Iterator[str]:
-    """What the table has no room for: uncounted operators, causes, models that are not built."""
+    """Yield the notes below the table: uncounted operators, causes of differences, models that are not built."""
     for row in rows:
         yield from _uncounted(row.label, row.costs.macs)
     if any(row.unproven for row in rows):
         yield "unproven: `python -m harness check` has not passed for this code of the variant"
     sizes = sorted({row.costs.predicted_memory.batch_size for row in rows if row.costs.predicted_memory})
     if sizes:
-        yield f"memory: predicted peak with {' or '.join(map(str, sizes))} clips, parameters included; nothing was run"
+        yield f"memory: predicted peak with {' or '.join(map(str, sizes))} clips, parameters included; no model was run"
     caused = [row for row in rows if row.published and row.published.cause]
     if caused:
         yield "\nCauses:"

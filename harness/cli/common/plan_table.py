@@ -17,7 +17,7 @@ from harness.units import counted
 
 
 def print_plan(plan: Plan, trials: Sequence[PlannedTrial], todo: Todo, variant_dirs: Sequence[Path]) -> None:
-    """One line per trial; models are counted on the meta device, once per row."""
+    """Print one line for each trial; models are counted on the meta device, once for each row."""
     state = {task.trial.trial_id: "new" if task.stage == "train" else "to measure" for task in todo.tasks}
     state |= dict.fromkeys(todo.done, "cached")
     state |= {trial_id: f"failed before ({text.split(':')[0]})" for trial_id, text in todo.failed.items()}
@@ -30,7 +30,7 @@ def print_plan(plan: Plan, trials: Sequence[PlannedTrial], todo: Todo, variant_d
         mark = "" if row.macs.status == "exact" else f" ({row.macs.status})"
         text, parameters = units.macs(row.macs.macs_per_view) + mark, units.count(row.num_parameters)
         table.add_row(trial.trial_id, trial.label, str(trial.seed), parameters, text, state[trial.trial_id])
-    # a pipe has no width: never cut a line there
+    # a pipe has no width; lines must not be cut
     console = Console() if Console().is_terminal else Console(width=200)
     console.print(table, markup=False)
     if plan.tuning is None:

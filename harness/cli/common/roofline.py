@@ -1,4 +1,4 @@
-"""The distance of each row from what the machine can do: MFU, intensity, and a roofline plot."""
+"""Model FLOPs utilisation and arithmetic intensity of each row, and a roofline plot."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 from harness import units
 from harness.measure.isolated.fresh_process import ask
-from harness.measure.isolated.request import Request
+from harness.measure.isolated.request import MeasurementRequest
 from harness.measure.time.machine_peak import MachinePeak, mfu
 from harness.store import write_atomically
 
 if TYPE_CHECKING:
     from harness.bench.comparison import BenchResult
 
-#: products of the backward pass per product of the forward one: one for the inputs, one for the weights
+#: products of the backward pass for each one of the forward pass: for the inputs and for the weights
 BACKWARD_SHARE = 2
 
 
 def roofline(name: str, configs: Mapping[str, dict[str, Any]], result: BenchResult, folder: Path) -> None:
-    """Prints MFU of every timed row, writes `<name>_<mode>_roofline` as JSON, PNG and SVG."""
+    """Print the MFU of every timed row; write `<name>_<mode>_roofline` as JSON, PNG and SVG."""
     from harness.reports.common import plots
     from harness.reports.common.machine_figures import RooflinePoint, roofline_page
 
     config = configs[result.baseline]
-    found = ask(Request(kind="peak", configs={result.baseline: config}))
+    found = ask(MeasurementRequest(kind="peak", configs={result.baseline: config}))
     if found.status != "done":
         print(f"no roofline: the peak was not measured ({found.status}: {found.message})")
         return
@@ -51,7 +51,7 @@ def roofline(name: str, configs: Mapping[str, dict[str, Any]], result: BenchResu
 
 
 def work_of(config: dict[str, Any], result: BenchResult) -> tuple[float, float]:
-    """(FLOPs of the model, bytes that its operators move) in one timed call, counted without running it."""
+    """Count (FLOPs of the model, bytes that its operators move) of one timed call, without running it."""
     from harness.measure.count.macs import macs_per_view
     from harness.measure.isolated.request import build
     from harness.measure.memory.traffic import moved_bytes

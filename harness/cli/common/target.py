@@ -1,4 +1,4 @@
-"""Arguments that name what a verb is about: a sweep file or variants, and rows of them."""
+"""Arguments for the target of a verb: a sweep file or variants, and rows of them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def add_target(parser: argparse.ArgumentParser, more: str = "") -> None:
-    """A sweep file or a variant, and fields to set."""
+    """Add a sweep file or a variant, fields to set and folders of variants."""
     parser.add_argument("target", help=f"a sweep file (.yaml), or the name of a variant{more}")
     arguments.add_overrides(parser)
     arguments.add_variants(parser)
 
 
 def add_targets(parser: argparse.ArgumentParser) -> None:
-    """One sweep file or several variants, fields to set, and which rows to take."""
+    """Add one sweep file or several variants, fields to set and the rows to take."""
     parser.add_argument(
         "targets",
         nargs="+",
@@ -38,7 +38,7 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
 
 
 def rows_of(parsed: argparse.Namespace) -> RowConfigs:
-    """The rows that the arguments of `add_targets` choose. Raises: UserError for a target or row that is absent."""
+    """Return the rows that the arguments of `add_targets` choose. Raises: UserError for an unknown target or row."""
     from harness.python_api.targets import read_rows
 
     return read_rows(parsed.targets, parsed.overrides, parsed.variants, parsed.rows)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -19,14 +20,15 @@ from harness.errors import EXIT_USER_ERROR, UserError
 from harness.launch.job import exit_code, open_task, own_trials
 from harness.launch.local import LocalPool
 from harness.launch.progress import PlainLines
-from harness.launch.slurm import ranks, submission
+from harness.launch.slurm import submission
+from harness.launch.slurm.logs import job_folder
 from harness.launch.slurm.submission import Submission
-from harness.launch.tasks import Task
+from harness.launch.tasks import TrialTask
 from harness.record import FINAL_STATUSES
 from harness.store import Store, exclusive_lock
 from harness.sweep.launch.config import LaunchConfig
 from harness.worker.reporter import NODE_VARIABLE
-from harness.worker.signals import EXIT_DONE, EXIT_FAILED, end_with_parent
+from harness.worker.signals import EXIT_DONE, EXIT_FAILED, STOP_SIGNALS, end_with_parent
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -50,7 +52,7 @@ def run(folder: Path, index: int) -> int:
     noted = submission.read(folder)
     restart = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
     code = _run(Store(folder.parent.parent), noted, index, restart)
-    if noted.nodes > 1 and ranks.own_rank():
+    if noted.nodes > 1 and _own_rank():
         return code
     mark = folder / "ended" / str(index) / str(restart)
     mark.parent.mkdir(parents=True, exist_ok=True)
@@ -72,10 +74,10 @@ def _run(store: Store, noted: Submission, index: int, restart: int) -> int:
     pool = LocalPool(_launch(noted), PlainLines(tasks))
     if noted.nodes > 1:
         os.environ["LOCAL_RANK"] = os.environ.get("SLURM_LOCALID", "0")
-        file = ranks.meeting(store, noted, index, restart)
-        if ranks.own_rank():
-            return ranks.follow(tasks, file)
-        pool.leading = ranks.arguments(0, file)
+        file = _rendezvous_file(store, noted, index, restart)
+        if _own_rank():
+            return _follow(tasks, file)
+        pool.leading = _rank_arguments(0, file)
         tasks = [replace(task, num_processes=-(-task.num_processes // noted.nodes)) for task in tasks]  # those here
     pool.cores, warning = cores()
     pool.alone = has_whole_node()
@@ -85,7 +87,7 @@ def _run(store: Store, noted: Submission, index: int, restart: int) -> int:
     return exit_code(own)
 
 
-def _give_up(tasks: list[Task], max_restarts: int) -> int:
+def _give_up(tasks: list[TrialTask], max_restarts: int) -> int:
     """Fails trials whose job was restarted too often."""
     for task in tasks:
         with exclusive_lock(task.folder.lock_file) as got:
@@ -118,7 +120,7 @@ def has_whole_node() -> bool:
     return int(os.environ.get("SLURM_CPUS_ON_NODE", "0")) >= (os.cpu_count() or 1)
 
 
-def _warn(tasks: list[Task], warning: str) -> None:
+def _warn(tasks: list[TrialTask], warning: str) -> None:
     if warning:
         print(warning, flush=True)
         for task in tasks:
@@ -126,13 +128,48 @@ def _warn(tasks: list[Task], warning: str) -> None:
                 log.write(f"{warning}\n")
 
 
-def _note_warning(tasks: list[Task], warning: str) -> None:
+def _note_warning(tasks: list[TrialTask], warning: str) -> None:
     """Adds the warning to the final status of each trial."""
     for task in tasks if warning else []:
         status = task.folder.written_status()
         if status.status in FINAL_STATUSES:
             status.message = "; ".join(filter(None, [status.message, warning]))
             task.folder.write_status(status)
+
+
+def _own_rank() -> int:
+    """Returns the number of this task in the job. SLURM counts from 0, node by node."""
+    return int(os.environ.get("SLURM_PROCID", "0"))
+
+
+def _rendezvous_file(store: Store, noted: Submission, index: int, restart: int) -> Path:
+    """Returns the rendezvous file of this attempt; no other attempt uses the name."""
+    folder = job_folder(store, noted.token) / "meeting"
+    folder.mkdir(exist_ok=True)
+    return folder / f"{index}.{os.environ.get('SLURM_JOB_ID', '')}.{restart}"
+
+
+def _rank_arguments(rank: int, file: Path) -> list[str]:
+    """Returns the arguments that give a worker its rank."""
+    return ["--rank", str(rank), "--rendezvous", str(file)]
+
+
+def _follow(tasks: Sequence[TrialTask], file: Path) -> int:
+    """Becomes the worker of a rank other than 0; returns only where nothing is left to train."""
+    task = next((task for task in tasks if task.stage == "train"), None)
+    if task is None:
+        return EXIT_DONE
+    environment = dict(os.environ)
+    environment |= {name: str(task.num_threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    environment["PYTHONUNBUFFERED"] = "1"
+    command = [sys.executable, "-m", "harness", "worker", str(task.folder.path), "--stage", "train"]
+    command += [*_rank_arguments(_own_rank(), file), "--parent", str(os.getppid())]
+    log = os.open(task.folder.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    sys.stdout.flush()
+    os.dup2(log, sys.stdout.fileno())
+    os.dup2(log, sys.stderr.fileno())
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # until the worker has a handler
+    os.execve(sys.executable, command, environment)
 
 
 if __name__ == "__main__":

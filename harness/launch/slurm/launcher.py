@@ -70,7 +70,7 @@ class Slurm(Launcher):
 
     def cancel(self, store: Store, folders: Sequence[TrialFolder], wait_s: float, log: Log) -> Cancelled:
         """Ends the jobs of open trials."""
-        from harness.launch.slurm.cancel import cancel
+        from harness.launch.slurm.reconcile import cancel
 
         return cancel(store, folders, wait_s, log)
 

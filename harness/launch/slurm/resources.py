@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.launch.slurm import client, job_start
-from harness.launch.tasks import Task
+from harness.launch.tasks import TrialTask
 from harness.sweep.launch.config import LaunchConfig, Resources, minutes
 from harness.sweep.launch.resources import resources_of
 
@@ -28,15 +28,15 @@ class JobArray:
     """
 
     resources: Resources
-    jobs: list[list[Task]]
+    jobs: list[list[TrialTask]]
     limit: int
     after: int | None = None
     ranks: int = 1
 
 
-def arrays(tasks: Sequence[Task], launch: LaunchConfig, max_size: int) -> list[JobArray]:
+def arrays(tasks: Sequence[TrialTask], launch: LaunchConfig, max_size: int) -> list[JobArray]:
     """Groups tasks by the resources of their job, packs them, and splits arrays that are larger than `max_size`."""
-    groups: dict[tuple[Resources, int, int], list[Task]] = {}
+    groups: dict[tuple[Resources, int, int], list[TrialTask]] = {}
     for task in tasks:
         shape = _filled(resources_of(launch, task.trial.config), task)
         ranks = task.num_processes if shape.nodes != 1 else 1
@@ -48,7 +48,7 @@ def arrays(tasks: Sequence[Task], launch: LaunchConfig, max_size: int) -> list[J
     return made
 
 
-def _filled(asked: Resources, task: Task) -> Resources:
+def _filled(asked: Resources, task: TrialTask) -> Resources:
     """Returns the resources with the needs of the trials where a field is not given."""
     pack = asked.pack or 1
     nodes = asked.nodes or 1 if task.num_processes > 1 else 1  # measuring needs one process

@@ -12,7 +12,7 @@ from harness.launch.queued import AT_ONCE
 from harness.launch.slurm.reconcile import Queue, ask_queue
 from harness.launch.slurm.submit import submit
 from harness.launch.source import EndedByFiles, Source, drive
-from harness.launch.tasks import Task
+from harness.launch.tasks import TrialTask
 from harness.store import Store
 from harness.sweep.plan import Plan
 
@@ -37,17 +37,17 @@ class Arrays(EndedByFiles):
         super().__init__(self._put, needs_timings=needs_timings, is_gone=self._is_gone)
         self.plan, self.store, self.variant_dirs = plan, store, variant_dirs
         self.queue = Queue()
-        self.waiting: list[Task] = []
+        self.waiting: list[TrialTask] = []
         self._next_question = self._next_try = 0.0
         self._wait_s = FIRST_WAIT_SECONDS
         self._silent_since: float | None = None
 
-    def poll(self) -> list[Task]:
+    def poll(self) -> list[TrialTask]:
         """Returns the tasks that ended since the last call; retries to submit those that wait."""
         self._hand_over()
         return super().poll()
 
-    def _put(self, tasks: Sequence[Task]) -> None:
+    def _put(self, tasks: Sequence[TrialTask]) -> None:
         self.waiting += tasks
         self._hand_over()
 
@@ -95,7 +95,7 @@ class Arrays(EndedByFiles):
         elif time.monotonic() - self._silent_since > PATIENCE_SECONDS:
             raise UserError(f"{problem} Run the same command again once squeue answers; jobs continue meanwhile.")
 
-    def _is_gone(self, task: Task, status: str) -> bool:
+    def _is_gone(self, task: TrialTask, status: str) -> bool:
         """Returns whether SLURM answers and no longer has the job of a trial that does not run."""
         if any(task is other for other in self.waiting):
             return False

@@ -23,7 +23,7 @@ from harness.launch.slurm.bad_nodes import excludable, failing_nodes
 from harness.launch.slurm.job_start import Entry
 from harness.launch.slurm.resources import JobArray, arrays, capped, python_command, sbatch_parameters, summary
 from harness.launch.slurm.submission import Submission
-from harness.launch.tasks import Task, Todo, prepare
+from harness.launch.tasks import Todo, TrialTask, prepare
 from harness.store import Store
 from harness.sweep.launch.config import LaunchConfig
 from harness.sweep.plan import Plan
@@ -55,7 +55,7 @@ class SubmitResult:
 def submit(
     plan: Plan,
     store: Store,
-    tasks: Sequence[Task],
+    tasks: Sequence[TrialTask],
     variant_dirs: Sequence[Path],
     log: Log = print,
     partly: bool = False,

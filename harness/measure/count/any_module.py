@@ -1,4 +1,4 @@
-"""What any torch module costs, by import path and shapes of its inputs: the ledger, without running it for real."""
+"""Costs of any torch module, given by import path and shapes of its inputs, counted on the meta device."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch
 
 @dataclass(frozen=True)
 class InputShape:
-    """One input: its shape, batch included, and its type."""
+    """Shape, with the batch, and type of one input."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype
 
     def tensor(self) -> Tensor:
-        """An input without memory on the meta device; zeros elsewhere."""
+        """Return the input: zeros, or on the meta device a tensor without memory."""
         return torch.zeros(self.shape, dtype=self.dtype)
 
 
 @dataclass(frozen=True)
 class ModuleCost:
-    """The count of one forward pass with the inputs as given, where it was counted, and why not on the meta device."""
+    """Count of one forward pass with the given inputs, the device, and why it was not the meta device."""
 
     macs: MacsCount
     ledger: Ledger
@@ -47,7 +47,7 @@ class ModuleCost:
 
 
 def parse_input(text: str) -> InputShape:
-    """'1x8x3x224x224:uint8' -> shape and type, float32 where none is given. Raises: UserError."""
+    """Parse '1x8x3x224x224:uint8' into shape and type, float32 by default. Raises: UserError."""
     found = re.fullmatch(r"(\d+(?:x\d+)*)(?::(\w+))?", text)
     dtype = found and (found[2] or "float32")
     if not found or dtype not in _DTYPES:
@@ -57,7 +57,7 @@ def parse_input(text: str) -> InputShape:
 
 
 def find(path: str) -> Any:
-    """What 'package.module:name' names. Raises: UserError where there is no such thing."""
+    """Import the object 'package.module:name'. Raises: UserError if there is none."""
     where, _, name = path.partition(":")
     try:
         found = importlib.import_module(where)
@@ -77,10 +77,10 @@ def _build(path: str, thing: Any) -> nn.Module:
 
 
 def module_cost(module: str | nn.Module, inputs: Sequence[InputShape], *, backward: bool = False) -> ModuleCost:
-    """Counts a module on the meta device, or on the CPU where it does not run there (data-dependent operators).
+    """Count a module on the meta device, or on the CPU if it does not run there (data-dependent operators).
 
     Raises:
-        UserError: it cannot be found, or runs with these inputs on neither.
+        UserError: it cannot be found, or runs on neither with these inputs.
     """
     path, thing = (module, find(module)) if isinstance(module, str) else (type(module).__name__, module)
     try:

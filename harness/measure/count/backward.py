@@ -1,8 +1,8 @@
-"""Multiply-accumulates of the backward pass, two ways: counted while it runs, and by a rule from the forward graph.
+"""Multiply-accumulates of the backward pass: counted while it runs, and by a rule from the forward graph.
 
-Convention: gradients of all parameters, attention written out as two products, nothing recomputed. A fused attention
-kernel computes the scores once more (5 products instead of 4), checkpointing the whole forward pass: neither is in
-the number, so that it does not depend on the kernel.
+Convention: gradients of all parameters, attention written out as two products, no recomputation. A fused attention
+kernel recomputes the scores (5 products instead of 4) and checkpointing the whole forward pass; neither is counted, so
+that the number does not depend on the kernel.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from harness.measure.count.ledger import Ledger
 from harness.nn.attention import plain_attention
 from harness.record import BackwardMacs
 
-#: node of the autograd graph -> places of the two factors among its inputs
+#: node of the autograd graph -> positions of the two factors among its inputs
 _PRODUCTS = {
     "MmBackward0": (0, 1),
     "BmmBackward0": (0, 1),
@@ -34,7 +34,7 @@ _PRODUCTS = {
     "ConvolutionBackward0": (0, 1),
 }
 
-#: without a product, by the names that the backward pass uses
+#: operators without a product, by their names in a backward pass
 BACKWARD_ZERO_OPS = ZERO_OPS | {
     f"aten::{name}"
     for name in (
@@ -55,7 +55,7 @@ BACKWARD_ZERO_OPS = ZERO_OPS | {
 
 
 def count_backward(module: nn.Module, *inputs: Tensor, forward: Ledger) -> BackwardMacs:
-    """Counts the backward pass of the sum of all outputs with respect to all parameters; best on the meta device."""
+    """Count the backward pass of the sum of all outputs with respect to all parameters. Use the meta device."""
     with plain_attention(), torch.enable_grad():
         outputs = [out for out in tree_iter(module(*inputs)) if isinstance(out, Tensor) and out.requires_grad]
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
@@ -69,14 +69,14 @@ def count_backward(module: nn.Module, *inputs: Tensor, forward: Ledger) -> Backw
         macs_per_view=counted,
         rule_macs=rule,
         one_sided_macs=one,
-        # with work of unknown size in the forward pass there is nothing to subtract from
+        # with uncounted operators in the forward pass, its total is unknown
         no_gradient_macs=None if forward.uncounted_ops else forward.total - both - one,
         uncounted_ops=dict(names.unknown),
     )
 
 
 def _by_rule(roots: Sequence[Any]) -> tuple[int, int]:
-    """Forward MACs of the products that a gradient passes through: with two factors that need one, with one."""
+    """Return forward MACs of the products with two factors that need a gradient, and of those with one."""
     by_factors: Counter[int] = Counter()
     for node in _nodes(roots):
         if node.name() in _PRODUCTS:
@@ -87,7 +87,7 @@ def _by_rule(roots: Sequence[Any]) -> tuple[int, int]:
 
 
 def _nodes(roots: Sequence[Any]) -> Iterator[Any]:
-    """Every node of the graph that a gradient reaches, once."""
+    """Yield every node of the graph that a gradient reaches, once."""
     seen, waiting = set(), list(roots)
     while waiting:
         node = waiting.pop()
@@ -99,7 +99,7 @@ def _nodes(roots: Sequence[Any]) -> Iterator[Any]:
 
 
 def _forward_macs(node: Any) -> int:
-    """Multiply-accumulates of the forward pass of one product, from what its node has saved."""
+    """Return the forward multiply-accumulates of one product, from the tensors that its node saved."""
     out = list(node._input_metadata[0].shape)
     if node.name() != "ConvolutionBackward0":
         return prod(out) * _inner(node)
@@ -108,9 +108,9 @@ def _forward_macs(node: Any) -> int:
 
 
 def _inner(node: Any) -> int:
-    """Length of the axis that a matrix product sums over; at least one factor is saved, for the gradient of the other.
+    """Return the length of the axis that a product sums over; at least one factor is saved, for the other's gradient.
 
-    Names of the factors as in torch's derivatives: self, mat1, batch1 times mat2, batch2, vec, tensor.
+    Names of the factors, as in torch's derivatives: self, mat1, batch1 times mat2, batch2, vec, tensor.
     """
     for name in ("self", "mat1", "batch1"):
         first = getattr(node, f"_saved_{name}", None)
@@ -126,14 +126,14 @@ def _inner(node: Any) -> int:
 def _convolution_backward_flop(
     grad_out: Sequence[int], x: Sequence[int], weight: Sequence[int], *rest: Any, **shapes: Any
 ) -> int:
-    """2 per MAC, for each gradient asked for. torch's own formula ignores groups: far too much if they are many."""
+    """Return 2 per MAC for each requested gradient. The formula of torch ignores groups, and so overestimates."""
     transposed, output_mask = rest[4], rest[7]  # after bias sizes, stride, padding and dilation
     at = x if transposed else grad_out
     return 2 * at[0] * prod(at[2:]) * prod(weight) * sum(map(bool, output_mask[:2]))
 
 
 class _Names(TorchDispatchMode):
-    """Notes the operators that are neither counted by the counter nor known to hold no product."""
+    """Records the operators that are neither counted nor known to have no product."""
 
     def __init__(self) -> None:
         super().__init__()

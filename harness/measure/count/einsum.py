@@ -1,7 +1,7 @@
 """Multiply-accumulates of `torch.einsum` in closed form, from its equation and the shapes of its operands.
 
-torch contracts two operands at a time into one batched matrix product: an index that only one of them holds is summed
-before, and a pair that shares no summed index is multiplied elementwise, which is no matrix product.
+torch contracts two operands at a time by one batched matrix product. An index of one operand alone is summed before it;
+a pair that shares no summed index is multiplied elementwise, which is no matrix product.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ Label = str | int  # a letter, or an axis of the ellipsis counted from the last 
 
 
 class EinsumCost(NamedTuple):
-    """`has_batch` is true where a product has an index that both operands and the result share."""
+    """`has_batch`: some product has an index that both operands and the result share."""
 
     macs: int
     has_batch: bool
 
 
 def einsum_cost(equation: str, shapes: Sequence[Sequence[int]], path: Sequence[int] | None = None) -> EinsumCost:
-    """Cost of an einsum; `path` holds the places of each pair, as torch passes them on, default: from left to right."""
+    """Return the cost of an einsum; `path`: positions of each contracted pair, as in torch; default: left to right."""
     terms, out = _parse(equation.replace(" ", ""), shapes)
     sizes: dict[Label, int] = {}
     for labels, shape in zip(terms, shapes, strict=True):
@@ -46,7 +46,7 @@ def einsum_cost(equation: str, shapes: Sequence[Sequence[int]], path: Sequence[i
 
 
 def _parse(equation: str, shapes: Sequence[Sequence[int]]) -> tuple[list[list[Label]], set[Label]]:
-    """Labels of each operand, one per axis, and those of the result."""
+    """Return the labels of each operand, one per axis, and those of the result."""
     left, arrow, right = equation.partition("->")
     terms = [_labels(term, len(shape)) for term, shape in zip(left.split(","), shapes, strict=True)]
     of_ellipsis: set[Label] = {label for term in terms for label in term if isinstance(label, int)}

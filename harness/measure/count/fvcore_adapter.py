@@ -1,8 +1,8 @@
-"""The one file that touches fvcore: multiply-accumulates of a traced module, with our own handles.
+"""Multiply-accumulates of a traced module. The only file that uses fvcore, with handles of our own.
 
-fvcore's own table is not used: it counts fused attention as 0, counts norms, and miscounts broadcast matmuls. Every
-operator of the trace falls in exactly one of counted (`HANDLES`), truly zero (`ZERO_OPS`) or uncounted (the rest);
-the ledger of a trace names every operator that was met, with its calls.
+The table of fvcore is not used: it counts fused attention as 0, counts norms, and miscounts broadcast matmuls. Every
+operator of the trace is exactly one of counted (`HANDLES`), zero (`ZERO_OPS`) or uncounted (the rest); the ledger lists
+every operator with its calls.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _einsum(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
 
 
 def _integers(value: Any) -> list[int] | None:
-    """A list of integers in the trace; None where it is not given."""
+    """Return a list of integers of the trace; None if it is not given."""
     if value.node().kind() == "prim::ListConstruct":
         return [int(item.toIValue()) for item in value.node().inputs()]
     found = value.toIValue()
@@ -95,7 +95,7 @@ HANDLES: dict[str, Handle] = {
     "aten::einsum": _einsum,
 }
 
-#: operators without a matrix product or convolution: moving data, elementwise, reductions, norms, tables
+#: operators without a matrix product or convolution: data movement, elementwise, reductions, norms, lookups
 # fmt: off
 _ZERO_NAMES = (
     "Int", "ScalarImplicit", "abs", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
@@ -126,7 +126,7 @@ ZERO_OPS = frozenset(f"aten::{name}" for name in _ZERO_NAMES)
 
 
 class _RecordedConvolutions(TorchFunctionMode):
-    """Hands convolutions to the operator that the tracer records: it fails to follow conv3d on the meta device."""
+    """Replaces convolutions by the operator that the tracer records: it cannot trace conv3d on the meta device."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         called = _recorded_convolution if func in (torch.conv1d, torch.conv2d, torch.conv3d) else func
@@ -144,7 +144,7 @@ def _recorded_convolution(
 
 
 def _with_calls(op: str, handle: Handle) -> Callable[[Sequence[Any], Sequence[Any]], Counter[tuple[str, str, str]]]:
-    """The handle with what it counts under the operator's name, and the call itself counted beside."""
+    """Wrap a handle: counts are keyed by the operator, and calls are counted too."""
 
     def counted(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[tuple[str, str, str]]:
         ((kind, macs),) = handle(inputs, outputs).items()
@@ -154,9 +154,9 @@ def _with_calls(op: str, handle: Handle) -> Callable[[Sequence[Any], Sequence[An
 
 
 def count_macs(module: nn.Module, *inputs: torch.Tensor) -> Ledger:
-    """Traces the module (best on the meta device: no memory) and counts its multiply-accumulates.
+    """Trace a module (on the meta device: no memory) and count its multiply-accumulates.
 
-    The module is put in eval mode for the trace, since training-only operators are not part of inference.
+    The module is in eval mode during the trace, since training-only operators are not part of inference.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # fvcore warns about a deprecated torch call on import and on trace
@@ -165,7 +165,7 @@ def count_macs(module: nn.Module, *inputs: torch.Tensor) -> Ledger:
         was_training = module.training
         analysis = JitModelAnalysis(module.eval(), inputs)
         analysis.set_op_handle(**{op: _with_calls(op, handle) for op, handle in HANDLES.items()})
-        analysis._ignored_ops = set()  # ours to decide: with its own list some operators would be in no ledger
+        analysis._ignored_ops = set()  # its own list would keep some operators out of the ledger
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
         logging.getLogger("fvcore.nn.jit_analysis").setLevel(logging.ERROR)
         try:
@@ -178,7 +178,7 @@ def count_macs(module: nn.Module, *inputs: torch.Tensor) -> Ledger:
 
 
 def _rows(counted: Mapping[Any, Any], others: Mapping[str, int]) -> tuple[OpCount, ...]:
-    """What was met in one module, what is below it included: counted, truly zero, uncounted."""
+    """Return the operators of one module, including its submodules: counted, zero, uncounted."""
     rows = [
         OpCount(op, kind, int(counted[op, kind, "calls"]), int(number))
         for (op, kind, what), number in counted.items()

@@ -1,4 +1,4 @@
-"""The ledger of a count: every operator that was met is counted, truly zero, or uncounted; nothing falls between."""
+"""The ledger of a count: every operator of a trace is either counted, zero or uncounted."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-#: products of two computed tensors: scores and weighted sums, whether a fused kernel does them or not
+#: products of two computed tensors, fused or not: attention scores and weighted sums
 ATTENTION_KINDS = ("attention", "matmul")
 
 
 @dataclass(frozen=True)
 class OpCount:
-    """One operator: its calls and its multiply-accumulates, None where nobody knows them.
+    """One operator: its calls and its multiply-accumulates, None if they are unknown.
 
-    `kind` says which product it is (attention, linear, matmul, convolution), or `zero`, or `uncounted`.
+    `kind` is the kind of product (attention, linear, matmul, convolution), or `zero`, or `uncounted`.
     """
 
     op: str
@@ -25,22 +25,22 @@ class OpCount:
 
 @dataclass(frozen=True)
 class Ledger:
-    """Operators by module, what is below a module included; the whole is the module named ''."""
+    """Operators by module, including its submodules; the whole model is the module named ''."""
 
     modules: Mapping[str, tuple[OpCount, ...]]
 
     @property
     def ops(self) -> tuple[OpCount, ...]:
-        """Every operator that was met anywhere, the dearest first, then the uncounted, then the free ones."""
+        """All operators: most expensive first, then uncounted ones, then those without a product."""
         return tuple(sorted(self.modules[""], key=lambda row: (-(row.macs or 0), row.kind != "uncounted", row.op)))
 
     def module_total(self, module: str) -> int:
-        """Multiply-accumulates of one module, what is below it included."""
+        """Return the multiply-accumulates of one module, including its submodules."""
         return sum(row.macs or 0 for row in self.modules[module])
 
     @property
     def total(self) -> int:
-        """Multiply-accumulates of the whole."""
+        """Multiply-accumulates of the whole model."""
         return self.module_total("")
 
     @property
@@ -68,17 +68,17 @@ class Ledger:
 
     @property
     def zero_ops(self) -> dict[str, int]:
-        """Operators without a product -> calls."""
+        """Operator without a product -> calls."""
         return {row.op: row.calls for row in self.ops if row.kind == "zero"}
 
     @property
     def uncounted_ops(self) -> dict[str, int]:
-        """Operators of unknown cost -> calls."""
+        """Operator of unknown cost -> calls."""
         return {row.op: row.calls for row in self.ops if row.kind == "uncounted"}
 
     def below(self, prefix: str) -> Ledger:
-        """The ledger of one module as a whole of its own."""
+        """Return the ledger of one module as if it were the whole model."""
         start = f"{prefix}."
         inside = {name.removeprefix(start): rows for name, rows in self.modules.items() if name.startswith(start)}
-        # what the wrapper itself does is part of the whole too, so that nothing it meets is lost
+        # operators of the wrapper itself stay in the total, so that none is lost
         return Ledger({"": self.modules[""], **inside})

@@ -25,7 +25,7 @@ from harness.record import BackwardMacs, MacsCount
 
 
 def flop_counter_macs(module: nn.Module, *inputs: Tensor) -> int:
-    """Multiply-accumulates by torch's FlopCounterMode, which counts 2 per MAC. On meta tensors it sees attention."""
+    """Count multiply-accumulates by torch's FlopCounterMode (2 per MAC). On meta tensors it sees attention."""
     # with gradients enabled: the counter's module tracker rejects views of parameters made under no_grad
     mapping = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _cpu_attention_flop}
     with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
@@ -34,13 +34,15 @@ def flop_counter_macs(module: nn.Module, *inputs: Tensor) -> int:
 
 
 def _cpu_attention_flop(q: Sequence[int], k: Sequence[int], v: Sequence[int], *rest: Any, **shapes: Any) -> int:
-    """The kernel of CPU tensors, which torch's own table leaves out: 2 per MAC."""
+    """Return the FLOPs (2 per MAC) of the CPU kernel, which the table of torch leaves out."""
     return int(sdpa_flop_count(q, k, v))
 
 
 class _WithTokens(nn.Module):
-    """Returns the encoder's tokens beside the logits: tracing drops whatever does not reach an output, and registers
-    that the last layer computes and no readout uses are work all the same."""
+    """Returns the tokens of the encoder with the logits, since tracing drops what reaches no output.
+
+    Registers that the last layer computes and no readout uses are work all the same.
+    """
 
     def __init__(self, model: VideoTransformer):
         super().__init__()
@@ -60,14 +62,14 @@ class _WithTokens(nn.Module):
 
 
 def trace_model(model: VideoTransformer, clip: Tensor) -> Ledger:
-    """The ledger of a forward pass, with the names of the model's modules."""
+    """Return the ledger of a forward pass, with the names of the modules of the model."""
     return count_macs(_WithTokens(model), clip).below("model")
 
 
 def summarise(
     ledger: Ledger, by_mode: int, closed: int | None, masked: int | None = None, backward: BackwardMacs | None = None
 ) -> MacsCount:
-    """The counts beside each other with the status that follows from them."""
+    """Combine the counts, with the status that follows from them."""
     agree = ledger.total == by_mode and closed in (None, by_mode)
     return MacsCount(
         status="lower_bound" if ledger.uncounted_ops else "exact" if agree else "disagrees",
@@ -94,7 +96,7 @@ def macs_per_view(model: VideoTransformer, config: ModelConfig) -> int:
 def count_traced(
     build: Callable[[], VideoTransformer], clip_shape: tuple[int, int, int, int], *, backward: bool = False
 ) -> tuple[MacsCount, Ledger]:
-    """Counts a model that `build` makes, for one clip (T, C, H, W), without allocating it; the ledger beside."""
+    """Count a model that `build` makes, for one clip (T, C, H, W), without allocating it; return the ledger too."""
     with torch.device("meta"):
         model = build().eval()
         clip = torch.empty(1, *clip_shape, dtype=torch.uint8)
@@ -107,5 +109,5 @@ def count_traced(
 def count_model(
     build: Callable[[], VideoTransformer], clip_shape: tuple[int, int, int, int], *, backward: bool = False
 ) -> MacsCount:
-    """Counts a model that `build` makes, for one clip (T, C, H, W), without allocating it."""
+    """Count a model that `build` makes, for one clip (T, C, H, W), without allocating it."""
     return count_traced(build, clip_shape, backward=backward)[0]

@@ -1,4 +1,4 @@
-"""Work that attention does for nothing: the (query, key) pairs that a mask drops, found by looking at the masks."""
+"""MACs spent on masked pairs: (query, key) pairs that attention computes and a mask then drops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 
 class _Masks(TorchFunctionMode):
-    """Adds up the multiply-accumulates of dropped pairs over all calls of fused attention."""
+    """Sums the multiply-accumulates of masked pairs over all calls of fused attention."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ def _dropped_macs(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> int:
 
 
 def masked_macs(module: nn.Module, *inputs: Any) -> int:
-    """Multiply-accumulates that a forward pass spends on pairs which a mask then drops. Needs real tensors."""
+    """Return the multiply-accumulates that a forward pass spends on masked pairs. Needs real tensors, not meta ones."""
     with torch.no_grad(), _Masks() as masks:
         module(*inputs)
     return masks.macs

@@ -1,4 +1,4 @@
-"""What a configuration costs before anything runs: parameters and multiply-accumulates, nothing allocated."""
+"""Costs of a configuration before it runs: parameters and multiply-accumulates, without allocating the model."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from harness.sweep.schema import TrialConfig
 def planned_costs(
     config: Mapping[str, Any], variant_dirs: Sequence[Path] = (), *, backward: bool = False, memory: bool = False
 ) -> Costs:
-    """Costs of a planned trial's configuration, counted on the meta device; `num_views` are the data's test views.
+    """Count the costs of a resolved configuration on the meta device; `num_views` are the test views of the data.
 
     With `memory`, peak memory at `measure.batch_size` is predicted too.
 
     Raises:
-        UserError: the data cannot be opened, which say how many classes and views there are.
+        UserError: the data, which determine the numbers of classes and views, cannot be opened.
     """
     return planned_ledger(config, variant_dirs, backward=backward, memory=memory)[0]
 
@@ -32,7 +32,7 @@ def planned_costs(
 def planned_ledger(
     config: Mapping[str, Any], variant_dirs: Sequence[Path] = (), *, backward: bool = False, memory: bool = False
 ) -> tuple[Costs, Ledger]:
-    """Like `planned_costs`, with the ledger of the forward pass by module and operator."""
+    """Count as `planned_costs` does, and return the ledger of the forward pass too."""
     trial = TrialConfig(**config)
     size = trial.model.crop_size
     source = open_split(trial.data, trial.model, "test", trial.seed)

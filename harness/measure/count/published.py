@@ -1,7 +1,7 @@
-"""Published costs beside counted ones: the table that lies next to a sweep file, and what is left to explain.
+"""Published costs compared with counted ones: the table next to a sweep file, and what remains to be explained.
 
-`sweeps/NAME.csv` belongs to `sweeps/NAME.yaml`; `label` names the row of the sweep that builds the model. A model
-that the trunk does not build has no label but a reason, and stays in the table.
+`sweeps/NAME.csv` belongs to `sweeps/NAME.yaml`; `label` is the row of the sweep that builds the model. A model that the
+trunk cannot build has a reason instead of a label, and stays in the table.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from harness.errors import Fault, UserError
 from harness.nn.config import StrictConfig
 from harness.record import Costs
 
-#: largest difference from a published number that needs no cause, as a fraction of it
+#: largest relative difference from a published number that needs no cause
 LIMIT = 0.015
 
 PositiveNumber = Annotated[float, Field(gt=0)]
 
 
 class Published(StrictConfig):
-    """One published row. Numbers are as printed; `cause_*` is the part of our number that the cause accounts for."""
+    """One published row, numbers as printed; `cause_*` is the part of our number that the named cause explains."""
 
     label: str = Field(description="row of the sweep that builds the model; empty: not built")
     model: str = Field(description="its name in the source")
@@ -52,7 +52,7 @@ class Published(StrictConfig):
 
 @dataclass(frozen=True)
 class Difference:
-    """Ours beside theirs, in their unit and on their terms. `unexplained` is what the cause leaves, as a fraction."""
+    """Our number and theirs, in the same unit, counted by their convention."""
 
     ours: float
     theirs: float
@@ -65,17 +65,17 @@ class Difference:
 
     @property
     def unexplained(self) -> float:
-        """The same with the part that has a named cause taken off."""
+        """The relative difference without the part that the cause explains."""
         return (self.ours - self.cause - self.theirs) / self.theirs
 
     @property
     def is_explained(self) -> bool:
-        """Whether what is left is within the limit."""
+        """True if the unexplained part is within the limit."""
         return abs(self.unexplained) <= LIMIT
 
 
 def macs_difference(row: Published, costs: Costs) -> Difference | None:
-    """GMACs per view; where the source leaves attention out, so do we. None: nothing was published."""
+    """Compare GMACs per view, without attention if the source leaves it out. None: nothing was published."""
     if row.gmacs is None:
         return None
     macs = costs.macs.macs_per_view - (0 if row.counts_attention == "yes" else costs.macs.attention_macs)
@@ -83,24 +83,24 @@ def macs_difference(row: Published, costs: Costs) -> Difference | None:
 
 
 def parameter_difference(row: Published, costs: Costs) -> Difference | None:
-    """Millions of parameters. None: nothing was published."""
+    """Compare millions of parameters. None: nothing was published."""
     if row.parameters_m is None:
         return None
     return Difference(costs.num_parameters / 1e6, row.parameters_m, row.cause_parameters_m or 0.0)
 
 
 def is_published_table(path: Path) -> bool:
-    """Does the file's first line look like that of a table of published costs: are most of its columns ours?"""
+    """Return whether most columns in the first line of the file are those of such a table."""
     with path.open(encoding="utf-8", newline="") as file:
         header = set(next(csv.reader(file), []))
     return 2 * len(header & set(Published.model_fields)) > len(Published.model_fields)
 
 
 def read_published(path: Path) -> list[Published]:
-    """The rows of a table of published costs.
+    """Read a table of published costs.
 
     Raises:
-        UserError: the file is no such table; names every line and column at fault.
+        UserError: the file is no such table; the message has every wrong line and column.
     """
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
@@ -125,7 +125,7 @@ def _row(path: Path, line: int, fields: Mapping[str, str]) -> Published | list[F
 
 
 def _number(name: str, text: str) -> str | int | float | None:
-    """A cell as the type of its column; a cell that is no number stays text, which the column then refuses."""
+    """Convert a cell to the type of its column; a cell that is no number stays text, which the column refuses."""
     if name in ("num_frames", "crop_size", "num_views"):
         return int(text) if text.isdecimal() else text
     if name in ("gmacs", "parameters_m", "cause_gmacs", "cause_parameters_m"):
@@ -137,10 +137,10 @@ def _number(name: str, text: str) -> str | int | float | None:
 
 
 def by_label(rows: Iterable[Published], labels: Iterable[str], path: Path) -> dict[str, Published]:
-    """Label of a sweep's row -> what was published of it.
+    """Return label of a row of the sweep -> its published row.
 
     Raises:
-        UserError: a label is that of no row, or is there twice.
+        UserError: a label is unknown or occurs twice.
     """
     known, found = set(labels), dict[str, Published]()
     for row in rows:

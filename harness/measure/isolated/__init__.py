@@ -1,1 +1,1 @@
-"""Measurements in a process of their own."""
+"""Measurements in subprocesses."""

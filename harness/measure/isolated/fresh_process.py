@@ -1,4 +1,4 @@
-"""Starts a probe in a fresh process and waits for its answer; whatever ends it is an answer too."""
+"""Runs a measurement in a fresh process and returns its answer; a crash or a timeout is an answer too."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from harness.measure.isolated.request import Answer, Request
+from harness.measure.isolated.request import MeasurementAnswer, MeasurementRequest
 from harness.measure.process_end import num_oom_kills, status_of_exit
 
-#: every tensor of this size or more is a mapping of its own, returned when freed: no fragmentation in the peak
+#: tensors from this size on are mapped separately and unmapped when freed: no fragmentation in the peak
 MMAP_THRESHOLD = "65536"
 
 
-def ask(request: Request, *, timeout_s: float = 300.0) -> Answer:
-    """Runs the request in a process of its own with the threads of its (first) configuration."""
+def ask(request: MeasurementRequest, *, timeout_s: float = 300.0) -> MeasurementAnswer:
+    """Run a request in a subprocess with the number of threads of its first configuration."""
     with tempfile.TemporaryDirectory() as folder:
         asked, answered = Path(folder, "request.json"), Path(folder, "answer.json")
         asked.write_text(request.model_dump_json(), encoding="utf-8")
@@ -28,14 +28,14 @@ def ask(request: Request, *, timeout_s: float = 300.0) -> Answer:
                 timeout=timeout_s, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            return Answer(status="timeout", message=f"no answer after {timeout_s:g} s")
+            return MeasurementAnswer(status="timeout", message=f"no answer after {timeout_s:g} s")
         if answered.exists():
-            return Answer.model_validate_json(answered.read_text(encoding="utf-8"))
+            return MeasurementAnswer.model_validate_json(answered.read_text(encoding="utf-8"))
     return _unexplained(done.returncode, done.stderr, oom_kills_before)
 
 
-def _environment(request: Request) -> dict[str, str]:
-    """Our own, with the threads of the configuration."""
+def _environment(request: MeasurementRequest) -> dict[str, str]:
+    """Return the environment of this process with the number of threads of the configuration."""
     config = next(iter(request.configs.values()))
     threads = str(config["train"]["num_threads"])
     found = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
@@ -44,8 +44,8 @@ def _environment(request: Request) -> dict[str, str]:
     return found | ({"MALLOC_MMAP_THRESHOLD_": MMAP_THRESHOLD} if request.kind == "memory" else {})
 
 
-def _unexplained(code: int, stderr: str, oom_kills_before: int) -> Answer:
-    """Answer for a process that ended without writing one: a signal ended it, or it crashed."""
+def _unexplained(code: int, stderr: str, oom_kills_before: int) -> MeasurementAnswer:
+    """MeasurementAnswer for a process that ended without writing one: a signal ended it, or it crashed."""
     status, message = status_of_exit(code, oom_kills_before)
     lines = [line for line in stderr.splitlines() if line.strip()] if code >= 0 else []
-    return Answer(status=status, message=": ".join([message, *([" | ".join(lines[-3:])] if lines else [])]))
+    return MeasurementAnswer(status=status, message=": ".join([message, *([" | ".join(lines[-3:])] if lines else [])]))

@@ -1,7 +1,7 @@
-"""One measurement in a process of its own: a request in, an answer out, both plain values.
+"""One measurement in a subprocess: a request in, an answer out, both plain values.
 
-What bench, frontier and the batch finder start. Whatever happens inside becomes a status: a process that ran out of
-memory answers `oom` with the bytes it asked for, and whoever started it goes on.
+`bench`, `frontier` and the batch finder start these. A failure becomes a status: a process that ran out of memory
+answers `oom` with the size of the failed allocation, and the caller continues.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Kind = Literal["time", "memory", "predict", "compare", "peak"]
 Mode = Literal["inference", "train_step"]
 
 
-class Request(RecordModel):
-    """What to measure. `configs` are resolved configurations (`harness.sweep.schema.TrialConfig`) by label."""
+class MeasurementRequest(RecordModel):
+    """What to measure. `configs`: label -> resolved configuration (`harness.sweep.schema.TrialConfig`)."""
 
     kind: Kind
     configs: dict[str, dict[str, Any]]
@@ -33,7 +33,7 @@ class Request(RecordModel):
     min_samples: int = 30
     max_seconds: float = 2.0
     num_blocks: int = Field(10, description="compare: ABBA blocks")
-    visit_seconds: float = Field(0.05, description="compare: time spent on a row each time it is its turn")
+    visit_seconds: float = Field(0.05, description="compare: time spent on a row at each of its turns")
     seed: int = Field(0, description="compare: order of the rows")
     compile: str | None = Field(None, description="torch.compile backend; None: eager")
     compile_cache: str | None = Field(None, description="folder of the compiler's cache; None: the user's own")
@@ -41,25 +41,25 @@ class Request(RecordModel):
     variant_dirs: list[str] = Field(default_factory=list)
 
 
-class Answer(RecordModel):
-    """What came out: `values` as the kind of request has them, empty unless `status` is done."""
+class MeasurementAnswer(RecordModel):
+    """Result of a request: `values` depend on its kind, and are empty unless `status` is done."""
 
     status: str
     message: str = ""
-    requested_bytes: int | None = Field(None, description="the allocation that was refused")
+    requested_bytes: int | None = Field(None, description="size of the failed allocation")
     values: dict[str, Any] = Field(default_factory=dict)
 
 
-def answer(request: Request) -> Answer:
-    """Measures in this process; a failure is an answer."""
+def answer(request: MeasurementRequest) -> MeasurementAnswer:
+    """Measure in this process; a failure is an answer too."""
     try:
-        return Answer(status="done", values=_KINDS[request.kind](request))
+        return MeasurementAnswer(status="done", values=_KINDS[request.kind](request))
     except Exception as error:  # the boundary of the process
         status, message = verdict(error)
-        return Answer(status=status, message=message, requested_bytes=requested_bytes(message))
+        return MeasurementAnswer(status=status, message=message, requested_bytes=requested_bytes(message))
 
 
-def _trial(config: Mapping[str, Any], request: Request) -> TrialConfig:
+def _trial(config: Mapping[str, Any], request: MeasurementRequest) -> TrialConfig:
     import torch
 
     from harness.measure.memory.tensors import limit_memory
@@ -72,8 +72,8 @@ def _trial(config: Mapping[str, Any], request: Request) -> TrialConfig:
     return trial
 
 
-def _call(trial: TrialConfig, request: Request) -> tuple[Callable[[], object], int]:
-    """The call that is measured, and its batch size. The model is freshly initialised: no cost depends on weights."""
+def _call(trial: TrialConfig, request: MeasurementRequest) -> tuple[Callable[[], object], int]:
+    """Return the call to measure and its batch size. Weights are initial ones: no cost depends on them."""
     import torch
 
     from harness.measure.costs import inference_call, random_batch, train_step_call
@@ -89,7 +89,7 @@ def _call(trial: TrialConfig, request: Request) -> tuple[Callable[[], object], i
 
 
 def build(trial: TrialConfig, variant_dirs: list[str]) -> tuple[Any, dict[str, int]]:
-    """The trial's model and the classes of its labels. Raises: UserError for what the variant cannot combine."""
+    """Build the model of a trial; return it with label -> classes. Raises: UserError for what the variant refuses."""
     import torch
 
     from harness.data import open_split
@@ -109,13 +109,13 @@ def build(trial: TrialConfig, variant_dirs: list[str]) -> tuple[Any, dict[str, i
     return model, labels
 
 
-def _single(request: Request) -> TrialConfig:
+def _single(request: MeasurementRequest) -> TrialConfig:
     (config,) = request.configs.values()
     return _trial(config, request)
 
 
-def _time(request: Request) -> dict[str, Any]:
-    """A `Timing` as a dictionary, and the state of the machine before it."""
+def _time(request: MeasurementRequest) -> dict[str, Any]:
+    """Return a `Timing` as a dictionary, with the state of the machine before it."""
     from harness.measure.machine.preflight import preflight
     from harness.measure.time.latency import time_call
 
@@ -129,7 +129,7 @@ def _time(request: Request) -> dict[str, Any]:
 
 
 def _check_finite(result: object) -> None:
-    """Raises: NonFiniteLoss for a loss or logits that are not numbers: what was measured is then no model's cost."""
+    """Raise NonFiniteLoss for a loss or logits that are not finite: such a measurement is not valid."""
     from torch import Tensor, isfinite
     from torch.utils._pytree import tree_iter
 
@@ -139,7 +139,7 @@ def _check_finite(result: object) -> None:
         raise NonFiniteLoss("the loss or the logits are not finite")
 
 
-def _memory(request: Request) -> dict[str, Any]:
+def _memory(request: MeasurementRequest) -> dict[str, Any]:
     from harness.measure.memory.process import measured_peak
 
     trial = _single(request)
@@ -149,7 +149,7 @@ def _memory(request: Request) -> dict[str, Any]:
     return found
 
 
-def _predict(request: Request) -> dict[str, Any]:
+def _predict(request: MeasurementRequest) -> dict[str, Any]:
     from harness.data import open_split
     from harness.measure.memory.predicted import predict_memory
 
@@ -161,7 +161,7 @@ def _predict(request: Request) -> dict[str, Any]:
     return {"peak_bytes": peak, "parts": predicted.model_dump()}
 
 
-def _compare(request: Request) -> dict[str, Any]:
+def _compare(request: MeasurementRequest) -> dict[str, Any]:
     from harness.measure.machine.preflight import preflight
     from harness.measure.time.energy import joules_per_clip
     from harness.measure.time.interleave import interleave
@@ -186,20 +186,20 @@ def _compare(request: Request) -> dict[str, Any]:
 
 
 def _load_compiler(backend: str, device: str) -> None:
-    """Loads and tries the compiler on a layer, so that the row that happens to be first does not pay for it."""
+    """Load the compiler with a small layer, so that the first row does not include that time."""
     import torch
 
     layer = torch.nn.Linear(4, 4, device=device)
     torch.compile(layer, backend=backend)(torch.ones(2, 4, device=device)).sum().backward()
 
 
-def _peak(request: Request) -> dict[str, Any]:
+def _peak(request: MeasurementRequest) -> dict[str, Any]:
     from harness.measure.time.machine_peak import measure_peak
 
     trial = _single(request)
     return measure_peak(trial.train.precision, trial.train.device).model_dump()
 
 
-_KINDS: Mapping[str, Callable[[Request], dict[str, Any]]] = {
+_KINDS: Mapping[str, Callable[[MeasurementRequest], dict[str, Any]]] = {
     "time": _time, "memory": _memory, "predict": _predict, "compare": _compare, "peak": _peak,
 }  # fmt: skip

@@ -1,1 +1,1 @@
-"""The machine that measures: environment, GPU state, other processes."""
+"""The machine: environment, state of the GPU, other processes."""

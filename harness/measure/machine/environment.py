@@ -1,4 +1,4 @@
-"""Where a number was obtained: versions, hardware, threads, code."""
+"""Where a result was obtained: versions, hardware, threads, code."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from harness.code_identity import hash_files
 from harness.locations import PACKAGE, TREE, source_files
 
 ROOT = PACKAGE.parent
-# a new sweep or result is no other code
+# sweeps and results are not code
 CODE_PATHS = ("harness", "variants", "reports", "pyproject.toml", "constraints.txt")
 PACKAGES = ("torch", "numpy", "fvcore", "av", "safetensors")
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Versions, processor, accelerator, threads, attention backend, git state and code hash, as plain values."""
+    """Return versions, processor, accelerator, threads, attention backend, git state and code hash as plain values."""
     import torch
 
     found: dict[str, Any] = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
@@ -44,7 +44,7 @@ def environment(device: str) -> dict[str, Any]:
 
 
 def slurm_job() -> dict[str, Any] | None:
-    """The SLURM job that this process is part of, with the CPUs that it was given; None outside of one."""
+    """Return the SLURM job of this process and its CPUs; None outside of a job."""
     names = {"job_id": "SLURM_JOB_ID", "partition": "SLURM_JOB_PARTITION", "cpus_per_task": "SLURM_CPUS_PER_TASK"}
     found = {key: os.environ.get(name) for key, name in names.items()}
     return found if found["job_id"] else None
@@ -58,7 +58,7 @@ def _version(package: str) -> str | None:
 
 
 def cpu_model() -> str:
-    """Name of the processor as the system gives it."""
+    """Return the name of the processor."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -69,7 +69,7 @@ def cpu_model() -> str:
 
 
 def sdpa_backends() -> str:
-    """Fused-attention backends that torch may choose from here (the choice is made per call)."""
+    """Return the fused-attention backends that are enabled; torch chooses one per call."""
     from torch.backends import cuda
 
     enabled = {
@@ -82,8 +82,8 @@ def sdpa_backends() -> str:
 
 @cache
 def git_state() -> dict[str, Any]:
-    """Commit of the code and whether it was changed since; None where the code is not in a git checkout."""
-    noted = ROOT / "snapshot.json"  # a copy of the code knows where it was taken
+    """Return the commit of the code and whether it has local changes; None outside of a git checkout."""
+    noted = ROOT / "snapshot.json"  # written into a snapshot of the code
     if noted.exists():
         return dict(json.loads(noted.read_text(encoding="utf-8")))
     commit = _git("rev-parse", "HEAD") if TREE else None  # a repository around an installed wheel is another project

@@ -1,4 +1,4 @@
-"""The state of the current GPU, as its driver tells it through NVML: clocks, power, throttling, who else is on it."""
+"""State of the current GPU from NVML: clocks, power, throttling, other processes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-#: bits of NVML's clock event reasons (nvml.h) that make a timing doubtful; an idle GPU or one at its set clock is fine
+#: bits of NVML's clock event reasons (nvml.h) that make a timing doubtful; idle or at the set clock is fine
 SLOWDOWNS = {
     0x04: "the power limit",
     0x08: "a hardware slowdown",
@@ -17,7 +17,7 @@ SLOWDOWNS = {
 
 
 def nvml_of_current_gpu() -> tuple[Any, Any]:
-    """(NVML, handle of torch's current CUDA device). Raises: ImportError, or NVML's errors, where there is none."""
+    """Return (NVML, handle of torch's current CUDA device). Raises: ImportError, or errors of NVML."""
     import pynvml
     import torch
 
@@ -27,10 +27,9 @@ def nvml_of_current_gpu() -> tuple[Any, Any]:
 
 
 def gpu_state(nvml: Any, handle: Any) -> dict[str, Any]:
-    """Clocks in MHz, power in W, temperature in degrees Celsius, reasons for slowing down, processes, as plain values.
+    """Return clocks in MHz, power in W, temperature in degrees Celsius, slowdown reasons and foreign processes.
 
-    A process of ours counts as foreign where the driver knows it by another number than we do (a container); then one
-    of those listed is taken for us.
+    In a container the driver may list this process under another pid; then one of the listed ones counts as this one.
     """
     reasons = int(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
     pids = [int(process.pid) for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle)]
@@ -50,7 +49,7 @@ def _num_foreign(pids: Sequence[int]) -> int:
 
 
 def gpu_faults(state: dict[str, Any]) -> list[str]:
-    """What makes a timing on this GPU doubtful, in words."""
+    """Return what makes a timing on this GPU doubtful, in words."""
     faults = []
     if state["gpu_slowdowns"]:
         faults.append(f"the GPU is slowed down by {', '.join(state['gpu_slowdowns'])}")

@@ -1,4 +1,4 @@
-"""Whether the machine is fit to be timed on: what else is busy, how many cores we may use, what slows them down."""
+"""Whether the machine is fit for timing: other busy processes, available cores, throttling."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def preflight(num_threads: int, device: str = "cpu", *, watch_seconds: float = WATCH_SECONDS) -> dict[str, Any]:
-    """State of the machine as plain values; `dirty` names in words what makes a timing on it doubtful."""
+    """Return the state of the machine as plain values; `dirty` lists in words what makes a timing doubtful."""
     gpu = _gpu() if device == "cuda" else {}
     throttled = throttled_periods()
     foreign = busy_processes(watch_seconds)
@@ -37,11 +37,11 @@ def preflight(num_threads: int, device: str = "cpu", *, watch_seconds: float = W
 
 
 def _gpu() -> dict[str, Any]:
-    """State of the current GPU; empty, and the log says why, where NVML cannot be asked."""
+    """Return the state of the current GPU; empty, with the reason in the log, if NVML is not available."""
     try:
         return gpu_state(*nvml_of_current_gpu())
-    except Exception as error:  # pynvml is absent, or its many errors: nothing is known either way
-        print(f"nothing is known of the GPU's state: {type(error).__name__}: {error}", flush=True)
+    except Exception as error:  # no pynvml, or one of its many errors
+        print(f"the state of the GPU is unknown: {type(error).__name__}: {error}", flush=True)
         return {}
 
 
@@ -61,8 +61,8 @@ def _faults(found: dict[str, Any], num_threads: int) -> list[str]:
 
 
 def busy_processes(watch_seconds: float = WATCH_SECONDS) -> dict[str, float]:
-    """Name (pid) -> share of a core, of the processes that are neither we nor those that started us and were busy."""
-    own, ticks = _own_line(), os.sysconf("SC_CLK_TCK")
+    """Return name (pid) -> share of a core of busy processes, excluding this process and its ancestors."""
+    own, ticks = _own_ancestry(), os.sysconf("SC_CLK_TCK")
     before, start = _cpu_ticks(), time.perf_counter()
     time.sleep(watch_seconds)
     spent = time.perf_counter() - start
@@ -74,8 +74,8 @@ def busy_processes(watch_seconds: float = WATCH_SECONDS) -> dict[str, float]:
     return {name: share for name, share in shares.items() if share > BUSY_SHARE}
 
 
-def _own_line() -> set[int]:
-    """Ourselves and our ancestors."""
+def _own_ancestry() -> set[int]:
+    """Return the pids of this process and of its ancestors."""
     line, pid = set[int](), os.getpid()
     while pid > 0 and pid not in line:
         line.add(pid)
@@ -85,7 +85,7 @@ def _own_line() -> set[int]:
 
 
 def _cpu_ticks() -> dict[int, tuple[str, int]]:
-    """pid -> (name, clock ticks used so far, user and system)."""
+    """Return pid -> (name, clock ticks used so far, user and system)."""
     found = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         text = _read(str(path)) or ""
@@ -97,7 +97,7 @@ def _cpu_ticks() -> dict[int, tuple[str, int]]:
 
 
 def cpu_quota_cores() -> float | None:
-    """Cores that the control group may use at once on average; None: no limit, or none that can be read."""
+    """Return the CPU quota of the control group in cores; None: no limit, or it cannot be read."""
     text = _read(str(CGROUP / "cpu.max"))
     if text is not None:
         quota, period = text.split()
@@ -107,14 +107,14 @@ def cpu_quota_cores() -> float | None:
 
 
 def throttled_periods() -> int | None:
-    """How often the quota stopped this control group so far; None where that cannot be read."""
+    """Return how often the quota has throttled this control group; None if that cannot be read."""
     text = _read(str(CGROUP / "cpu.stat")) or _read(str(CGROUP / "cpu/cpu.stat")) or ""
     counts = dict(line.split() for line in text.splitlines() if len(line.split()) == 2)
     return int(counts["nr_throttled"]) if "nr_throttled" in counts else None
 
 
 def clock_mhz() -> tuple[float | None, float | None]:
-    """(mean, least) clock of the cores now, as the kernel tells it; None where it does not."""
+    """Return (mean, lowest) clock of the cores now; None if the kernel does not report it."""
     lines = (_read("/proc/cpuinfo") or "").splitlines()
     clocks = [float(line.split(":")[1]) for line in lines if line.startswith("cpu MHz")]
     return (sum(clocks) / len(clocks), min(clocks)) if clocks else (None, None)

@@ -1,10 +1,10 @@
 """Peak memory of inference and of a training step in bytes, predicted without allocating it and without a GPU.
 
-The step is carried out on fake tensors, which have shapes, types and lifetimes but no content, and every storage is
-followed from birth to death. Parameters, gradients, optimizer state and the batch are known by what they are; what
-else is alive when the forward pass ends are activations, and what the peak holds beyond all these is temporary.
+The step runs on fake tensors, which have shapes, types and lifetimes but no content, and every storage is tracked from
+allocation to release. Parameters, gradients, optimizer state and the batch are known; everything else that is alive at
+the end of the forward pass is activations, and the rest of the peak is temporary.
 
-Left out: scratch space inside kernels, the allocator's rounding and fragmentation, the libraries themselves.
+Not included: scratch space inside kernels, rounding and fragmentation of the allocator, libraries.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from harness.train.optimizer import build_optimizer
 def predict_memory(
     trial: TrialConfig, labels: Mapping[str, int], *, batch_size: int | None = None, variant_dirs: Sequence[Path] = ()
 ) -> PredictedMemory:
-    """Peaks of a trial's model with `batch_size` clips (default: of `measure`), the batch itself included."""
+    """Predict the peaks of the model of a trial with `batch_size` clips (default: of `measure`), with the batch."""
     size = batch_size or trial.measure.batch_size
-    with torch.device("meta"):  # initialisation looks at values, which fake tensors do not have
+    with torch.device("meta"):  # initialisation reads values, which fake tensors do not have
         model = VideoTransformer.of(trial, labels, variant_dirs)
     with FakeTensorMode(allow_non_fake_inputs=True):
         make_fake(model)
@@ -58,7 +58,7 @@ def predict_memory(
 
 
 def make_fake(model: nn.Module) -> None:
-    """Puts fake CPU tensors in the place of all parameters and buffers; inside a fake mode."""
+    """Replace all parameters and buffers by fake CPU tensors; call it inside a fake mode."""
     made: dict[int, Tensor] = {}
 
     def fake(tensor: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ def make_fake(model: nn.Module) -> None:
 
 
 def _sum_bytes(tensors: Iterable[Tensor]) -> int:
-    """Bytes of the distinct storages of these tensors."""
+    """Return the bytes of the distinct storages of these tensors."""
     return sum({tensor.untyped_storage()._cdata: tensor.untyped_storage().nbytes() for tensor in tensors}.values())
 
 
@@ -94,9 +94,9 @@ def _inference_peak(model: nn.Module, batch: Batch, config: TrainConfig) -> int:
 
 
 def _train_step_peak(model: nn.Module, batch: Batch, config: TrainConfig) -> tuple[int, int]:
-    """(peak of a step that is not the first, bytes alive at the end of its forward pass beyond what was there).
+    """Return (peak of a step after the first one, bytes that its forward pass adds and keeps).
 
-    As in the loop, gradients of the step before are alive during the forward pass and freed before the backward one.
+    As in the training loop, the gradients of the previous step live until the backward pass.
     """
     state = _optimizer_state(model, config)
     for parameter in model.parameters():
@@ -125,8 +125,10 @@ def _autocast(config: TrainConfig) -> torch.autocast:
 
 
 def _optimizer_state(model: nn.Module, config: TrainConfig) -> list[Tensor]:
-    """Two moments and a step for each parameter of AdamW, one momentum for SGD. Made by hand: the fused update has no
-    fake implementation."""
+    """Return the optimizer state: two moments and a step per parameter for AdamW, one momentum for SGD.
+
+    It is made here, since the fused update has no fake implementation.
+    """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     copies = 2 if config.optimizer == "adamw" else int(config.momentum > 0)
     state = [torch.empty_like(parameter, requires_grad=False) for parameter in trained for _ in range(copies)]

@@ -1,4 +1,4 @@
-"""Peak memory of a call as the process or the device sees it; to be used in a process that does nothing else."""
+"""Peak memory of a call, of the process or the device; use it in a process that does nothing else."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch import nn
 
 from harness.measure.memory.tensors import process_bytes
 
-NUM_CALLS = 2  # the second training step has gradients and optimizer state of the first
+NUM_CALLS = 2  # the second training step has the gradients and optimizer state of the first
 
 
 def measured_peak(make: Callable[[], Callable[[], object]], device: str) -> dict[str, Any]:
-    """Peak bytes of two calls of what `make` returns, all that `make` allocates included.
+    """Measure the peak bytes of two calls of what `make` returns, including all that `make` allocates.
 
-    `peak_bytes`: on CPU the process's high-water mark less what it held before `make` (libraries loaded and used once);
-    on CUDA the allocator's. `reserved_bytes` is what the CUDA allocator took from the device, None on CPU.
+    `peak_bytes`: on CPU, the high-water mark of the process minus its size before `make` (libraries loaded and used
+    once); on CUDA, that of the allocator. `reserved_bytes`: what the CUDA allocator reserved, None on CPU.
 
     Raises:
-        RuntimeError: the system does not tell (no /proc).
+        RuntimeError: the system has no /proc.
     """
     return _on_cuda(make) if device == "cuda" else _on_cpu(make)
 
@@ -62,7 +62,7 @@ def _repeat(call: Callable[[], object]) -> None:
 
 
 def _use_libraries() -> None:
-    """Loads the code of products, attention, backward passes and the optimizer, which is no part of the model."""
+    """Load the code of products, attention, backward passes and the optimizer, which is not part of the model."""
     layer = nn.Linear(32, 32)
     optimizer = torch.optim.AdamW(layer.parameters(), fused=True)
     x = layer(torch.ones(2, 4, 8, 32))
@@ -71,7 +71,7 @@ def _use_libraries() -> None:
 
 
 def _forget_high_water_mark() -> None:
-    """Sets VmHWM back to the present size where the kernel allows it; the import of torch may have been above it."""
+    """Reset VmHWM to the current size if the kernel allows it; the import of torch may have peaked higher."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:

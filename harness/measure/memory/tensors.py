@@ -1,7 +1,7 @@
-"""Peak memory of a call in bytes: what the CUDA allocator says, or on CPU the live tensor storages.
+"""Peak memory of a call in bytes: that of the CUDA allocator, or on CPU that of live tensor storages.
 
-On CPU the process's high-water mark is dominated by the libraries for small models, so every storage that an
-operator makes is followed from birth to death instead. What kernels allocate inside themselves is not seen.
+On CPU, libraries dominate the high-water mark of the process for small models. Instead, every storage that an operator
+creates is tracked from allocation to release. Scratch space inside kernels is not seen.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CPU_METHOD = "live tensor storages (scratch space inside kernels not seen)"
 
 
 class StorageTracker(TorchDispatchMode):
-    """Follows the storages that operators make; `peak_bytes` is the largest sum that was alive at once."""
+    """Tracks the storages that operators create; `peak_bytes` is the largest total alive at one time."""
 
     def __init__(self, present: Iterable[Tensor] = ()):
         super().__init__()
@@ -58,7 +58,7 @@ class StorageTracker(TorchDispatchMode):
 
 
 def _state_tensors(model: nn.Module, optimizer: torch.optim.Optimizer | None) -> list[Tensor]:
-    """Parameters, gradients, buffers and optimizer state."""
+    """Return parameters, buffers, gradients and optimizer state."""
     tensors: list[Tensor] = [*model.parameters(), *model.buffers()]
     tensors += [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
     if optimizer is not None:
@@ -71,7 +71,7 @@ def _state_tensors(model: nn.Module, optimizer: torch.optim.Optimizer | None) ->
 def peak_bytes(
     call: Callable[[], Any], model: nn.Module, optimizer: torch.optim.Optimizer | None = None, device: str = "cpu"
 ) -> int:
-    """Peak bytes during `call`, the model's parameters, gradients, buffers and optimizer state included."""
+    """Measure the peak bytes during `call`, including parameters, gradients, buffers and optimizer state."""
     if device == "cuda":
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
@@ -84,15 +84,15 @@ def peak_bytes(
 
 
 def process_peak_bytes() -> int | None:
-    """High-water mark of this process's resident memory (VmHWM); None where the system does not tell.
+    """Return the high-water mark of the resident memory of this process (VmHWM); None without /proc.
 
-    ru_maxrss is not used: a child inherits its parent's.
+    ru_maxrss is not used: a child process inherits that of its parent.
     """
     return process_bytes("VmHWM")
 
 
 def process_bytes(field: str) -> int | None:
-    """A size of this process as /proc/self/status has it: VmHWM, VmRSS, VmSize; None where there is none."""
+    """Return a size of this process from /proc/self/status, in bytes: VmHWM, VmRSS, VmSize; None if there is none."""
     status = Path("/proc/self/status")
     if not status.exists():
         return None
@@ -103,9 +103,9 @@ def process_bytes(field: str) -> int | None:
 
 
 def limit_memory(num_bytes: int) -> None:
-    """Lets this process map so many bytes more than now; what is refused then fails as on a full machine.
+    """Limit this process to `num_bytes` more than now; a larger allocation fails as on a full machine.
 
-    The limit is on address space: shared libraries and thread stacks to come count too, untouched pages as well.
+    The limit is on address space: it includes shared libraries and thread stacks that come later, and untouched pages.
     """
     allowed = (process_bytes("VmSize") or 0) + num_bytes
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]

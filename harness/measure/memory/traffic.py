@@ -1,4 +1,4 @@
-"""Bytes that the operators of a forward pass or a training step move, counted on fake tensors."""
+"""Bytes moved by the operators of a forward pass or a training step, counted on fake tensors."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from harness.train.loop import loss_of
 
 
 class TrafficCounter(TorchDispatchMode):
-    """Sums the bytes that operators read and write: each operator's tensors once, views and metadata nothing.
+    """Sums the bytes that operators read and write: the tensors of each operator once, nothing for views.
 
-    Of eager execution, as if no operator found its input in a cache: an upper bound on memory traffic, so the
-    intensity that follows from it is a lower bound. What a kernel moves within itself is not seen.
+    This is eager execution without cache hits: an upper bound on memory traffic, so the arithmetic intensity from it
+    is a lower bound. Traffic inside a kernel is not seen.
     """
 
     def __init__(self) -> None:
@@ -32,14 +32,14 @@ class TrafficCounter(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         if not func.is_view:
-            # an in-place operator returns what it was given: read and written, so counted twice
+            # an in-place operator returns its input: read and written, so counted twice
             tensors = [item for item in tree_iter((args, kwargs or {}, result)) if isinstance(item, Tensor)]
             self.moved_bytes += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
         return result
 
 
 def moved_bytes(trial: TrialConfig, mode: Mode, batch_size: int, variant_dirs: Sequence[str] = ()) -> int:
-    """Bytes moved by one call of `mode`; the optimizer's update is left out of a training step."""
+    """Return the bytes moved by one call of `mode`; a training step is counted without the optimizer update."""
     with torch.device("meta"):
         model, labels = build(trial, list(variant_dirs))
     with FakeTensorMode(allow_non_fake_inputs=True):

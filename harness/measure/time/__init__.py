@@ -1,1 +1,1 @@
-"""Time and energy: latency in interleaved samples, noise probe, peak of the machine."""
+"""Time and energy: latency, interleaved samples, noise probe, peak rates of the machine, energy meters."""

@@ -1,8 +1,8 @@
-"""Lets the C library keep memory that was freed, as CUDA's caching allocator does for a GPU.
+"""Makes the C library keep freed memory, as CUDA's caching allocator does on a GPU.
 
-By default glibc gives freed blocks back to the kernel whenever they are large or lie at the end of its heap, and the
-next call has to fault every page in again. Whether that happens in a process is decided by where small blocks chance
-to lie, so it changes ratios of times from process to process, and even which of two models is the faster one.
+By default glibc returns freed blocks to the kernel when they are large or at the end of its heap, and the next call
+faults every page in again. Whether that happens depends on where small blocks happen to be placed, so it changes ratios
+of times from process to process, and even which of two models is faster.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _NEVER, _NONE = -1, 0
 
 @cache
 def keep_freed_memory() -> bool:
-    """From now on this process keeps on its heap what is freed; False where the C library cannot be told (no glibc).
+    """Keep freed memory on the heap of this process from now on; return False where that is not possible (no glibc).
 
-    For processes that time: resident memory no longer falls, so peaks are to be measured in others.
+    For processes that measure time: resident memory no longer falls, so measure peaks in other processes.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,7 +1,7 @@
-"""Energy of a repeated call in joules per clip, where a meter can be read: RAPL for the CPU package, NVML for the GPU.
+"""Energy of a repeated call in joules per clip, from a hardware meter: RAPL for the CPU package, NVML for the GPU.
 
-The meters count the whole package or board, its idle power and whatever else runs on it included. Where there is no
-meter the answer is None, never 0.
+A meter counts the whole package or board, including idle power and other processes. Without a meter the result is
+None, never 0.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ WINDOW_SECONDS = 3.0  # the meters are updated every few milliseconds to tenths 
 
 
 class Meter(Protocol):
-    """Something that counts energy."""
+    """A counter of energy."""
 
     name: str
 
-    def joules(self) -> float: ...
+    def joules(self) -> float:
+        """Return the energy counted so far."""
+        ...
 
 
 class RaplMeter:
-    """Sum over the CPU packages; a counter that ran over is set right, so it must be read more often than that."""
+    """Sum over the CPU packages. One counter overflow between two readings is corrected, more are not."""
 
     name = "rapl"
 
@@ -40,6 +42,7 @@ class RaplMeter:
         return int((domain / name).read_text())
 
     def joules(self) -> float:
+        """Return the energy since the meter was made."""
         for index, domain in enumerate(self.domains):
             now = self._micro(domain, "energy_uj")
             change = now - self.last[index]
@@ -49,7 +52,7 @@ class RaplMeter:
 
 
 class NvmlMeter:
-    """Total energy of the current GPU since the driver was loaded."""
+    """Energy of the current GPU since the driver was loaded."""
 
     name = "nvml"
 
@@ -59,15 +62,16 @@ class NvmlMeter:
         self.joules()
 
     def joules(self) -> float:
+        """Return the energy since the driver was loaded."""
         return self._read(self.handle) / 1e3
 
 
 def find_meter(device: str) -> Meter | None:
-    """The meter of the device, or None where there is none or it cannot be read."""
+    """Return the meter of the device, or None if there is none or it cannot be read."""
     if device == "cuda":
         try:
             return NvmlMeter()
-        except Exception as error:  # pynvml is absent, or its many errors: no meter either way, and the log says why
+        except Exception as error:  # no pynvml, or one of its many errors: no meter, and the log says why
             print(f"no energy meter: {type(error).__name__}: {error}", flush=True)
             return None
     try:
@@ -81,7 +85,7 @@ def joules_per_clip(
     call: Callable[[], object], batch_size: int, device: str, *, meter: Meter | None = None,
     window_seconds: float = WINDOW_SECONDS,
 ) -> tuple[float | None, str | None]:  # fmt: skip
-    """(joules per clip, name of the meter) over calls that fill the window; (None, None) without a meter."""
+    """Return (joules per clip, name of the meter) over calls that fill the window; (None, None) without a meter."""
     found = meter or find_meter(device)
     if found is None:
         return None, None

@@ -1,4 +1,4 @@
-"""Times several calls in turn, so that whatever changes on the machine meanwhile meets all of them alike."""
+"""Times several calls in turn, so that changes of the machine during the measurement affect all of them equally."""
 
 from __future__ import annotations
 
@@ -7,45 +7,48 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from harness.measure.time.allocator import keep_freed_memory
 from harness.measure.time.latency import sample_calls
-from harness.measure.time.noise_probe import Reference
+from harness.measure.time.noise_probe import NoiseProbe
 from harness.record import RecordModel
 
 WARMUP_CALLS = 3
 MAX_CALLS_PER_VISIT = 50
 
 
-#: the first call of a row (loads, and under torch.compile compiles) and the one after it, in milliseconds
+#: row -> milliseconds of its first call (which loads code, and compiles under torch.compile) and of the second
 FirstCalls = dict[str, tuple[float, float]]
 
 
 class Visit(RecordModel):
-    """The samples of one row at one of its turns, in the order they were taken."""
+    """The samples of one row at one of its turns, in the order in which they were taken."""
 
     block: int
     row: str
     samples_ms: list[float]
-    reference_ms: float | None = Field(None, description="the reference work just before, milliseconds; None on a GPU")
+    noise_probe_ms: float | None = Field(
+        None,
+        validation_alias=AliasChoices("noise_probe_ms", "reference_ms"),
+        description="noise probe just before, milliseconds; None on a GPU",
+    )
 
 
 def interleave(
     makers: Mapping[str, Callable[[], Callable[[], Any]]], *, num_blocks: int, visit_seconds: float, seed: int,
     device: str = "cpu",
 ) -> tuple[list[Visit], FirstCalls]:  # fmt: skip
-    """Visits of all rows, and each row's first two calls.
+    """Return the visits of all rows, and the times of each row's first two calls.
 
-    A block visits the rows in a random order and then in the reverse of it (ABBA for two), which cancels a steady
-    drift. The rows are also made in random order, since what is made first may lie better in memory. On CPU, the
-    reference work is timed before each visit, and this process keeps from then on the memory that it frees
-    (`harness.measure.time.allocator`).
+    A block visits the rows in random order and then in reverse (ABBA for two rows), which cancels a steady drift. The
+    rows are also built in random order, since the first one may get better places in memory. On CPU, the noise probe
+    is timed before each visit, and the process keeps freed memory from now on (`harness.measure.time.allocator`).
     """
-    reference = None
+    probe = None
     if device == "cpu":
         keep_freed_memory()
-        reference = Reference()
+        probe = NoiseProbe()
     generator = np.random.default_rng(seed)
     rows = list(makers)
     calls = {rows[index]: makers[rows[index]]() for index in generator.permutation(len(rows))}
@@ -55,14 +58,14 @@ def interleave(
     for block in range(num_blocks):
         order = [rows[index] for index in generator.permutation(len(rows))]
         for row in order + order[::-1]:
-            beside = reference and reference.time_ms()
+            probe_ms = probe and probe.time_ms()
             samples = sample_calls(calls[row], device, per_visit[row])
-            visits.append(Visit(block=block, row=row, samples_ms=samples, reference_ms=beside))
+            visits.append(Visit(block=block, row=row, samples_ms=samples, noise_probe_ms=probe_ms))
     return visits, first
 
 
 def _calls_per_visit(call: Callable[[], Any], visit_seconds: float, device: str) -> int:
-    """Warms up; how many calls fill a visit."""
+    """Warm up, and return how many calls fill a visit."""
     start = time.perf_counter()
     samples: list[float] = []
     while len(samples) < WARMUP_CALLS or time.perf_counter() - start < 2 * visit_seconds:

@@ -1,6 +1,6 @@
-"""Latency of a repeated call: warm-up, all samples kept, median with a bootstrap interval, a mark when unstable.
+"""Latency of a repeated call: warm-up, all samples, median with a bootstrap interval, a mark if it is unstable.
 
-The very first call, which loads code and for a compiled model compiles, is reported apart.
+The first call, which loads code and compiles a compiled model, is reported separately.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ UNSTABLE_DRIFT = 0.05  # between the medians of the first and the last third
 def time_call(
     call: Callable[[], Any], *, batch_size: int, min_samples: int = 30, max_seconds: float = 2.0, device: str = "cpu"
 ) -> Timing:
-    """Times `call` in milliseconds, one sample per call.
+    """Time `call` in milliseconds, one sample per call.
 
-    Samples until there are `min_samples` and their spread is small, or `max_seconds` are over (then with fewer, but
-    at least 3). On CUDA, each call is timed by its own pair of events with one synchronisation at the end. On CPU,
-    this process keeps from then on the memory that it frees (`harness.measure.time.allocator`).
+    Samples until there are `min_samples` with a small spread, or until `max_seconds` are over (at least 3 samples).
+    On CUDA, each call has its own pair of events, with one synchronisation at the end. On CPU, the process keeps freed
+    memory from now on (`harness.measure.time.allocator`).
     """
     kept = keep_freed_memory() if device == "cpu" else None
     (first,) = sample_calls(call, device, 1)
@@ -73,7 +73,7 @@ def _warm_up(call: Callable[[], Any], device: str, seconds: float) -> None:
 
 
 def sample_calls(call: Callable[[], Any], device: str, number: int) -> list[float]:
-    """Milliseconds of some calls in a row: at most `number`, at least one, about a third of a second at most."""
+    """Return milliseconds of consecutive calls: at least one, at most `number`, for about a third of a second."""
     if device == "cuda":
         events = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(number)]
         for begin, end in events:
@@ -91,13 +91,13 @@ def sample_calls(call: Callable[[], Any], device: str, number: int) -> list[floa
 
 
 def _spread(samples: list[float]) -> float:
-    """Interquartile range over median."""
+    """Return the interquartile range over the median."""
     low, middle, high = np.percentile(samples, [25, 50, 75])
     return float((high - low) / middle)
 
 
 def _drift(samples: list[float]) -> float:
-    """Relative difference between the medians of the first and the last third."""
+    """Return the relative difference between the medians of the first and the last third."""
     third = max(len(samples) // 3, 1)
     first, last = float(np.median(samples[:third])), float(np.median(samples[-third:]))
     return abs(last - first) / min(first, last)

@@ -1,7 +1,7 @@
-"""What this machine can do, measured on the spot and never guessed: dense product rate and memory bandwidth.
+"""Peak rates of this machine, measured: highest matmul throughput over a few shapes, and memory bandwidth.
 
-The dearest product of a few shapes and the fastest copy of an array far larger than the caches; with the threads and
-the type that the models use. Both are what torch reaches here, not what a data sheet says.
+Bandwidth is that of the fastest copy of an array far larger than the caches. Threads and data type are those of the
+models. The rates are what torch reaches, not those of a data sheet.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ COPY_BYTES = {"cpu": 2**28, "cuda": 2**31}
 
 
 class MachinePeak(RecordModel):
-    """Rates of this process's threads or GPU."""
+    """Peak rates of the threads of this process, or of the GPU."""
 
     dtype: str
     device: str
     num_threads: int
-    flops_per_s: float = Field(description="2 per multiply-accumulate, the best of the shapes")
-    bytes_per_s: float = Field(description="read and written, of a copy")
-    samples: dict[str, list[float]] = Field(description="rate of every repetition, by shape")
+    flops_per_s: float = Field(description="2 per multiply-accumulate; highest over the shapes")
+    bytes_per_s: float = Field(description="bytes read and written by a copy")
+    samples: dict[str, list[float]] = Field(description="shape -> rate of every repetition")
 
     @property
     def ridge_flops_per_byte(self) -> float:
-        """Intensity from which the products and not the memory are the limit."""
+        """Arithmetic intensity above which products, not memory, are the limit."""
         return self.flops_per_s / self.bytes_per_s
 
 
 def measure_peak(precision: Literal["fp32", "bf16"], device: str, *, seconds: float = 0.5) -> MachinePeak:
-    """Peak rates for a precision; each shape is repeated for `seconds`, at least three times after one warm-up."""
+    """Measure the peak rates for a precision; each shape runs for `seconds`, at least 3 times after one warm-up."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     samples: dict[str, list[float]] = {}
     for size in GEMM_SIZES[device]:
@@ -58,7 +58,7 @@ def measure_peak(precision: Literal["fp32", "bf16"], device: str, *, seconds: fl
 
 
 def _rates(call: Callable[[], Any], amount: int, device: str, seconds: float) -> list[float]:
-    """Amount per second of each repetition."""
+    """Return the amount per second of each repetition."""
     call()
     rates: list[float] = []
     start = time.perf_counter()
@@ -77,5 +77,5 @@ def _wait(device: str) -> None:
 
 
 def mfu(flops: float, milliseconds: float, peak: MachinePeak) -> float:
-    """Model FLOPs utilisation as a fraction: the model's FLOPs (nothing computed twice) over what the peak allows."""
+    """Return the model FLOPs utilisation, a fraction: FLOPs of the model without recomputation over those at peak."""
     return flops / (milliseconds / 1e3) / peak.flops_per_s

@@ -1,4 +1,4 @@
-"""Puts a file of weights into a model; every parameter and every key is accounted for."""
+"""Imports a file of weights into a model, and accounts for every parameter and every key."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from harness.nn.config import ModelConfig
 from harness.sweep.schema import WeightsConfig
 from harness.sweep.weights_source import verified
 
-#: parts of every layer without which a file is no transformer of this kind
+#: parameters that a file must have for every layer
 ESSENTIAL = re.compile(
     r"encoder\.blocks\.\d+\.(norm1|attn\.qkv|attn\.proj|norm2|mlp\.fc1|mlp\.fc2)\.weight|embed\.proj\.weight"
 )
@@ -30,11 +30,11 @@ POSITIONS = {"pos_embed": "spatial_position", "temporal_embed": "temporal_positi
 
 
 def import_weights(model: VideoTransformer, model_config: ModelConfig, config: WeightsConfig) -> ImportReport:
-    """Overwrites the parameters of `model` with those of `config.file`; what the file lacks stays as it is.
+    """Overwrite the parameters of `model` with those of `config.file`; parameters that it lacks stay as they are.
 
     Raises:
-        UserError: the file cannot be read, is of no known layout, does not fit the model, or holds keys that neither
-            its layout nor the model explains. The model is unchanged then.
+        UserError: the file cannot be read, has no known layout, does not fit the model, or has keys that neither its
+            layout nor the model explains. The model is then unchanged.
     """
     path, _ = verified(config.file, config.sha256)
     state = read_weights(path)
@@ -52,7 +52,7 @@ def import_weights(model: VideoTransformer, model_config: ModelConfig, config: W
 
 
 class Importer:
-    """One import: decides where each parameter of the model comes from and what becomes of each key of the file."""
+    """One import: decides where each parameter of the model comes from, and what happens to each key of the file."""
 
     def __init__(
         self, model: VideoTransformer, model_config: ModelConfig, config: WeightsConfig, layout: WeightsLayout,
@@ -75,7 +75,7 @@ class Importer:
         )
 
     def fit_all(self) -> dict[str, Tensor]:
-        """Our parameter -> tensor for it; fills the report."""
+        """Return parameter -> its tensor, and fill the report."""
         fitted, faults = {}, []
         for name, parameter in self.parameters.items():
             source = self._source(name, parameter)
@@ -95,7 +95,7 @@ class Importer:
         return fitted
 
     def _source(self, name: str, parameter: nn.Parameter) -> str | None:
-        """Our name of the file's tensor that a parameter is made of; None, and a line in the report, where none is."""
+        """Return our name of the tensor for a parameter; None, with a line in the report, if there is none."""
         if name.startswith("embed.") and not parameter.requires_grad:
             self.report.initialised.append(Item(name, "", "fixed sinusoids"))
             return None
@@ -113,7 +113,7 @@ class Importer:
         return None
 
     def _start(self, name: str) -> str | None:
-        """The image parameter that the variant starts this one from, under our name."""
+        """Return our name of the image parameter from which the variant starts this one."""
         own = name.removeprefix("encoder.")
         for module, image in self.starts.items():
             if own == module or own.startswith(f"{module}."):
@@ -122,11 +122,11 @@ class Importer:
         return None
 
     def _require_optional(self, name: str) -> None:
-        """Refuses a file that lacks what every layer has, or what it has for other layers."""
+        """Refuse a file that lacks an essential parameter, or one that it has for other layers."""
         kinds = {_kind(key) for key in self.tensors}
         if ESSENTIAL.fullmatch(name) or _kind(name) in kinds:
             raise UserError(
-                f"{self.config.file} (layout {self.layout.name}): holds nothing for {name}; the file is incomplete"
+                f"{self.config.file} (layout {self.layout.name}): has nothing for {name}; the file is incomplete"
             )
 
     def _classifier(self, name: str) -> str | None:
@@ -140,7 +140,7 @@ class Importer:
             )
         source = f"head.{name.rsplit('.', 1)[1]}"
         if source not in self.tensors:
-            raise UserError(f"weights.classifier: keep, but {self.config.file} holds no classifier; drop it")
+            raise UserError(f"weights.classifier: keep, but {self.config.file} has no classifier; drop it")
         return source
 
     def _fit(self, name: str, source: str, parameter: nn.Parameter) -> Fitted:
@@ -160,7 +160,7 @@ class Importer:
         return Fitted(tensor)
 
     def _account_for_the_rest(self) -> None:
-        """Every key that went nowhere gets its reason. Raises: UserError for keys without one."""
+        """Report the reason for every unused key. Raises: UserError for keys without one."""
         unexplained = []
         for name in self.tensors:
             if name in self.used:
@@ -196,16 +196,16 @@ class Importer:
         return None
 
     def _refuse_lost_positions(self, table: str) -> None:
-        """A file's joint table must not be dropped for separate positions that nobody trained."""
+        """Refuse to drop a joint table for separate positions that are untrained."""
         config = self.model_config
         if table == "joint_embed" and "learned" in (config.spatial_position, config.temporal_position):
             raise UserError(
-                f"{self.config.file}: has joint positions, the model learned separate ones; "
+                f"{self.config.file} has joint positions, but the model has learned separate ones; "
                 "set model.joint_position: learned, spatial_position: none and temporal_position: none"
             )
 
     def _notes(self) -> list[str]:
-        """Fields in which the model differs from those that the weights were trained with."""
+        """Return the fields in which the model differs from what the weights were trained with."""
         ours: Mapping[str, Any] = self.model_config.model_dump()
         given = {**ours, "final_norm_eps": self.model_config.final_norm_eps or self.model_config.norm_eps}
         return [

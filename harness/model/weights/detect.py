@@ -1,4 +1,4 @@
-"""Finds the layouts of checkpoints by their files, and which of them a checkpoint is in."""
+"""Finds the checkpoint layouts, one per file, and detects the layout of a checkpoint."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LAYOUTS = _found()
 
 
 def detect(state: Mapping[str, Tensor], file: str) -> WeightsLayout:
-    """Returns the layout that the keys of a file show. Raises: UserError if none fits, or several do."""
+    """Return the layout that fits the keys of a file. Raises: UserError if none fits, or several do."""
     fitting = [layout for layout in LAYOUTS.values() if layout.fits(list(state))]
     if len(fitting) == 1:
         return fitting[0]

@@ -1,4 +1,4 @@
-"""Files of weights -> tensors by name, without running anything that a file says."""
+"""Reads files of weights as tensors by name, without running code from the file."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from torch import Tensor
 
 from harness.errors import UserError
 
-#: what training programs wrap their state dict in, and prefixes that their wrappers put before every key
+#: keys under which training programs store a state dict, and prefixes that wrappers add to every key
 CONTAINERS = ("model_state", "state_dict", "model_state_dict", "model")
 PREFIXES = ("module.", "model.", "opt/target/")
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Name -> tensor of a .safetensors, .pt/.pth/.pyth/.bin or .npz file.
+    """Return name -> tensor of a .safetensors, .pt/.pth/.pyth/.bin or .npz file.
 
-    Safe loading only: pickles through torch's `weights_only`, arrays without objects. A training checkpoint is
-    unwrapped (`model_state`, `state_dict`, ...), a prefix that all names share is taken off (`module.`, ...).
+    Loading is safe: pickles through torch's `weights_only`, arrays without objects. A training checkpoint is unwrapped
+    (`model_state`, `state_dict`, ...), and a prefix that all names share is removed (`module.`, ...).
 
     Raises:
         UserError: unknown kind, damaged, unsafe, empty, or a value that is no finite tensor.
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise UserError(f"{path}: {path.suffix or 'no'} ending; allowed: {', '.join(READERS)}")
+        raise UserError(f"{path}: {path.suffix or 'no'} suffix; allowed: {', '.join(READERS)}")
     try:
         content = reader(path)
     except Exception as error:  # every reader has its own classes for a damaged file
         raise UserError(f"{path}: {_reason(error)}") from error
     state = _without_prefix(_unwrap(content, path))
     if not state:
-        raise UserError(f"{path}: holds no tensors")
+        raise UserError(f"{path}: the file has no tensors")
     return {name: _tensor(name, value, path) for name, value in state.items()}
 
 
@@ -43,10 +43,10 @@ def _reason(error: Exception) -> str:
     first = str(error).splitlines()[0] if str(error) else type(error).__name__
     if "weights_only" in str(error) or "allow_pickle" in str(error):
         return (
-            "refused, since it holds pickled objects and reading them could run any code. "
-            "Save its tensors alone, best as .safetensors"
+            "refused: it contains pickled objects, and reading them could run any code. "
+            "Save its tensors only, preferably as .safetensors"
         )
-    return f"damaged or not what its ending says ({first[:200]})"
+    return f"damaged, or not of the kind that its suffix says ({first[:200]})"
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def _unwrap(content: Any, path: Path) -> dict[str, Any]:
             break
         content = content[inner]
     if not isinstance(content, dict):
-        raise UserError(f"{path}: holds a {type(content).__name__}, not tensors by name")
+        raise UserError(f"{path}: contains a {type(content).__name__}, not tensors by name")
     return content
 
 
@@ -97,7 +97,7 @@ def _without_prefix(state: dict[str, Any]) -> dict[str, Any]:
 
 def _tensor(name: Any, value: Any, path: Path) -> Tensor:
     if not isinstance(name, str) or not isinstance(value, Tensor):
-        raise UserError(f"{path}: {name!r} is a {type(value).__name__}, not a tensor under a name; keep tensors alone")
+        raise UserError(f"{path}: {name!r} is a {type(value).__name__}, not a named tensor; save tensors only")
     if value.is_floating_point() and not bool(value.isfinite().all()):
-        raise UserError(f"{path}: {name} holds values that are not finite; the file cannot be used")
+        raise UserError(f"{path}: {name} has values that are not finite; the file cannot be used")
     return value

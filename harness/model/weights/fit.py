@@ -1,6 +1,6 @@
-"""Fits the embedding's tensors of a file to a model of another crop, other frames or with tubelets.
+"""Fits the embedding tensors of a file to a model with another crop, other frames or tubelets.
 
-Each function returns the fitted tensor, the list of the report it belongs to, and what was done.
+Each function returns the fitted tensor, its list in the report, and what was done to it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from harness.model.interpolation import resize_joint, resize_spatial, resize_tem
 
 
 class Fitted(NamedTuple):
-    """A tensor for one parameter, the list of the report (loaded, resized, inflated), and what was done to it."""
+    """A tensor for one parameter, its list in the report (loaded, resized, inflated), and what was done to it."""
 
     tensor: Tensor
     how: str = "loaded"
@@ -24,7 +24,7 @@ class Fitted(NamedTuple):
 
 
 class Target(NamedTuple):
-    """What the fitting needs of the model and of the configuration: token grid (T, h, w) and methods by name."""
+    """The token grid (T, h, w) of the model, and the names of the methods."""
 
     shape: tuple[int, int, int]
     spatial: str
@@ -34,7 +34,7 @@ class Target(NamedTuple):
 
 
 def fit_patches(kernel: Tensor, like: Tensor, target: Target) -> Fitted:
-    """A patch kernel (D, C, p, p) for a model with tubelets (D, C, t, p, p)."""
+    """Fit a patch kernel (D, C, p, p) to a model with tubelets (D, C, t, p, p)."""
     if kernel.ndim == 4 and like.ndim == 5:
         inflate = {"central_frame": inflate_central_frame, "average": inflate_average}[target.tubelet_inflation]
         return Fitted(
@@ -44,7 +44,7 @@ def fit_patches(kernel: Tensor, like: Tensor, target: Target) -> Fitted:
 
 
 def split_class(table: Tensor, has_class: bool) -> tuple[Tensor, Tensor]:
-    """(class rows, places) of a table (1, [1+]n, D)."""
+    """Split a table (1, [1+]n, D) into class rows and places."""
     return table[:, : int(has_class)], table[:, int(has_class) :]
 
 
@@ -58,7 +58,7 @@ def _spatial_places(places: Tensor, target: Target) -> Fitted:
 
 
 def fit_spatial(table: Tensor, has_class: bool, like: Tensor, like_has_class: bool, target: Target) -> Fitted:
-    """Spatial positions (1, [1+]S, D), the class row set apart; the model's own row where the file has none."""
+    """Fit spatial positions (1, [1+]S, D); without a class row in the file, the model keeps its own."""
     rows, places = split_class(table, has_class)
     return _with_class_row(_spatial_places(places, target), rows, like, like_has_class)
 
@@ -74,30 +74,28 @@ def _with_class_row(fitted: Fitted, rows: Tensor, like: Tensor, like_has_class: 
 
 
 def fit_temporal(table: Tensor, target: Target) -> Fitted:
-    """Temporal positions (1, T, D)."""
+    """Fit temporal positions (1, T, D)."""
     frames = target.shape[0]
     if table.shape[1] == frames:
         return Fitted(table)
     if not target.temporal:
         raise UserError(
-            f"temporal positions: {table.shape[1]} frames in the file, {frames} in the model, their source prescribes "
-            f"no way; choose weights.temporal_interpolation"
+            f"temporal positions: {table.shape[1]} frames in the file, {frames} in the model, and their source has no "
+            f"method; choose weights.temporal_interpolation"
         )
     detail = f"{table.shape[1]} -> {frames} frames, {target.temporal}"
     return Fitted(resize_temporal(table, frames, target.temporal), "resized", detail)
 
 
 def fit_joint(table: Tensor, has_class: bool, like: Tensor, like_has_class: bool, target: Target) -> Fitted:
-    """Joint positions (1, [1+]T S, D), the class row set apart."""
+    """Fit joint positions (1, [1+]T S, D), without the class row."""
     rows, places = split_class(table, has_class)
     frames, height, width = target.shape
     if places.shape[1] == frames * height * width and target.position_frames in (None, frames):
         return _with_class_row(Fitted(places), rows, like, like_has_class)
     shape = _joint_shape(places.shape[1], target)
     if not target.temporal and shape[0] != frames:
-        raise UserError(
-            "joint positions: their source prescribes no way in time; choose weights.temporal_interpolation"
-        )
+        raise UserError("joint positions: their source has no method for time; choose weights.temporal_interpolation")
     resized = resize_joint(places, shape, target.shape, target.spatial, target.temporal)
     before, after = ("x".join(map(str, grid)) for grid in (shape, target.shape))
     methods = " and ".join(filter(None, (target.spatial, target.temporal)))
@@ -109,15 +107,15 @@ def _joint_shape(length: int, target: Target) -> tuple[int, int, int]:
     if frames is None or length % frames:
         places = target.shape[0] * target.shape[1] * target.shape[2]
         raise UserError(
-            f"joint positions: {length} places in the file, {places} in the model; a file does not say how "
-            f"many are frames: set weights.position_frames (token frames of the file's clip, a divisor of {length})"
+            f"joint positions: {length} places in the file, {places} in the model; the file does not "
+            f"tell the number of frames: set weights.position_frames (token frames of its clip, a divisor of {length})"
         )
     side = square_side(length // frames, "joint positions of a frame")
     return frames, side, side
 
 
 def fit_image_to_joint(table: Tensor, has_class: bool, like: Tensor, like_has_class: bool, target: Target) -> Fitted:
-    """Positions of an image as joint ones: every frame starts with the same. Source: ViViT."""
+    """Repeat image positions as joint ones, equal for every frame. Source: ViViT."""
     rows, places = split_class(table, has_class)
     spatial, frames = _spatial_places(places, target), target.shape[0]
     detail = ", ".join(filter(None, (spatial.detail, f"repeated for {frames} frames")))

@@ -1,4 +1,4 @@
-"""What a layout of weights is: rules from its keys to our names, and what its source prescribes."""
+"""Definition of a checkpoint layout: rules from its keys to our names, and the conventions of its source."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ MAX_SHOWN = 8
 
 @dataclass(frozen=True)
 class Rule:
-    """One kind of key: a pattern of the whole key and our name for it, or None and why it is not used.
+    """One kind of key: a pattern of the whole key, and our name for it, or None and why it is not used.
 
     Our names are those of `VideoTransformer`'s parameters, and `head.*` for the classifier. `part` is q, k or v for
-    one of three that are joined in that order. `tubelets` restricts a rule to models with (without) tubelets.
+    one of three tensors that are joined in that order. `tubelets` restricts a rule to models with (without) tubelets.
     """
 
     pattern: str
@@ -37,9 +37,9 @@ class Rule:
 class WeightsLayout:
     """A family of files.
 
-    `present` and `absent` tell it from the others: patterns of which each, or none, must match some key. `spatial` and
-    `temporal` name the interpolation that its source uses ("" = it has none). `expects` are fields of the model with
-    which such weights were trained; where ours differ, the report says so.
+    `present` and `absent` distinguish it from other layouts: patterns of which each, or none, must match some key.
+    `spatial` and `temporal`: interpolations of its source ("": none). `expects`: fields of the model that such
+    weights were trained with; the report lists differences.
     """
 
     name: str
@@ -53,13 +53,13 @@ class WeightsLayout:
     num_heads: Callable[[Mapping[str, Tensor]], int | None] = lambda state: None
 
     def fits(self, keys: Sequence[str]) -> bool:
-        """Whether these are keys of this layout."""
+        """Return whether these are keys of this layout."""
         found = [any(re.fullmatch(pattern, key) for key in keys) for pattern in (*self.present, *self.absent)]
         return all(found[: len(self.present)]) and not any(found[len(self.present) :])
 
 
 class Translated(NamedTuple):
-    """A file under our names: tensors, the keys they come from, and what the layout says is not used."""
+    """A file under our names: tensors, the keys they come from, and keys that the layout does not use."""
 
     tensors: dict[str, Tensor]
     sources: dict[str, str]
@@ -67,7 +67,7 @@ class Translated(NamedTuple):
 
 
 def module_rules(prefix: str, ours: str, names: Mapping[str, str]) -> tuple[Rule, ...]:
-    """Rules for the weights and biases of modules of each layer: `prefix` is a pattern with one group, the layer."""
+    """Make rules for weights and biases of the modules of a layer; `prefix`: a pattern with one group, the layer."""
     return tuple(
         Rule(rf"{prefix}\.{re.escape(theirs)}\.(weight|bias)", rf"{ours}.\1.{name}.\2")
         for theirs, name in names.items()
@@ -75,7 +75,7 @@ def module_rules(prefix: str, ours: str, names: Mapping[str, str]) -> tuple[Rule
 
 
 def affine(theirs: str, ours: str) -> Rule:
-    """Rule for weight and bias of one module."""
+    """Make the rule for weight and bias of one module."""
     return Rule(rf"{re.escape(theirs)}\.(weight|bias)", rf"{ours}.\1")
 
 
@@ -84,10 +84,10 @@ TIMM_BLOCK = {name: name for name in ("norm1", "attn.qkv", "attn.proj", "norm2",
 
 
 def translate(state: Mapping[str, Tensor], layout: WeightsLayout, tubelets: bool, file: str) -> Translated:
-    """The file under our names.
+    """Translate a file to our names.
 
     Raises:
-        UserError: keys that no rule of the layout names, two keys for one parameter, or a part of a joined one missing.
+        UserError: keys without a rule, two keys for one parameter, or a missing part of a joined one.
     """
     result, unknown = Translated({}, {}, []), []
     parts: dict[str, dict[str, tuple[str, Tensor]]] = {}
@@ -127,18 +127,18 @@ def _joined(target: str, given: Mapping[str, tuple[str, Tensor]], file: str) -> 
     missing = [part for part in PARTS if part not in given]
     if missing:
         present = ", ".join(key for key, _ in given.values())
-        raise UserError(f"{file}: {', '.join(missing)} of {target} missing beside {present}")
+        raise UserError(f"{file}: {', '.join(missing)} of {target} missing; present: {present}")
     keys, tensors = zip(*(given[part] for part in PARTS), strict=True)
     return ", ".join(keys), torch.cat(tensors)
 
 
 def _put(result: Translated, target: str, key: str, tensor: Tensor, file: str) -> None:
     if target in result.tensors:
-        raise UserError(f"{file}: {result.sources[target]} and {key} both stand for {target}; remove one")
+        raise UserError(f"{file}: {result.sources[target]} and {key} both map to {target}; remove one")
     result.tensors[target], result.sources[target] = tensor, key
 
 
 def some(names: Sequence[str]) -> str:
-    """The first few of many names as text."""
+    """Join names as text, the first few of many."""
     more = f" and {len(names) - MAX_SHOWN} more" if len(names) > MAX_SHOWN else ""
     return ", ".join(names[:MAX_SHOWN]) + more

@@ -1,4 +1,4 @@
-"""What an import did: every parameter of the model and every key of the file is in exactly one list."""
+"""Report of an import: every parameter of the model and every key of the file is in exactly one list."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ LISTS = ("loaded", "resized", "inflated", "initialised", "ignored")
 
 @dataclass(frozen=True)
 class Item:
-    """Our parameter (or ""), the keys of the file it comes from (or ""), and what was done or why."""
+    """A parameter of ours (or ""), the keys of the file that it comes from (or ""), and what was done or why."""
 
     ours: str
     theirs: str
     detail: str = ""
 
     def pattern(self) -> Item:
-        """The same with layer numbers replaced by *, so that equal lines of all layers become one."""
+        """Return the item with layer numbers replaced by *, so that equal lines of all layers become one."""
         ours, theirs = (
             re.sub(r"(?<=[._/])\d+(?=[._/])|(?<=encoderblock_)\d+", "*", name) for name in (self.ours, self.theirs)
         )
@@ -26,7 +26,7 @@ class Item:
 
 @dataclass
 class ImportReport:
-    """Lists of what was loaded as it is, resized, inflated from image to video, left as initialised, ignored."""
+    """Items that were loaded unchanged, resized, inflated from image to video, left as initialised, or ignored."""
 
     file: str
     layout: str
@@ -38,7 +38,7 @@ class ImportReport:
     notes: list[str] = field(default_factory=list)
 
     def text(self) -> str:
-        """The report as lines: counts, then every list with its layers folded together."""
+        """Return the report as lines: counts, then every list with equal lines of all layers merged."""
         counts = ", ".join(f"{len(getattr(self, name))} {name}" for name in LISTS)
         lines = [f"weights {self.file} (layout {self.layout}): {counts}"]
         for name in LISTS:

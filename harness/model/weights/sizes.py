@@ -1,4 +1,4 @@
-"""The sizes that the shapes of a file tell, beside those of a model."""
+"""Compares the sizes that follow from the shapes of a file with those of a model."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _FC1 = "encoder.blocks.0.mlp.fc1.weight"
 
 
 def size_differences(model: VideoTransformer, tensors: Mapping[str, Tensor], num_heads: int | None) -> list[str]:
-    """What differs, each as 'embed_dim 768 in the file, 48 in the model'; `tensors` are under our names."""
+    """Return the differences, as 'embed_dim 768 in the file, 48 in the model'; `tensors` are under our names."""
     theirs = dict(_file_sizes(tensors))
     if num_heads is not None:
         theirs["num_heads"] = num_heads
     ours = _model_sizes(model)
     tubelet = theirs.get("tubelet_size", 1)
-    if tubelet == 1:  # an image's patches are inflated
+    if tubelet == 1:  # image patches are inflated
         ours.pop("tubelet_size")
     return [
         f"{name} {size} in the file, {ours[name]} in the model"

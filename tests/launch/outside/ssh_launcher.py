@@ -17,7 +17,7 @@ from harness.errors import UserError
 from harness.launch.base import JobState, LaunchRequest
 from harness.launch.doctor import Finding
 from harness.launch.queued import QueueLauncher
-from harness.launch.tasks import Task
+from harness.launch.tasks import TrialTask
 from harness.nn.config import StrictConfig
 from harness.store import Store
 from harness.sweep.launch.config import LaunchConfig
@@ -48,7 +48,7 @@ class Ssh(QueueLauncher):
         host = options.hosts[len(list((request.store.path / "ssh").glob("*.pid"))) % len(options.hosts)]
         return f"ssh:{host}/{secrets.token_hex(5)}"
 
-    def start(self, request: LaunchRequest, task: Task, job: str) -> None:
+    def start(self, request: LaunchRequest, task: TrialTask, job: str) -> None:
         """Starts a process that outlives the connection, and notes its id on the shared folder."""
         stem = _file(request.store, job, "")
         stem.parent.mkdir(exist_ok=True)

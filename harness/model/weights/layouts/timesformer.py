@@ -1,4 +1,4 @@
-"""Checkpoints of the TimeSformer code: divided and joint (space-only ones look like an image ViT, see timm_vit)."""
+"""Checkpoints of the TimeSformer code: divided and joint (space-only ones have the keys of timm_vit)."""
 
 from __future__ import annotations
 

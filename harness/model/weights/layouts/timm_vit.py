@@ -1,4 +1,4 @@
-"""Image ViTs in timm's layout (also ImageNet-21k ones, and TimeSformer's space-only model, whose keys are the same)."""
+"""Image ViTs in the layout of timm (and TimeSformer's space-only model, which has the same keys)."""
 
 from __future__ import annotations
 

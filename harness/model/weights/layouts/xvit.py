@@ -1,4 +1,4 @@
-"""Checkpoints of the released X-ViT code: a frame ViT, and the temporal-attention head where there is one."""
+"""Checkpoints of the released X-ViT code: a frame ViT, and the temporal-attention head if there is one."""
 
 from __future__ import annotations
 

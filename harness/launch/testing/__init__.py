@@ -27,7 +27,7 @@ from harness.launch import launchers
 from harness.launch.job import open_task
 from harness.launch.overview import standings
 from harness.launch.tasks import state_of
-from harness.launch.testing_place import Place, local_results, paused, results_of
+from harness.launch.testing.place import Place, local_results, paused, results_of
 from harness.record import OPEN_STATUSES
 from harness.store import TrialFolder
 
