@@ -17,8 +17,8 @@ from harness.contract.cases import EVEN, SMALL, WIDER, Case, CaseSpread, cases, 
 from harness.contract.checks import CHECKS, Broken
 from harness.contract.degenerate import NONE_DECLARED, NONE_FITS
 from harness.contract.masks import NOT_MASKED
-from harness.declarations import missing
 from harness.proofs import FOLDER, forget, note
+from harness.proofs.declarations import missing
 from harness.registry import load_variant, variant_file
 
 __all__ = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness import contract, shipped_proofs
-from harness.proofs import content_hash
+from harness import contract
+from harness.proofs import content_hash, shipped_hashes
 from harness.registry import OUR_VARIANTS
 
 HEAD = '"""Shipped variants that pass the contract: name -> hash of the file; see `harness.contract.shipped`."""\n'
@@ -17,7 +17,7 @@ def shipped_files() -> dict[str, Path]:
 
 
 def written(proofs: dict[str, str]) -> str:
-    """Return the text of `harness/shipped_proofs.py`."""
+    """Return the text of `harness/proofs/shipped_hashes.py`."""
     lines = [f'    "{name}": "{digest}",\n' for name, digest in sorted(proofs.items())]
     return f"{HEAD}\nPROOFS: dict[str, str] = {{\n{''.join(lines)}}}\n"
 
@@ -27,11 +27,11 @@ def main() -> int:
     proofs, broken = {}, []
     for name, file in shipped_files().items():
         digest = content_hash(file)
-        if shipped_proofs.PROOFS.get(name) != digest and not _passes(name):
+        if shipped_hashes.PROOFS.get(name) != digest and not _passes(name):
             broken.append(name)
             continue
         proofs[name] = digest
-    Path(str(shipped_proofs.__file__)).write_text(written(proofs), encoding="utf-8")
+    Path(str(shipped_hashes.__file__)).write_text(written(proofs), encoding="utf-8")
     print(f"{len(proofs)} shipped variants are proven")
     print(f"broken: {', '.join(broken)}" if broken else "none is broken")
     return 1 if broken else 0

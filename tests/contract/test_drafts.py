@@ -11,11 +11,11 @@ from harness import proofs
 from harness.cli import main
 from harness.code_identity import code_identity
 from harness.contract.shipped import shipped_files, written
-from harness.declarations import missing
 from harness.marks import unproven_marks
+from harness.proofs.declarations import missing
+from harness.proofs.shipped_hashes import PROOFS
 from harness.record import Record
 from harness.registry import OUR_VARIANTS, load_variant, variant_names
-from harness.shipped_proofs import PROOFS
 from tests.e2e import harness
 
 DRAFT = '''"""Only the mean over frames is exchanged.
@@ -149,4 +149,4 @@ def test_a_shipped_variant_lacks_nothing(name: str) -> None:
 def test_the_shipped_proofs_are_those_of_the_files() -> None:
     found = {name: proofs.content_hash(file) for name, file in shipped_files().items()}
     assert found == PROOFS, "run `python -m harness.contract.shipped`"
-    assert Path(str(proofs.__file__)).with_name("shipped_proofs.py").read_text() == written(PROOFS)
+    assert Path(str(proofs.__file__)).with_name("shipped_hashes.py").read_text() == written(PROOFS)

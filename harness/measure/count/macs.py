@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from harness.declarations import has_closed_form
 from harness.measure.count.backward import count_backward
 from harness.measure.count.fvcore_adapter import count_macs
 from harness.measure.count.ledger import Ledger
 from harness.model.video_transformer import VideoTransformer
 from harness.nn.config import ModelConfig
 from harness.nn.tokens import Tokens
+from harness.proofs.declarations import has_closed_form
 from harness.record import BackwardMacs, MacsCount
 
 

@@ -44,7 +44,7 @@ def environment(device: str) -> dict[str, Any]:
 
 
 def slurm_job() -> dict[str, Any] | None:
-    """Return the SLURM job of this process and its CPUs; None outside of a job."""
+    """Return the job of this process and its CPUs; None outside of one."""
     names = {"job_id": "SLURM_JOB_ID", "partition": "SLURM_JOB_PARTITION", "cpus_per_task": "SLURM_CPUS_PER_TASK"}
     found = {key: os.environ.get(name) for key, name in names.items()}
     return found if found["job_id"] else None

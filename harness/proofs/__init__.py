@@ -10,7 +10,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from harness.shipped_proofs import PROOFS
+from harness.proofs.shipped_hashes import PROOFS
 
 #: environment variable that names the folder
 FOLDER = "HARNESS_PROOFS"
