@@ -11,7 +11,7 @@ PROOFS: dict[str, str] = {
     "local_window": "4749634cab732f2b",
     "mixing": "cd9a1cbac9aa1041",
     "nystrom": "ae5892ce9bdb081e",
-    "pooled": "c0a94fa039579aef",
+    "pooled": "e28f28958e049fdc",
     "spatial_only": "c1152acf6e342030",
     "token_shift": "242c0ebbfa801bc7",
     "trajectory": "b52b9a7b6ef6f256",
