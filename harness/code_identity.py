@@ -1,4 +1,4 @@
-"""Which code made a result: a hash of the source files that can change it, and of no others."""
+"""Identity of the code of a result: a hash of the source files that can change it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from functools import cache
 from pathlib import Path
 
 HARNESS = Path(__file__).resolve().parent
-#: what runs in a worker; planning, launching and reporting cannot change what a trial finds
+#: rooms that run in a worker; planning, launching and reporting cannot change a result
 RESULT_ROOMS = ("api.py", "data", "measure", "model", "nn", "train", "worker")
 
 
 @cache
 def code_identity(variant_file: Path) -> str:
-    """12 hex digits for the harness' working rooms and one variant's file, by relative path and content."""
+    """Return 12 hex digits for these rooms and one variant's file, by relative path and content."""
     digest = hashlib.sha256()
     digest.update(_trunk_digest() + variant_file.read_bytes())
     return digest.hexdigest()[:12]
@@ -28,7 +28,7 @@ def _trunk_digest() -> bytes:
 
 
 def hash_files(files: Iterable[tuple[str, Path]]) -> str:
-    """SHA-256 over (name, content) of files in this order, as hex digits."""
+    """Return the SHA-256 over (name, content) of files in this order, as hex digits."""
     digest = hashlib.sha256()
     for name, path in files:
         digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")

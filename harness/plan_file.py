@@ -15,7 +15,7 @@ class PlannedRow(RecordModel):
 
     row_id: str
     label: str
-    values: dict[str, Any] = Field(description="every field that the sweep varies -> its value in this row")
+    values: dict[str, Any] = Field(description="every varied field -> its value in this row")
     trials: dict[str, str] = Field(description="seed -> trial_id")
 
 
@@ -61,27 +61,29 @@ class PlanFile(RecordModel):
     question: str
     axes: list[str] = Field(description="the varied fields, in the order of the file")
     baseline_row: str | None = None
-    command: str = Field("", description="what made this plan: sweep file, overrides, folders of variants")
+    command: str = Field("", description="the command that made this plan: sweep file, overrides, folders of variants")
     source: PlanSource | None = Field(None, description="the same in a structured form; None in older plans")
-    directory: str = Field("", description="where that command was given: its paths start there")
-    tuned: bool = Field(False, description="the rows were chosen by a search; `tuning/studies.json` tells how")
+    directory: str = Field("", description="working directory of that command, for its relative paths")
+    tuned: bool = Field(False, description="the rows were chosen by a search, see `tuning/studies.json`")
     rows: list[PlannedRow]
     stale: list[str] = Field(
-        default_factory=list, description="trials whose record other code made than that of the command; kept"
+        default_factory=list, description="trials whose record was made by other code than that of the command"
     )
 
 
 class TunedTrial(RecordModel):
-    """One proposal of a search. `values` are the objectives, in their order; None: not known, or pruned before."""
+    """One proposal of a search. `values` are the objectives, in their order; None: unknown, or pruned."""
 
     number: int
-    trial_id: str | None = Field(description="None for a proposal that cannot be built, or was never begun")
+    trial_id: str | None = Field(description="None for a proposal that cannot be built or was never started")
     state: str = Field(description="running, complete, pruned; without a value: refused, failed, lost, unbegun")
     message: str = ""
     params: dict[str, Any]
     values: list[float] | None = None
-    last_val_top1: float | None = Field(None, description="latest accuracy that was reported, for a pruned trial")
-    excess: dict[str, float] = Field(default_factory=dict, description="constrained cost less its bound; >0: too much")
+    last_val_top1: float | None = Field(None, description="last reported accuracy of a pruned trial")
+    excess: dict[str, float] = Field(
+        default_factory=dict, description="constrained cost minus its bound; > 0: too much"
+    )
     chosen: bool = False
 
 
@@ -91,12 +93,12 @@ class TunedRow(RecordModel):
     row_id: str
     label: str
     study: str = Field(description="name of the study in `optuna.journal`")
-    num_counted: int = Field(description="complete and pruned trials: what counts for the budget")
+    num_counted: int = Field(description="complete and pruned trials, which count for the budget")
     trials: list[TunedTrial]
 
 
 class TuningFile(RecordModel):
-    """`tuning/studies.json`: all that was tried, on the validation split only."""
+    """`tuning/studies.json`: every proposal of the search, on the validation split only."""
 
     schema_version: int = SCHEMA_VERSION
     objectives: list[str]

@@ -1,6 +1,6 @@
-"""What one trial found: the schema of `record.json`, with its version.
+"""Schema of `record.json`: what one trial found.
 
-A record is written by the worker of the trial and read by reports; nothing else passes between the two. Numbers
+The worker of the trial writes the record and reports read it; nothing else passes between the two. Numbers
 carry their unit in the field's name, raw samples stay with the statistics that are computed from them, and what
 was not measured is None, never 0.
 """
@@ -23,7 +23,7 @@ FINAL_STATUSES = tuple(status for status in STATUSES if status not in OPEN_STATU
 
 
 class RecordModel(BaseModel):
-    """Base of all parts of a record."""
+    """Base of all models that are stored as JSON."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -37,7 +37,7 @@ class Score(RecordModel):
 
     @property
     def top1(self) -> float:
-        """Top-1 accuracy as a fraction."""
+        """Return the top-1 accuracy as a fraction."""
         return self.top1_correct / self.total
 
 
@@ -45,10 +45,10 @@ MacsStatus = Literal["exact", "lower_bound", "disagrees"]
 
 
 class BackwardMacs(RecordModel):
-    """Multiply-accumulates of the backward pass of one clip: gradients of all parameters, attention written out.
+    """Multiply-accumulates of the backward pass of one clip: gradients of all parameters, attention in plain form.
 
     Nothing is recomputed. `status`: exact (count and rule agree and no op is uncounted), lower_bound, disagrees. The
-    rule: a product costs its forward pass once more for each of its two factors that needs a gradient.
+    rule: a product costs its forward pass again for each of its two factors that needs a gradient.
     """
 
     status: MacsStatus
@@ -62,9 +62,9 @@ class BackwardMacs(RecordModel):
 class MacsCount(RecordModel):
     """Multiply-accumulates of one clip, forward, counted three ways.
 
-    `status`: exact (all counts that there are agree and no op is uncounted), lower_bound (an op with unknown cost was
-    met), disagrees (the counts differ). `macs_per_view` is the fvcore count. Every op that was met is in exactly one
-    of `counted_ops`, `zero_ops` and `uncounted_ops`.
+    `status`: exact (all available counts agree and no op is uncounted), lower_bound (an op of unknown cost was called),
+    disagrees (the counts differ). `macs_per_view` is the fvcore count. Every op that was called is in exactly one of
+    `counted_ops`, `zero_ops` and `uncounted_ops`.
     """
 
     status: MacsStatus
@@ -80,12 +80,12 @@ class MacsCount(RecordModel):
 
     @property
     def attention_share(self) -> float:
-        """Share of attention in the multiply-accumulates, as a fraction."""
+        """Return the share of attention in the multiply-accumulates, as a fraction."""
         return self.attention_macs / self.macs_per_view if self.macs_per_view else 0.0
 
 
 class Timing(RecordModel):
-    """One timed quantity: all samples in milliseconds, in the order they were taken."""
+    """One timed call: all samples in milliseconds, in the order of measurement."""
 
     batch_size: int
     samples_ms: list[float]
@@ -100,12 +100,12 @@ class Timing(RecordModel):
 
     @property
     def clips_per_s(self) -> float:
-        """Throughput at this batch size."""
+        """Return the throughput at this batch size."""
         return 1e3 * self.batch_size / self.median_ms
 
 
 class PredictedMemory(RecordModel):
-    """Peak memory predicted from shapes and lifetimes alone; what the train step's peak is made of."""
+    """Peak memory predicted from shapes and lifetimes alone, and the parts of the training step's peak."""
 
     batch_size: int
     inference_peak_bytes: int
@@ -114,8 +114,8 @@ class PredictedMemory(RecordModel):
     gradient_bytes: int
     optimizer_bytes: int
     batch_bytes: int = Field(description="clips and labels")
-    activation_bytes: int = Field(description="alive at the end of the forward pass beyond all the above")
-    temporary_bytes: int = Field(description="what the peak of the training step holds beyond all the above")
+    activation_bytes: int = Field(description="alive at the end of the forward pass in addition to the above")
+    temporary_bytes: int = Field(description="the rest of the peak of the training step")
 
 
 class MeasuredMemory(RecordModel):
@@ -126,30 +126,33 @@ class MeasuredMemory(RecordModel):
     inference_peak_bytes: int
     train_step_peak_bytes: int
     process_peak_bytes: int | None = Field(description="high-water mark of the measuring process, libraries included")
-    reserved_peak_bytes: int | None = Field(None, description="what CUDA's caching allocator took from the device")
+    reserved_peak_bytes: int | None = Field(None, description="memory that CUDA's caching allocator reserved")
 
 
 class Timings(RecordModel):
-    """Measured on an otherwise idle machine, after all training."""
+    """Times, measured on an otherwise idle machine after all training."""
 
     latency: Timing = Field(description="inference, one clip")
     inference: Timing = Field(description="inference, a batch")
     train_step: Timing = Field(description="forward, backward, update, a batch")
-    alone: bool = Field(description="no other trial of this sweep ran meanwhile")
+    alone: bool = Field(description="no other trial of this sweep ran at the same time")
     preflight: dict[str, Any] | None = Field(None, description="state of the machine just before; `dirty` lists faults")
     noise_probe_ms: float | None = Field(  # reference_*: names in older records
         None, validation_alias=AliasChoices("noise_probe_ms", "reference_ms"),
-        description="a fixed piece of work between the timings, median: how quiet the machine was; None: on a GPU",
+        description="a fixed piece of work between the timings, median; None: on a GPU",
     )  # fmt: skip
     noise_probe_work: str | None = Field(
-        None, validation_alias=AliasChoices("noise_probe_work", "reference_work"), description="what that work was"
+        None, validation_alias=AliasChoices("noise_probe_work", "reference_work"),
+        description="the work of the noise probe; times of other work are not comparable",
+    )  # fmt: skip
+    energy_j_per_clip: float | None = Field(
+        None, description="of inference of a batch, joules; None: this machine has no meter"
     )
-    energy_j_per_clip: float | None = Field(None, description="of inference of a batch, joules; None: no meter here")
     energy_source: str | None = Field(None, description="rapl or nvml; whole package or GPU, idle power included")
 
 
 class Costs(RecordModel):
-    """What the configuration costs."""
+    """Costs of the configuration: counted, predicted, measured."""
 
     num_parameters: int
     macs: MacsCount
@@ -165,7 +168,7 @@ class Costs(RecordModel):
     @model_validator(mode="before")
     @classmethod
     def _lift_prediction(cls, content: Any) -> Any:
-        """Records of the first days kept the prediction inside the measured memory: they stay readable."""
+        """Read early records, which kept the prediction inside the measured memory."""
         memory = content.get("memory") if isinstance(content, dict) else None
         if not isinstance(memory, dict) or "predicted" not in memory:
             return content
@@ -174,21 +177,21 @@ class Costs(RecordModel):
 
     @property
     def macs_per_frame(self) -> float | None:
-        """Multiply-accumulates of a view over the frames of its clip."""
+        """Return the multiply-accumulates of a view divided by the frames of its clip."""
         return self.macs.macs_per_view / self.num_frames if self.num_frames else None
 
     @property
     def macs_per_token(self) -> float | None:
-        """Multiply-accumulates of a view over the patches or tubelets that enter the encoder."""
+        """Return the multiply-accumulates of a view divided by the patches or tubelets that enter the encoder."""
         return self.macs.macs_per_view / self.num_tokens if self.num_tokens else None
 
 
 class Training(RecordModel):
-    """How the training went."""
+    """Course of the training."""
 
     num_steps: int
     final_loss: float | None
-    loss_curve: list[tuple[int, float]] = Field(description="(step, training loss), thinned")
+    loss_curve: list[tuple[int, float]] = Field(description="(step, training loss), subsampled")
     duration_s: float = Field(description="time spent in training steps, over all resumptions")
     num_resumes: int
 
@@ -209,7 +212,8 @@ class Record(RecordModel):
     costs: Costs
     environment: dict[str, Any]
     code: str | None = Field(
-        None, description="identity of the code that trained it (harness.code_identity); A+B if it changed between"
+        None,
+        description="identity of the code that trained it, see harness.code_identity; A+B if it changed meanwhile",
     )
     proven: bool | None = Field(None, description="`check` had passed for this code; None: not noted in older records")
     finished_at: str

@@ -1,4 +1,4 @@
-"""The only place that turns numbers with units into text."""
+"""Numbers with units as text; nothing else formats them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCALES: dict[str, tuple[tuple[str, float], ...]] = {
 
 
 def text(value: float | None, unit: str) -> str:
-    """A value as text by its unit; a unit without multiples is left to the header: (0.25, 'J') -> '0.25'."""
+    """Write a value by its unit; a unit without multiples is left to the header: (0.25, 'J') -> '0.25'."""
     known = {"MACs": macs, "bytes": num_bytes, "ms": milliseconds, "fraction": percent, "": count}
     if unit in known:
         return known[unit](value)
@@ -27,7 +27,7 @@ def text(value: float | None, unit: str) -> str:
 
 
 def axis_unit(unit: str, largest: float) -> tuple[str, float]:
-    """Unit for an axis up to `largest`, and its size: ('MACs', 4e10) -> ('GMACs', 1e9)."""
+    """Return the unit of an axis up to `largest` and its size: ('MACs', 4e10) -> ('GMACs', 1e9)."""
     if unit == "fraction":
         return "%", 0.01
     scale = SCALES.get(unit, ((unit, 1.0),))
@@ -35,18 +35,18 @@ def axis_unit(unit: str, largest: float) -> tuple[str, float]:
 
 
 def _scaled(value: float, unit: str) -> str:
-    """A value in the largest multiple that it reaches; below the unit itself without digits."""
+    """Write a value in the largest multiple that it reaches, without digits in the unit itself."""
     name, size = axis_unit(unit, value)
     return f"{_significant(value / size)} {name}" if size > 1 else f"{value:.0f} {name}"
 
 
 def macs(count: float | None) -> str:
-    """Multiply-accumulates as text: 421_700_000_000 -> '422 GMACs'."""
+    """Write multiply-accumulates: 421_700_000_000 -> '422 GMACs'."""
     return "-" if count is None else _scaled(count, "MACs")
 
 
 def count(number: float | None) -> str:
-    """A plain count as text: 121_600_000 -> '122 M'."""
+    """Write a plain count: 121_600_000 -> '122 M'."""
     if number is None:
         return "-"
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
@@ -56,29 +56,29 @@ def count(number: float | None) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number of things as text: (1, 'trial') -> '1 trial', (3, 'trial') -> '3 trials'."""
+    """Write a number of things: (1, 'trial') -> '1 trial', (3, 'trial') -> '3 trials'."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def num_bytes(size: float | None) -> str:
-    """A number of bytes as text in binary units: 1_572_864 -> '1.5 MiB'."""
+    """Write a number of bytes in binary units: 1_572_864 -> '1.5 MiB'."""
     return "-" if size is None else _scaled(size, "bytes")
 
 
 def milliseconds(value: float | None) -> str:
-    """A time given in milliseconds as text: 1234.5 -> '1.23 s'."""
+    """Write a time given in milliseconds: 1234.5 -> '1.23 s'."""
     if value is None:
         return "-"
     return f"{_significant(value / 1e3)} s" if value >= 1e3 else f"{_significant(value)} ms"
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:
-    """A fraction as text: 0.834 -> '83.4 %'."""
+    """Write a fraction in percent: 0.834 -> '83.4 %'."""
     return "-" if fraction is None else f"{100 * fraction:.{digits}f} %"
 
 
 def duration(seconds: float | None) -> str:
-    """A span of seconds as text: 75 -> '1:15', 3675 -> '1:01:15'."""
+    """Write a duration given in seconds: 75 -> '1:15', 3675 -> '1:01:15'."""
     if seconds is None:
         return "-"
     minutes, rest = divmod(round(seconds), 60)

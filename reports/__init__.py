@@ -1,7 +1,7 @@
 """Reports of a run: one report per file, records in, files out.
 
-Each module of this folder with a function `write(run, folder) -> list[Path]` is a report; existing makes it run. One
-that also has `figures(run) -> list[FigurePage]` has its figures shown in `index.html`.
+Each module of this folder with a function `write(run, folder) -> list[Path]` is a report and is run. The figures of a
+module with `figures(run) -> list[FigurePage]` are also shown in `index.html`.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ REPORT_FOLDER = "report"
 
 
 def modules() -> list[ModuleType]:
-    """Imports the reports of this folder, by name. Helpers lie in `reports.common` or have no `write`."""
+    """Import the reports of this folder, by name. Helpers lie in `reports.common` or have no `write`."""
     names = sorted(info.name for info in pkgutil.iter_modules(__path__) if not info.ispkg)
     found = [importlib.import_module(f"{__name__}.{name}") for name in names]
     return [module for module in found if hasattr(module, "write")]
 
 
 def write_all(run_folder: Path, *, force: bool = False) -> list[Path]:
-    """Writes every report of a run to `<run>/report/` and returns the paths of its files.
+    """Write every report of a run to `<run>/report/` and return the paths of its files.
 
-    Nothing is drawn again while plan, records, statuses and the code of the reports are the same bytes as last time,
-    unless `force`. Each file is written aside and renamed, so that a reader never sees half of one.
+    Without `force`, nothing is written again while plan, records, statuses and the code of the reports are unchanged.
+    Each file is replaced atomically.
 
     Raises:
         UserError: the folder is no run, or one of its files cannot be read.

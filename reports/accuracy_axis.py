@@ -1,4 +1,4 @@
-"""Accuracy against each varied field: a line for numbers, a dot plot for names. PNG and SVG."""
+"""Accuracy against each varied field: lines for numbers, a dot plot for names. PNG and SVG."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _CATEGORY_DODGE = 0.5  # of the place of one name, for all its series together
 
 
 def write(run: LoadedRun, folder: Path) -> list[Path]:
-    """Writes one PNG and one SVG for each varied field that some rows differ in alone, and returns their paths."""
+    """Write one PNG and one SVG for each varied field in which alone some rows differ; return their paths."""
     return plots.save(figures(run), folder)
 
 
 def figures(run: LoadedRun) -> list[plots.FigurePage]:
-    """One figure for each varied field along which at least one series has two finished rows; a panel per label."""
+    """Draw one figure for each varied field along which a series has two finished rows; a panel per label."""
     pages = [figure(run, axis) for axis in run.plan.axes]
     return [page for page in pages if page is not None]
 
 
 def figure(run: LoadedRun, axis: str) -> plots.FigurePage | None:
-    """The accuracy of every label against a varied field; None where no two finished rows differ in it alone."""
+    """Draw the accuracy of every label against a varied field; None where no two finished rows differ in it alone."""
     with plots.style():
         return _page(run, summarise(run), axis)
 
@@ -111,14 +111,14 @@ def _line_look(index: int, num_points: int) -> dict[str, Any]:
 
 
 def _dodged(panel: Axes, values: Sequence[float], at: Sequence[float], steps: float) -> list[float]:
-    """Places on the number axis, moved a little so that series at the same number do not hide each other."""
+    """Return positions on the number axis, shifted a little so that series at the same number do not overlap."""
     if panel.get_xscale() == "log":
         return [value * (max(values) / min(values)) ** (_DODGE * steps) for value in at]
     return [value + _DODGE * steps * (max(values) - min(values)) for value in at]
 
 
 def _number_axis(panel: Axes, values: Sequence[float]) -> None:
-    """Ticks at the values themselves; logarithmic where they span more than a factor of ten."""
+    """Put ticks at the values themselves; logarithmic where they span more than a factor of ten."""
     if min(values) > 0 and max(values) / min(values) > LOG_SPAN:
         panel.set_xscale("log")
         panel.xaxis.set_minor_locator(NullLocator())

@@ -19,17 +19,17 @@ from harness.store.load import LoadedRun
 from .common import plots, point_labels
 from .common.row_statistics import RowSummary, headline, summarise
 
-LEAST_SPAN = 0.1  # share of the cost that a linear axis shows to each side at least
+LEAST_SPAN = 0.1  # a linear axis shows at least this share of the cost to each side
 LOG_SPAN = 5  # a larger ratio of costs is drawn on a logarithmic axis
 
 
 def write(run: LoadedRun, folder: Path) -> list[Path]:
-    """Writes one PNG and one SVG for each cost that was measured and returns their paths."""
+    """Write one PNG and one SVG for each cost that was measured and return their paths."""
     return plots.save(figures(run), folder)
 
 
 def figures(run: LoadedRun) -> list[plots.FigurePage]:
-    """One figure for each cost that has one by its declaration and at least one row; accuracy of the headline label."""
+    """Draw the accuracy of the headline label against each quantity that declares a figure and has a value."""
     label = headline(run)
     if label is None:
         return []
@@ -38,7 +38,7 @@ def figures(run: LoadedRun) -> list[plots.FigurePage]:
 
 
 def figure(run: LoadedRun, key: str, label: str) -> plots.FigurePage | None:
-    """The accuracy of a label against a quantity; None where no row has both. Raises: KeyError for an unknown key."""
+    """Draw the accuracy of a label against a quantity; None where no row has both. Raises: KeyError."""
     quantity, rows = quantities.by_key(key), summarise(run)
     drawn = [row for row in rows if label in row.top1 and key in row.costs and row.costs[key].comparable]
     if not drawn:
@@ -67,7 +67,7 @@ def _cost_axis(axes: Axes, drawn: Sequence[RowSummary], quantity: Quantity) -> f
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
     elif max(medians) < (1 + LEAST_SPAN) * min(medians):
-        # costs that agree to a percent or so belong in one place: a magnified axis would show differences that are none
+        # a magnified axis would make costs that agree to about a percent look different
         middle = (min(medians) + max(medians)) / 2 / size
         axes.set_xlim(middle * (1 - LEAST_SPAN), middle * (1 + LEAST_SPAN))
     return size
@@ -121,7 +121,7 @@ def _point_name(row: RowSummary, key: str) -> str:
 
 
 def _front_line(axes: Axes, front: Sequence[tuple[float, float]]) -> None:
-    """Stairs: the best accuracy that each cost can buy, up to the most expensive point of the front."""
+    """Draw stairs: the best accuracy at each cost, up to the most expensive point of the front."""
     axes.step(*zip(*front, strict=True), where="post", color=plots.FAINT, linewidth=2.2, zorder=0.9)
 
 
@@ -143,7 +143,7 @@ def _caption(rows: list[RowSummary], drawn: list[RowSummary], label: str, key: s
     elsewhere = [row.label for row in gone if label in row.top1 and key in row.costs]
     unmeasured = [row.label for row in gone if label in row.top1 and key not in row.costs]
     parts = [
-        f"{plots.seeds_text(drawn)}; cost: median with least and largest. "
+        f"{plots.seeds_text(drawn)}; cost: median, with smallest and largest value. "
         "Clearly dominated: another row costs no more and its whole interval lies above.",
         *(f"* {row.label}: {'; '.join(row.costs[key].marks)}." for row in drawn if row.costs[key].marks),
         plots.missing_text("Not drawn, no finished trial", unscored),

@@ -1,4 +1,4 @@
-"""The answer on one page: `index.html`, self-contained, with the table, all figures, conditions and failures."""
+"""The report as one page: `index.html`, self-contained, with table, figures, conditions and unfinished trials."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TEMPLATES = Path(__file__).parent / "common"
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A trial that is not finished, for the list of what is missing."""
+    """A trial that is not finished, for the list of missing results."""
 
     row: str
     seed: str
@@ -31,14 +31,14 @@ class Unfinished:
 
 
 def write(run: LoadedRun, folder: Path) -> list[Path]:
-    """Writes `index.html` and returns its path. Nothing in it is fetched from elsewhere."""
+    """Write `index.html` and return its path. The page loads nothing from elsewhere."""
     path = folder / "index.html"
     path.write_text(page(run), encoding="utf-8")
     return [path]
 
 
 def page(run: LoadedRun) -> str:
-    """The page as HTML; everything that comes from files is escaped."""
+    """Return the page as HTML; all text from files is escaped."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -61,12 +61,12 @@ def page(run: LoadedRun) -> str:
 
 
 def code_spans(text: str) -> Markup:
-    """A text whose commands stand in backticks, as HTML; everything in it is escaped."""
+    """Return text with commands in backticks as HTML; all of it is escaped."""
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def unfinished(run: LoadedRun) -> list[Unfinished]:
-    """Every unfinished trial of the plan, in the order of rows and seeds, with its whole message."""
+    """Return every unfinished trial of the plan, in the order of rows and seeds, with its whole message."""
     return [
         Unfinished(row.label, seed, trial_id, *missing)
         for row in run.plan.rows
@@ -76,11 +76,11 @@ def unfinished(run: LoadedRun) -> list[Unfinished]:
 
 
 def _figures(run: LoadedRun) -> list[FigurePage]:
-    """Figures of all reports that draw some, in the order of their file names."""
+    """Return the figures of all reports, in the order of their file names."""
     return [page for module in modules() if hasattr(module, "figures") for page in module.figures(run)]
 
 
 def _inline(page: FigurePage) -> Markup:
-    """The drawing without the XML prologue, which has no place inside HTML. Text in it was escaped by its writer."""
+    """Return the drawing without the XML prologue, which HTML does not allow. matplotlib has escaped its text."""
     drawing = svg_text(page)
     return Markup(drawing[drawing.index("<svg") :])

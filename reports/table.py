@@ -24,7 +24,7 @@ _MARKDOWN = str.maketrans({"|": r"\|", "<": "&lt;", ">": "&gt;", "\n": " ", "*":
 
 
 def write(run: LoadedRun, folder: Path) -> list[Path]:
-    """Writes `table.csv`, `table.md` and `table.tex` and returns their paths."""
+    """Write `table.csv`, `table.md` and `table.tex` and return their paths."""
     grid = build(run)
     texts = {"table.csv": csv_text(run), "table.md": markdown(run, grid), "table.tex": latex(run, grid)}
     for name, text in texts.items():
@@ -33,7 +33,7 @@ def write(run: LoadedRun, folder: Path) -> list[Path]:
 
 
 def markdown(run: LoadedRun, grid: TableData) -> str:
-    """The table as GitHub Markdown, with warnings above and marks and notes below."""
+    """Return the table as GitHub Markdown, with warnings above and marks and notes below."""
     lines = [f"# {run.plan.sweep}", "", _md(run.plan.question), ""]
     lines += [line for text in warnings(run) for line in (f"**Warning.** {_md(text)}", "")]
     lines += [_md_line([_md(name) for name in grid.header]), _md_line(["---"] + ["---:"] * (len(grid.header) - 1))]
@@ -56,7 +56,7 @@ def _md_cell(cell: Cell) -> str:
 
 
 def latex(run: LoadedRun, grid: TableData) -> str:
-    """The table as a LaTeX `table*` (packages: booktabs), with marks and notes below."""
+    """Return the table as a LaTeX `table*` (packages: booktabs), with marks and notes below."""
     columns = "l" + "r" * (len(grid.header) - 1)
     lines = [r"% needs \usepackage{booktabs}", r"\begin{table*}", r"\centering\footnotesize"]
     lines += [rf"\caption{{{_tex(run.plan.question)}}}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
@@ -98,7 +98,7 @@ def csv_text(run: LoadedRun) -> str:
 
 
 def _csv_row(run: LoadedRun, row: RowSummary) -> dict[str, Any]:
-    """Raw numbers of a row; accuracies and differences are fractions, an empty field was not measured."""
+    """Return the raw numbers of a row; accuracies and differences are fractions, None was not measured."""
     line: dict[str, Any] = {"row_id": row.plan.row_id, "label": row.label, "is_baseline": row.is_baseline}
     line |= {f"vary.{axis}": _plain(row.plan.values.get(axis)) for axis in run.plan.axes}
     line |= {"num_seeds_done": len(row.records), "num_seeds_planned": row.num_planned}

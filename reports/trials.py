@@ -1,4 +1,4 @@
-"""One line per trial, all numbers and the whole configuration: `trials.csv`, and `frame(run)` for notebooks."""
+"""One line per trial, with all numbers and the whole configuration: `trials.csv`, and `frame(run)` for notebooks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def frame(run: LoadedRun) -> pd.DataFrame:
-    """A row per planned trial; accuracies are fractions, times in ms, memory in bytes, NaN where there is none."""
+    """Return a line for each planned trial; accuracies are fractions, times in ms, memory in bytes, or NaN."""
     import pandas as pd
 
     lines = [
@@ -26,7 +26,7 @@ def frame(run: LoadedRun) -> pd.DataFrame:
 
 
 def write(run: LoadedRun, folder: Path) -> list[Path]:
-    """Writes `trials.csv`."""
+    """Write `trials.csv` and return its path."""
     path = folder / "trials.csv"
     frame(run).to_csv(path, index=False)
     return [path]

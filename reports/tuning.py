@@ -1,4 +1,4 @@
-"""The search behind a tuned run: all that was tried, on the validation split. Markdown, CSV, a figure."""
+"""The search of a tuned run: every proposal, on the validation split. Markdown, CSV, a figure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .common import plots
 
 
 def write(run: LoadedRun, folder: Path) -> list[Path]:
-    """Writes `tuning.md`, `tuning.csv` and the figure; nothing for a run without a search."""
+    """Write `tuning.md`, `tuning.csv` and the figure; nothing for a run without a search."""
     if run.tuning is None:
         return []
     markdown, table = folder / "tuning.md", folder / "tuning.csv"
@@ -31,14 +31,14 @@ def write(run: LoadedRun, folder: Path) -> list[Path]:
 
 
 def text(tuning: TuningFile) -> str:
-    """The search as Markdown: its terms, then a table for each row."""
+    """Return the search as Markdown: its settings, then a table for each row."""
     bounds = ", ".join(f"{name} ≤ {bound:g}" for name, bound in tuning.bounds.items()) or "none"
     lines = [
         "# Search", "",
         f"Objectives: {', '.join(tuning.objectives)}. Constraints: {bounds}. Sampler: {tuning.sampler}.", "",
         f"Budget: {tuning.num_trials} configurations for each row, trained to the end or pruned, with seed "
-        f"{tuning.train_seed}. Only the validation split was looked at; accuracy on test is that of the chosen "
-        "configurations, trained anew with the seeds of the sweep.", "",
+        f"{tuning.train_seed}. The search used the validation split only; accuracy on test is that of the chosen "
+        "configurations, trained again with the seeds of the sweep.", "",
     ]  # fmt: skip
     for row in tuning.rows:
         lines += [f"## {row.label}: {row.num_counted} of {tuning.num_trials}", ""]
@@ -66,7 +66,7 @@ def _md(cells: list[str]) -> str:
 
 
 def _line(tuning: TuningFile, row: TunedRow, trial: TunedTrial) -> dict[str, Any]:
-    """A line of `tuning.csv`: raw numbers."""
+    """Return a line of `tuning.csv`: raw numbers."""
     line = {"row": row.label, "number": trial.number, "trial_id": trial.trial_id, "state": trial.state}
     line |= {"chosen": trial.chosen, "last_val_top1": trial.last_val_top1, "message": trial.message}
     line |= dict(zip(tuning.objectives, trial.values or [], strict=False))
@@ -74,7 +74,7 @@ def _line(tuning: TuningFile, row: TunedRow, trial: TunedTrial) -> dict[str, Any
 
 
 def figures(run: LoadedRun) -> list[plots.FigurePage]:
-    """One objective: the best so far. Two with accuracy: every configuration, accuracy against the cost."""
+    """Draw the best value so far of one objective, or accuracy against the cost of every configuration for two."""
     tuning = run.tuning
     if (
         tuning is None
@@ -93,7 +93,7 @@ def figures(run: LoadedRun) -> list[plots.FigurePage]:
         axes.legend(loc="best")
         first = tuning.objectives[0]
         name = "validation top-1" if first == VAL_TOP1 else search_quantity(first).name
-        title = f"Search: best {name} so far" if single else "Search: every configuration that was tried"
+        title = f"Search: best {name} so far" if single else "Search: every configuration"
         axes.set_title(title, loc="left")
     caption = "Validation split, one training seed: for choosing, not for reporting."
     return [plots.FigurePage("tuning", title, caption + ("" if single else " Ringed: chosen."), figure)]
@@ -109,19 +109,19 @@ def _best_so_far(axes: Axes, tuning: TuningFile, row: TunedRow, index: int) -> N
 
 
 def _axis_name(name: str) -> str:
-    """Name of an objective in words, with its key, which has the unit."""
+    """Return the name of an objective in words, with its key, which has the unit."""
     return accuracy_axis(split="val") if name == VAL_TOP1 else f"{search_quantity(name).name}, {name}"
 
 
 def _drawn(name: str, value: float) -> float:
-    """An objective in the unit of its axis."""
+    """Return an objective in the unit of its axis."""
     return 100 * value if name == VAL_TOP1 else value
 
 
 def _trade_off(axes: Axes, tuning: TuningFile, row: TunedRow, index: int) -> None:
     which = tuning.objectives.index(VAL_TOP1)
-    told = [(trial.values, trial.chosen) for trial in row.trials if trial.values]
-    known = [(values[1 - which], _drawn(VAL_TOP1, values[which]), is_chosen) for values, is_chosen in told]
+    complete = [(trial.values, trial.chosen) for trial in row.trials if trial.values]
+    known = [(values[1 - which], _drawn(VAL_TOP1, values[which]), is_chosen) for values, is_chosen in complete]
     look = plots.look(index)
     axes.plot([x for x, _, _ in known], [y for _, y, _ in known], linestyle="", label=row.label, alpha=0.7, **look)
     rings = [(x, y) for x, y, is_chosen in known if is_chosen]

@@ -60,7 +60,7 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _again(store: Store, plan: PlanFile) -> str:
     """Return the command that continues this run, with the options that this folder needs."""
-    from harness.launch.launchers import launcher_of
+    from harness.launch.launchers import name_of
 
     if not plan.command:
         return "run the sweep command"
@@ -70,7 +70,7 @@ def _again(store: Store, plan: PlanFile) -> str:
     if store.path.parent != Path(plan.directory or ".").resolve() / "runs":
         words.append(f"--runs {shlex.quote(str(store.path.parent))}")
     jobs = [attempt.get("job") for folder in store.trials() for attempt in folder.attempts()[-1:]]
-    words += [f"--launch {launcher_of(job).name}" for job in [*filter(None, jobs)][:1]]
+    words += [f"--launch {name_of(job)}" for job in [*filter(None, jobs)][:1]]
     where = plan.directory if plan.directory and Path(plan.directory).resolve() != Path.cwd() else ""
     return f"{' '.join(words)}{f'  (in {where})' if where else ''}"
 

@@ -39,10 +39,15 @@ def launcher(name: str) -> Launcher:
     return made
 
 
+def name_of(job: str) -> str:
+    """Returns the name of the launcher that a job belongs to, installed here or not."""
+    match = re.match(r"([a-z][a-z0-9_-]*):", job)
+    return match[1] if match else UNPREFIXED
+
+
 def launcher_of(job: str) -> Launcher:
     """Returns the launcher that a job belongs to. Raises: UserError where that is not installed here."""
-    match = re.match(r"([a-z][a-z0-9_-]*):", job)
-    name = match[1] if match else UNPREFIXED
+    name = name_of(job)
     if name not in launcher_names():
         raise UserError(f"job {job}: no launcher {name} is installed here. Install its package, or use that machine.")
     return launcher(name)
@@ -102,12 +107,7 @@ def without_owned(store: Store, tasks: Sequence[TrialTask], own: Launcher) -> li
 
 def _is_of_another(task: TrialTask, own: Launcher) -> bool:
     job = task.folder.written_status().job
-    if not job:
-        return False
-    try:
-        return launcher_of(job).name != own.name
-    except UserError:
-        return True
+    return bool(job) and name_of(job) != own.name
 
 
 def titles_of(jobs: Iterable[str]) -> str:
@@ -119,7 +119,7 @@ def _title(job: str) -> str:
     try:
         return launcher_of(job).title
     except UserError:
-        return job.partition(":")[0]
+        return name_of(job)
 
 
 def cancel(store: Store, folders: Sequence[TrialFolder], wait_s: float, log: Log = print) -> Cancelled:

@@ -1,1 +1,1 @@
-"""Statistics of trials: intervals, paired tests, Pareto fronts with uncertainty. Plain numbers in and out, no torch."""
+"""Statistics of trials: intervals, paired tests, ratios, Pareto fronts, scaling. Plain numbers in and out, no torch."""

@@ -23,14 +23,14 @@ class Estimate:
 
     @property
     def half_width(self) -> float | None:
-        """Half the width of the interval; None for a single sample."""
+        """Return half the width of the interval; None for a single sample."""
         return None if self.high is None else self.high - self.mean
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Estimate:
-    """Mean of independent samples with its two-sided t interval, in the unit of the samples.
+    """Return the mean of independent samples with its two-sided t interval, in the unit of the samples.
 
-    One sample says nothing about its spread: it has a mean and no interval.
+    A single sample has a mean and no interval.
 
     Raises:
         ValueError: no samples, a sample that is not finite, or a confidence outside (0, 1).
@@ -45,7 +45,7 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Estimate
 
 
 def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson score interval of a proportion, as fractions (low, high) within [0, 1].
+    """Return the Wilson score interval of a proportion, as fractions (low, high) within [0, 1].
 
     Raises:
         ValueError: unless 0 <= correct <= total, total >= 1 and confidence is in (0, 1).
@@ -57,7 +57,7 @@ def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple
     share, spread = correct / total, z * z / total
     centre = (share + spread / 2) / (1 + spread)
     half = math.sqrt(share * (1 - share) * spread + spread * spread / 4) / (1 + spread)
-    # At the ends the formula gives exactly 0 and 1; rounding must not push the proportion itself outside.
+    # The exact ends are 0 and 1; rounding must not exclude the proportion itself.
     low = 0.0 if correct == 0 else max(0.0, centre - half)
     high = 1.0 if correct == total else min(1.0, centre + half)
     return low, high
@@ -66,7 +66,9 @@ def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple
 def bootstrap_median_interval(
     samples: Sequence[float], *, confidence: float = 0.95, num_resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of the median (low, high), in the unit of the samples; same seed, same bits.
+    """Return the percentile bootstrap interval (low, high) of the median, in the unit of the samples.
+
+    The same seed gives the same bits.
 
     Raises:
         ValueError: no samples, a sample that is not finite, or a confidence outside (0, 1).

@@ -25,12 +25,12 @@ class PairedDifference:
 
     @property
     def num_pairs(self) -> int:
-        """Seeds that both rows have."""
+        """Return the number of seeds that both rows have."""
         return self.estimate.num_samples
 
 
 def paired_difference(row: Mapping[int, float], baseline: Mapping[int, float]) -> PairedDifference | None:
-    """Compares two rows (seed -> value) over their common seeds, in the unit of the values; None without any."""
+    """Compare two rows (seed -> value) over their common seeds, in the unit of the values; None for no seed."""
     differences = [row[seed] - baseline[seed] for seed in sorted(row.keys() & baseline.keys())]
     if not differences:
         return None
@@ -39,9 +39,9 @@ def paired_difference(row: Mapping[int, float], baseline: Mapping[int, float]) -
 
 
 def sign_flip_p(differences: Sequence[float], *, seed: int = 0) -> float:
-    """Two-sided p that the mean of paired differences is 0, by flipping their signs.
+    """Return the two-sided p value of a mean of paired differences of 0, by flipping their signs.
 
-    Exact (all 2^n sign patterns) for n <= 20. Above, 100,000 seeded random patterns and the observed one, which
+    Exact (all 2^n sign patterns) for n <= 20. Above: 100,000 seeded random patterns and the observed one, which
     keeps the test valid (Phipson and Smyth, 2010).
 
     Raises:
@@ -62,13 +62,13 @@ def sign_flip_p(differences: Sequence[float], *, seed: int = 0) -> float:
 
 
 def least_reachable_p(num_pairs: int) -> float:
-    """Smallest p that the sign-flip test can give with `num_pairs` pairs: 2 / 2^n, when all signs agree."""
+    """Return the smallest p value of the sign-flip test with `num_pairs` pairs: 2 / 2^n, when all signs agree."""
     exact = 2.0 ** (1 - num_pairs)
     return exact if num_pairs <= MAX_EXACT_PAIRS else max(exact, 1 / (_NUM_RANDOM_FLIPS + 1))
 
 
 def least_pairs(level: float, num_comparisons: int = 1) -> int:
-    """Pairs needed before the best of `num_comparisons` Holm-adjusted p values can reach `level`."""
+    """Return the number of pairs from which the best of `num_comparisons` Holm-adjusted p values can reach `level`."""
     num_pairs = 1
     while num_comparisons * 2.0 ** (1 - num_pairs) > level:
         num_pairs += 1
@@ -76,7 +76,7 @@ def least_pairs(level: float, num_comparisons: int = 1) -> int:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm-adjusted p values in the given order; they keep the order of the raw ones and never exceed 1."""
+    """Return Holm-adjusted p values in the given order; they are monotone in the raw ones and at most 1."""
     order = sorted(range(len(p_values)), key=lambda index: p_values[index])
     adjusted = [0.0] * len(p_values)
     running = 0.0
@@ -87,7 +87,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _all_flipped_sums(values: np.ndarray) -> np.ndarray:
-    """Sums of all sign patterns with the first sign fixed; the other half are their negatives. Shape (2^(n-1),)."""
+    """Return the sums of all sign patterns with the first sign fixed; the others are their negatives. (2^(n-1),)."""
     sums = values[:1]
     for value in values[1:]:
         sums = np.concatenate([sums + value, sums - value])

@@ -1,4 +1,4 @@
-"""Pareto fronts of (cost, accuracy), and what can be said about them with uncertainty."""
+"""Pareto fronts of (cost, accuracy), without and with uncertainty."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def pareto_front(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:
-    """Indices of the points that no other point dominates, by rising cost.
+    """Return the indices of the points that no other point dominates, by rising cost.
 
     A point dominates another if it costs no more and is no less accurate, and is better in one of the two. Equal
     points do not dominate each other: all of them stay.
@@ -33,11 +33,11 @@ def clearly_dominated(
     highs: Sequence[float | None],
     most: Sequence[float] | None = None,
 ) -> list[bool]:
-    """For each point: does another one cost no more and have its interval wholly above this one's?
+    """Return for each point whether another one costs no more and has its whole accuracy interval above this one's.
 
-    `costs` are exact, or the least that was measured, with `most` as the largest: then the other's largest must not
-    exceed this one's least. `lows` and `highs` are the ends of the accuracy intervals. A point without an interval
-    (None) neither dominates clearly nor is clearly dominated.
+    `costs` are exact, or the smallest measured values, with the largest ones in `most`: then the other's largest must
+    not exceed this one's smallest. `lows` and `highs` are the ends of the accuracy intervals. A point without an
+    interval (None) neither dominates clearly nor is clearly dominated.
 
     Raises:
         ValueError: lists of different length, or a cost that is not a number.

@@ -1,4 +1,4 @@
-"""How a cost grows with a size: fitted and local exponents, and where one cost becomes smaller than another."""
+"""Growth of a cost with a size: fitted and local exponents, and crossings of two costs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from scipy import special
 class PowerFit:
     """cost = coefficient * size ** exponent, by least squares on logarithms.
 
-    `low`, `high`: t interval of the exponent, None for two points. For a cost without noise it says how far the cost
-    is from a power law. `local` are the exponents between neighbouring sizes, in their order.
+    `low`, `high`: t interval of the exponent, None for two points. For a cost without noise it measures the distance
+    from a power law. `local`: the exponents between neighbouring sizes, in their order.
     """
 
     exponent: float
@@ -28,8 +28,7 @@ class PowerFit:
 
 @dataclass(frozen=True)
 class Crossing:
-    """Between the sizes `low` and `high` the cheaper of two costs becomes the dearer; `at` is read off the line that
-    joins the logarithms."""
+    """Two costs change order between the sizes `low` and `high`; `at` interpolates their logarithms."""
 
     low: float
     high: float
@@ -39,7 +38,7 @@ class Crossing:
 
 @dataclass(frozen=True)
 class CostSeries:
-    """Costs of one configuration at increasing sizes; `marks` say what stands against a number, '' if nothing."""
+    """Costs of one configuration at increasing sizes; `marks` are warnings for a number, '' for none."""
 
     label: str
     sizes: tuple[int, ...]
@@ -48,17 +47,17 @@ class CostSeries:
 
     @property
     def is_sound(self) -> bool:
-        """Nothing stands against any of the numbers."""
+        """Return whether no number has a mark."""
         return not any(self.marks)
 
     @property
     def fit(self) -> PowerFit:
-        """The power law through the points."""
+        """Return the power law through the points."""
         return fit_power(self.sizes, self.costs)
 
 
 def fit_power(sizes: Sequence[float], costs: Sequence[float], confidence: float = 0.95) -> PowerFit:
-    """Fits a power law to costs at increasing sizes.
+    """Fit a power law to costs at increasing sizes.
 
     Raises:
         ValueError: fewer than two sizes, sizes that do not increase, or a size or cost that is not above 0.
@@ -87,7 +86,7 @@ def _logarithms(sizes: Sequence[float], costs: Sequence[float]) -> tuple[np.ndar
 
 
 def crossings(sizes: Sequence[float], first: Sequence[float], second: Sequence[float]) -> list[Crossing]:
-    """Where two costs at the same sizes change order. Equal costs are no change by themselves."""
+    """Return where two costs at the same sizes change order. Equal costs are no change by themselves."""
     x, a = _logarithms(sizes, first)
     gap = a - _logarithms(sizes, second)[1]
     apart = [place for place in range(len(x)) if gap[place] != 0]
@@ -101,9 +100,9 @@ def crossings(sizes: Sequence[float], first: Sequence[float], second: Sequence[f
 
 
 def first_size(low: int, high: int, step: int, holds: Callable[[int], bool]) -> int:
-    """Smallest of low + step, low + 2 step, ... high at which something holds that holds at `high` and not at `low`.
+    """Return the smallest of low + step, low + 2 step, ... high at which `holds`; it does at `high` and not at `low`.
 
-    By bisection: if it changes more than once in between, one of the changes is found.
+    By bisection: if `holds` changes more than once in between, one of the changes is found.
     """
     below, above = 0, (high - low) // step
     while above - below > 1:

@@ -1,7 +1,7 @@
 """The files of a run: a folder with one folder for each trial. There is no other state.
 
-Every file has one writer at a time and is written aside and renamed, so a reader sees the old or the new content
-and never a part. The worker of a trial holds the trial's lease for as long as it lives, see `lease`.
+Every file has one writer at a time and is replaced atomically, so a reader sees the old or the new content and never
+a part. The worker of a trial holds the trial's lease while it is alive, see `lease`.
 """
 
 from harness.store.files import exclusive_lock, side_by_side, write_atomically, written_aside

@@ -1,4 +1,4 @@
-"""Files that are replaced at once, and locks that end with their process."""
+"""Atomic replacement of files, and locks that the kernel releases when their process ends."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import TypeVar
 
 NUM_WRITERS = 16
-GLANCE_SECONDS = 0.1  # more than any look at a lock takes
+GLANCE_SECONDS = 0.1  # longer than a probe holds a lock
 Written = TypeVar("Written")
 
 
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
-    """Yields a place beside `path` to write to; at the end it is flushed to disk and renamed to `path`.
+    """Yield a temporary path next to `path`; at the end it is flushed to disk and renamed to `path`.
 
-    After an exception (disk full, read-only) what was written is gone and the old file is whole.
+    After an exception (disk full, read-only) the temporary file is removed and the old file is unchanged.
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -30,21 +30,21 @@ def written_aside(path: Path) -> Iterator[Path]:
         os.replace(aside, path)
     except BaseException as error:
         if isinstance(error, OSError) and error.errno is not None and error.filename is None:
-            error.filename = str(path)  # a failed write does not say of which file
+            error.filename = str(path)  # a failed write does not name its file
         aside.unlink(missing_ok=True)
         raise
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replaces a file at once, see `written_aside`. Raises: OSError, leaving the old file whole."""
+    """Replace a file atomically, see `written_aside`. Raises: OSError; the old file is unchanged then."""
     with written_aside(path) as aside:
         aside.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def side_by_side(write: Callable[[Written], object], items: Iterable[Written]) -> None:
-    """Calls `write` for every item, several at once: a thousand files wait for the disk together, not in turn.
+    """Call `write` for every item, several at once, so that many small files share the latency of the disk.
 
-    Raises: the first exception; what was begun is finished then.
+    Raises: the first exception, after the calls that were already running.
     """
     with ThreadPoolExecutor(NUM_WRITERS) as pool:
         list(pool.map(write, items))
@@ -52,9 +52,9 @@ def side_by_side(write: Callable[[Written], object], items: Iterable[Written]) -
 
 @contextmanager
 def exclusive_lock(path: Path, patience_s: float = GLANCE_SECONDS) -> Iterator[bool]:
-    """Yields whether this process got the lock of that file; the kernel releases it when the process ends.
+    """Yield True if this process got the lock of that file; the kernel releases it when the process ends.
 
-    `patience_s`: how long to try, in seconds; by default long enough for those who only look, see `is_locked`.
+    `patience_s`: how long to retry, in seconds; the default outlasts a probe of `is_locked`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + patience_s
@@ -65,7 +65,7 @@ def exclusive_lock(path: Path, patience_s: float = GLANCE_SECONDS) -> Iterator[b
 
 
 def is_locked(path: Path) -> bool:
-    """Whether another process has the lock of that file. Looks without writing, and without being seen by lookers."""
+    """Return whether another process holds the lock of that file. Concurrent probes (shared locks) do not conflict."""
     try:
         with open(path, "rb") as file:
             return not _try_lock(file.fileno(), fcntl.LOCK_SH)

@@ -1,7 +1,7 @@
-"""Who works on a trial: a lock that the kernel releases with its process, and a heartbeat for other machines.
+"""The lease of a trial: a lock that the kernel releases with its process, and a heartbeat for other machines.
 
-On one machine the lock alone decides, whatever any clock says. A shared file system may not carry locks from node to
-node, so the holder also renews a file. Its age is the difference of two times that the same file system gave, the
+On one machine the lock alone decides, independent of any clock. A shared file system may not carry locks between
+nodes, so the holder also renews a file. Its age is the difference of two times that the same file system gave, the
 beat's and that of a file touched now: the clocks of the nodes need not agree.
 """
 
@@ -21,13 +21,13 @@ from pathlib import Path
 from harness.store.files import exclusive_lock
 
 BEAT_SECONDS = 5.0
-PEEK_SECONDS = 1.0  # one who only looks whether a trial is locked holds the lock for much less
-LEASE_SECONDS = 60.0  # without a beat for so long, a holder on another machine counts as gone
+PEEK_SECONDS = 1.0  # a probe of the lock takes much less
+LEASE_SECONDS = 60.0  # a holder on another machine without a heartbeat for so long is stale
 
 
 @cache
 def this_machine() -> str:
-    """Names the running kernel: containers on one machine share locks whatever they call themselves."""
+    """Return an id of the running kernel: containers on one machine share its locks, whatever their host names."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -36,7 +36,7 @@ def this_machine() -> str:
 
 @dataclass(frozen=True)
 class Beat:
-    """The last sign of life of a trial's worker."""
+    """The last heartbeat of a trial's worker."""
 
     machine: str
     pid: int
@@ -44,17 +44,17 @@ class Beat:
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether another machine gave it, so that our view of the lock may be wrong."""
+        """Return whether another machine wrote it: this machine may not see the lock of that worker."""
         return self.machine != this_machine()
 
     @property
     def is_fresh(self) -> bool:
-        """Whether its giver counts as alive. One far in the future was given before the clock was set back."""
+        """Return whether the worker counts as alive. An age far below 0 means that the clock was set back since."""
         return abs(self.age_s) < LEASE_SECONDS
 
 
 def last_beat(file: Path) -> Beat | None:
-    """The last heartbeat of a trial, or None where there is none that can be read."""
+    """Return the last heartbeat of a trial; None where there is none that can be read."""
     try:
         written = file.stat().st_mtime
         content = json.loads(file.read_text(encoding="utf-8"))
@@ -64,12 +64,12 @@ def last_beat(file: Path) -> Beat | None:
 
 
 def _time_there(folder: Path) -> float:
-    """The time by the file system's clock, in seconds."""
+    """Return the time of the file system's clock, in seconds."""
     probe = folder / f".now.{os.getpid()}.tmp"
     try:
         probe.touch()
         return probe.stat().st_mtime
-    except OSError:  # somebody else's run, which we may only read
+    except OSError:  # a run of another user, read-only for this one
         return time.time()
     finally:
         with suppress(OSError):
@@ -77,7 +77,7 @@ def _time_there(folder: Path) -> float:
 
 
 class Lease:
-    """A trial held by this process; renewed by a thread until the end of `held`."""
+    """The right of one process to work on a trial; a thread renews the heartbeat until the end of `held`."""
 
     def __init__(self, lock_file: Path, beat_file: Path):
         self.lock_file = lock_file
@@ -87,7 +87,7 @@ class Lease:
 
     @contextmanager
     def held(self) -> Iterator[bool]:
-        """Yields whether this process holds the trial now: nobody here has its lock, nobody elsewhere renews it."""
+        """Yield True if this process holds the trial: no other has its lock here or renews its heartbeat elsewhere."""
         with exclusive_lock(self.lock_file, patience_s=PEEK_SECONDS) as got:
             beat = last_beat(self.beat_file) if got else None
             if not got or (beat is not None and beat.is_elsewhere and beat.is_fresh):
@@ -105,10 +105,10 @@ class Lease:
                     self.beat_file.unlink(missing_ok=True)
 
     def is_ours(self) -> bool:
-        """False once another worker took the trial over because this one was silent for too long."""
+        """Return False once another worker took the trial over because this one's heartbeat was stale."""
         try:
             return self.beat_file.read_text(encoding="utf-8") == self._content
-        except OSError:  # nobody else's, at least; a folder that is gone shows at the next write
+        except OSError:  # no other worker took it; a folder that is gone fails at the next write
             return True
 
     def _renew(self) -> None:
@@ -118,4 +118,4 @@ class Lease:
             try:
                 os.utime(self.beat_file)
             except OSError:
-                continue  # a full disk or a file server that is away: the next beat may come through
+                continue  # a full disk or a file server that is down: the next heartbeat may succeed

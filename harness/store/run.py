@@ -13,7 +13,7 @@ TUNING = "tuning"  # the folder of a search in its run
 
 
 class Store:
-    """A run's folder: `plan.json`, `trials/`, `report/`."""
+    """The folder of a run: `plan.json`, `trials/`, `report/`."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -22,17 +22,17 @@ class Store:
         self.lock_file = path / ".lock"
 
     def trial(self, trial_id: str) -> TrialFolder:
-        """The folder of a trial, which need not exist yet."""
+        """Return the folder of a trial, which need not exist yet."""
         return TrialFolder(self.trials_folder / trial_id)
 
     def trials(self) -> list[TrialFolder]:
-        """All trials that have a folder, by id."""
+        """Return all trials that have a folder, by id."""
         if not self.trials_folder.is_dir():
             return []
         return [TrialFolder(path) for path in sorted(self.trials_folder.iterdir()) if path.is_dir()]
 
     def write_plan(self, plan: PlanFile) -> None:
-        """Replaces `plan.json`; for the one who has the run's lock."""
+        """Replace `plan.json`. The caller holds the run's lock."""
         self.path.mkdir(parents=True, exist_ok=True)
         for stale in self.path.glob(".*.tmp"):  # of a command that was killed while it wrote
             stale.unlink(missing_ok=True)
@@ -46,6 +46,6 @@ class Store:
 
 
 def parts_of(run: Path) -> list[Store]:
-    """Returns the store of a run and, if the run has a search, the store of that."""
+    """Return the store of a run and, if the run has a search, the store of that."""
     searched = Store(run / TUNING)
     return [Store(run), *([searched] if searched.plan_file.exists() else [])]

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from harness.errors import UserError
-from harness.record import STATUSES, Record
+from harness.record import SCHEMA_VERSION, STATUSES, Record
 from harness.store.files import is_locked, write_atomically
 from harness.store.lease import Lease, last_beat
 from harness.store.load import RECORD_FILE, read_record
@@ -25,7 +25,7 @@ SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass
 class TrialStatus:
-    """Content of `status.json`: where a trial stands, and the numbers that progress displays need."""
+    """Content of `status.json`: status of a trial and the numbers for progress displays."""
 
     status: str = "pending"
     message: str = ""
@@ -39,7 +39,7 @@ class TrialStatus:
     node: str = ""  # the launcher's name of the machine
     job: str = ""  # TOKEN/INDEX of the submission that has the trial
     code: str = ""  # identity of the code that made the record
-    record_stamp: str = ""  # size and time of the record that this status speaks of
+    record_stamp: str = ""  # size and time of the record that this status belongs to
     updated_at: float = field(default_factory=time.time)
 
 
@@ -57,8 +57,8 @@ _KINDS: list[tuple[str, Any]] = [(item.name, _KINDS_OF[str(item.type)]) for item
 class TrialFolder:
     """One trial's folder.
 
-    `config.yaml`, `status.json`, `record.json`, `log.txt`, `checkpoint.safetensors`, and `attempts.jsonl` with one line
-    for the begin and one for the end of each worker.
+    It holds `config.yaml`, `status.json`, `record.json`, `log.txt`, `checkpoint.safetensors`, and `attempts.jsonl` with
+    one line for the start and one for the end of each worker.
     """
 
     def __init__(self, path: Path):
@@ -74,14 +74,14 @@ class TrialFolder:
         self.beat_file = path / ".beat"
 
     def create(self, config: dict[str, Any]) -> None:
-        """Makes the folder with its resolved configuration; what is there already stays."""
+        """Create the folder with its resolved configuration; files that exist stay."""
         self.path.mkdir(parents=True, exist_ok=True)
         text = yaml.dump(config, Dumper=SafeDumper, sort_keys=False, allow_unicode=True)
         if not self.config_file.exists() or self.config_file.read_bytes() != text.encode():
             write_atomically(self.config_file, text)
 
     def config(self) -> dict[str, Any]:
-        """The resolved configuration. Raises: UserError for a file that is missing or no mapping."""
+        """Read the resolved configuration. Raises: UserError for a file that is missing or no mapping."""
         try:
             config = yaml.load(self.config_file.read_text(encoding="utf-8"), Loader=SafeLoader)
         except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
@@ -91,7 +91,7 @@ class TrialFolder:
         return config
 
     def written_status(self) -> TrialStatus:
-        """What `status.json` says; a missing or damaged file counts as pending, since the truth is the record."""
+        """Read `status.json`; a missing or damaged file counts as pending, since the record is authoritative."""
         try:
             content = json.loads(self.status_file.read_text(encoding="utf-8"))
             known = {item.name for item in fields(TrialStatus)}
@@ -102,25 +102,25 @@ class TrialFolder:
         return status if sound else TrialStatus()
 
     def status(self) -> TrialStatus:
-        """Where the trial stands: like `written_status`, but a running trial whose worker is gone is lost."""
+        """Return the status: that of `status.json`, but a running trial whose worker is gone is lost."""
         status = self.written_status()
         if status.status == "running" and not self.is_held():
-            status = self.written_status()  # it may have ended between the two looks
+            status = self.written_status()  # it may have ended between the two reads
             if status.status == "running":
                 status.status, status.message = "lost", f"its worker is gone (stage {status.stage}, step {status.step})"
         return status
 
     def write_status(self, status: TrialStatus) -> None:
-        """Replaces `status.json`."""
+        """Replace `status.json`."""
         status.updated_at = time.time()
         write_atomically(self.status_file, json.dumps(asdict(status)))
 
     def lease(self) -> Lease:
-        """The right to work on this trial."""
+        """Return the lease of this trial."""
         return Lease(self.lock_file, self.beat_file)
 
     def is_held(self) -> bool:
-        """True while a worker of this trial lives, here or (by its heartbeat) on another machine."""
+        """Return whether a worker of this trial is alive, here or (by its heartbeat) on another machine."""
         if is_locked(self.lock_file):
             return True
         beat = last_beat(self.beat_file)
@@ -131,11 +131,12 @@ class TrialFolder:
         return read_record(self.path)
 
     def write_record(self, record: Record) -> None:
-        """Replaces `record.json`."""
-        write_atomically(self.record_file, record.model_dump_json(indent=1))
+        """Replace `record.json`, in the schema version of this program."""
+        current = record.model_copy(update={"schema_version": SCHEMA_VERSION})
+        write_atomically(self.record_file, current.model_dump_json(indent=1))
 
     def record_stamp(self) -> str:
-        """Size and time of the record file, "" if there is none: whether it is the one that somebody spoke of."""
+        """Return size and time of the record file, "" if there is none: an id for `TrialStatus.record_stamp`."""
         try:
             found = self.record_file.stat()
         except OSError:
@@ -143,7 +144,7 @@ class TrialFolder:
         return f"{found.st_size}:{found.st_mtime_ns}"
 
     def set_record_aside(self) -> None:
-        """Takes the record out of the way, to be made anew; the old one stays beside it under another name."""
+        """Rename the record to `record.old-N.json` and remove the checkpoint, so that the trial is pending again."""
         for number in itertools.count(1):
             aside = self.path / f"record.old-{number}.json"
             if not aside.exists():
@@ -152,16 +153,16 @@ class TrialFolder:
         self.checkpoint_file.unlink(missing_ok=True)
 
     def note_attempt(self, **what: Any) -> None:
-        """Adds a line to `attempts.jsonl`."""
+        """Append a line to `attempts.jsonl`."""
         with open(self.attempts_file, "a+b") as file:
             if file.tell() and (file.seek(-1, 2), file.read(1))[1] != b"\n":
-                file.write(b"\n")  # a worker died, or the disk was full, in the midst of its line
+                file.write(b"\n")  # a worker died, or the disk was full, while it wrote a line
             file.write(json.dumps(what).encode() + b"\n")
 
     def attempts(self) -> list[dict[str, Any]]:
-        """All workers that ever began, oldest first; `ended` is the status that one ended with, None if it was killed.
+        """Return all workers that ever started, oldest first; `ended` is the status at their end, None if killed.
 
-        A line that a dying worker left unfinished is passed over.
+        Incomplete lines of killed workers are skipped.
         """
         found: list[dict[str, Any]] = []
         for line in _lines(self.attempts_file):
@@ -178,17 +179,17 @@ class TrialFolder:
         return found
 
     def log_tail(self, num_lines: int = 5) -> list[str]:
-        """Last lines of the log, for messages."""
+        """Return the last lines of the log, for messages."""
         return [line for line in _lines(self.log_file) if line.strip()][-num_lines:]
 
     def requeue(self, *, from_scratch: bool = False) -> None:
-        """Back to pending; the checkpoint is kept to go on from, unless `from_scratch`. A record is always kept."""
+        """Set the status to pending. The checkpoint is kept unless `from_scratch`; a record is always kept."""
         if from_scratch:
             self.checkpoint_file.unlink(missing_ok=True)
         self.write_status(TrialStatus(num_starts=self.written_status().num_starts))
 
     def stale_files(self) -> list[Path]:
-        """Files that a killed writer left beside the real ones; only meaningful while nobody writes."""
+        """Return temporary files of killed writers; only meaningful while no process writes."""
         return sorted(self.path.glob(".*.tmp"))
 
 

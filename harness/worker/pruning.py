@@ -14,7 +14,7 @@ class Pruned(Exception):
 
 def reports_file(folder: TrialFolder) -> Path:
     """Returns the file with one line for each periodic evaluation on the validation split."""
-    return folder.path / "harness.reports.jsonl"
+    return folder.path / "reports.jsonl"
 
 
 def prune_file(folder: TrialFolder) -> Path:

@@ -1,1 +1,1 @@
-"""What several reports share: rows with their statistics, conditions, the table as data, plot style, files."""
+"""Shared parts of reports: rows with their statistics, conditions, the table as data, plot style, files."""

@@ -1,4 +1,4 @@
-"""Under which conditions the records of a run were made, and which of them may be compared in time and memory."""
+"""Conditions of the records of a run, and which records are comparable in time and memory."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def _environment(key: str) -> Reader:
 
 
 def _measured(key: str) -> Reader:
-    """What the environment of the measurement says; that of the training where nothing was measured."""
+    """Read the environment of the measurement; that of the training where nothing was measured."""
     return lambda record: (record.costs.environment or record.environment).get(key)
 
 
 def _hardware(record: Record) -> Any:
-    """The GPU where the trial was measured on one, else the processor."""
+    """Return the GPU where the trial was measured on one, else the processor."""
     on_cpu = field(record, "train.device") == "cpu"
     return (not on_cpu and _measured("gpu")(record)) or _measured("cpu_model")(record)
 
 
 def _freed_memory_kept(record: Record) -> Any:
-    """What the timings say; where there are none yet, what they will say: a trial that waits is no other machine."""
+    """Read the setting of the timings; the default for a trial without timings, which counts as the same machine."""
     if record.costs.timings is None:
         return True if field(record, "train.device") == "cpu" else None
     return record.costs.timings.inference.freed_memory_kept
@@ -64,7 +64,7 @@ def _test_clips(record: Record) -> Any:
     return next((score.total for score in record.scores.get("test", {}).values()), None)
 
 
-# What must agree before times and peak memory may be compared: (name, configuration field or None, reader).
+# Times and peak memory are comparable if these agree: (name, configuration field or None, reader).
 _COMPARABLE: tuple[tuple[str, str | None, Reader], ...] = (
     ("hardware", None, _hardware),
     ("device", "train.device", _config("train.device")),
@@ -94,21 +94,21 @@ _LISTED: tuple[tuple[str, Reader], ...] = (
 
 @dataclass(frozen=True)
 class Condition:
-    """One line of the conditions: all values met, most frequent first, with the number of trials of each."""
+    """One line of the conditions: all values, most frequent first, with the number of trials of each."""
 
     name: str
     values: tuple[tuple[str, int], ...]
 
     @property
     def text(self) -> str:
-        """The value, or all values with their number of trials."""
+        """Return the value, or all values with their number of trials."""
         if len(self.values) == 1:
             return self.values[0][0]
         return "; ".join(f"{value} ({units.counted(count, 'trial')})" for value, count in self.values)
 
 
 def conditions(run: LoadedRun) -> list[Condition]:
-    """Conditions of all records of a run; those that no record states are left out."""
+    """Return the conditions of all records of a run, without those that no record has."""
     found = [Condition(name, _counted(map(reader, run.records.values()))) for name, reader in _LISTED]
     return [condition for condition in found if any(value != "not recorded" for value, _ in condition.values)]
 
@@ -119,7 +119,7 @@ def _counted(values: Iterable[Any]) -> tuple[tuple[str, int], ...]:
 
 
 def machine(run: LoadedRun, record: Record) -> tuple[str, ...]:
-    """What decides whether two records may be compared in time and memory; what the sweep itself varies is exempt."""
+    """Return a key that is equal for records comparable in time and memory; varied fields are exempt."""
     return tuple(
         "varied" if path in run.plan.axes else json.dumps(reader(record), sort_keys=True, default=str)
         for _, path, reader in _COMPARABLE
@@ -127,7 +127,7 @@ def machine(run: LoadedRun, record: Record) -> tuple[str, ...]:
 
 
 def majority_machine(run: LoadedRun) -> tuple[str, ...] | None:
-    """The machine of most records; of equally frequent ones that of the baseline, then that of the first row."""
+    """Return the machine of most records; of equally frequent ones that of the baseline, then that of the first row."""
     baseline = [row for row in run.plan.rows if row.row_id == run.plan.baseline_row]
     ordered = [trial for row in [*baseline, *run.plan.rows] for trial in row.trials.values() if trial in run.records]
     counts = Counter(machine(run, record) for record in run.records.values())
@@ -136,11 +136,26 @@ def majority_machine(run: LoadedRun) -> tuple[str, ...] | None:
 
 
 def warnings(run: LoadedRun) -> list[str]:
-    """What a reader must know before comparing rows: missing trials, mixed machines, code or data."""
-    found = []
+    """Return warnings for comparisons of rows: missing trials, mixed machines, code or data."""
     planned, done = len(run.statuses), len(run.records)
+    found = []
     if done < planned:
-        found.append(f"{planned - done} of {planned} trials have no result: the rows that miss seeds are marked.")
+        found.append(f"{planned - done} of {planned} trials have no result: rows with missing seeds are marked.")
+    found += _time_warnings(run)
+    if run.plan.stale:
+        found.append(
+            f"{len(run.plan.stale)} of {planned} trials were trained by other code than that of the sweep command: "
+            "they are marked, and `--stale rerun` repeats them."
+        )
+    found += _code_warnings(run)
+    if len({record.data_identity for record in run.records.values()}) > 1:
+        found.append("Rows were trained and tested on different data: their accuracies are not paired by clip.")
+    return found
+
+
+def _time_warnings(run: LoadedRun) -> list[str]:
+    """Warn of times that are not comparable or doubtful."""
+    found = []
     machines = sorted({machine(run, record) for record in run.records.values()})
     if len(machines) > 1:
         names = [name for index, (name, _, _) in enumerate(_COMPARABLE) if len({key[index] for key in machines}) > 1]
@@ -149,44 +164,40 @@ def warnings(run: LoadedRun) -> list[str]:
             "times and memory of the minority are marked and must not be compared with the others."
         )
     timed = [record for record in run.records.values() if record.costs.timings]
-    dirty = [record for record in timed if dirty_faults(record.costs)]
-    if dirty:
+    if dirty := [record for record in timed if dirty_faults(record.costs)]:
         found.append(
-            f"{len(dirty)} of {len(timed)} trials were timed on a machine that was not fit for it: their times are "
-            "marked dirty, with the reason."
+            f"{len(dirty)} of {len(timed)} trials were timed on a machine that was busy or slowed down: their times "
+            "are marked dirty, with the reason."
         )
-    found += _slow_spells(timed)
-    if run.plan.stale:
-        found.append(
-            f"{len(run.plan.stale)} of {planned} trials were trained by other code than that of the sweep command: "
-            "they are marked, and `--stale rerun` repeats them."
-        )
+    return found + _slow_spells(timed)
+
+
+def _code_warnings(run: LoadedRun) -> list[str]:
+    """Warn of records of several versions of the code, or of uncommitted changes."""
     commits = {(_code(record), record.environment.get("code_hash")) for record in run.records.values()}
     if len(commits) > 1:
-        found.append("Trials ran with different versions of the code: see the conditions.")
-    elif any(record.environment.get("git_dirty") for record in run.records.values()):
-        found.append("Trials ran with uncommitted changes of the code: the commit alone does not reproduce them.")
-    if len({record.data_identity for record in run.records.values()}) > 1:
-        found.append("Rows were trained and tested on different data: their accuracies are not paired by clip.")
-    return found
+        return ["Trials ran with different versions of the code: see the conditions."]
+    if any(record.environment.get("git_dirty") for record in run.records.values()):
+        return ["Trials ran with uncommitted changes of the code: the commit alone does not reproduce them."]
+    return []
 
 
 def _slow_spells(timed: Sequence[Record]) -> list[str]:
-    """Trials timed while a fixed piece of work took longer than at the best of their machine in this run."""
-    beside: dict[tuple[Any, ...], list[float]] = {}
+    """Warn of trials that were timed while the noise probe took longer than at the machine's best in this run."""
+    probes: dict[tuple[Any, ...], list[float]] = {}
     for record in timed:
         timings = record.costs.timings
         if timings and timings.noise_probe_ms is not None:
             machine = _hardware(record), _measured("num_threads")(record), timings.noise_probe_work
-            beside.setdefault(machine, []).append(timings.noise_probe_ms)
+            probes.setdefault(machine, []).append(timings.noise_probe_ms)
     slow = []
-    for values in beside.values():
-        best = min(values)  # few values, each of several looks: no moment of luck
+    for values in probes.values():
+        best = min(values)  # few values, each a median of several: the smallest is no outlier
         slow += [value / best for value in values if not is_quiet(value, best)]
     if not slow:
         return []
     return [
         f"{len(slow)} of {len(timed)} trials were timed while the machine was slower than at its best, by up to "
-        f"{units.percent(max(slow) - 1, 0)}, whatever caused it: small differences of times mean nothing. "
-        "`python -m harness bench` compares rows in turn and sets such moments aside."
+        f"{units.percent(max(slow) - 1, 0)}, so small differences of times are not meaningful. "
+        "`python -m harness bench` compares rows in interleaved blocks and excludes such periods."
     ]

@@ -1,4 +1,4 @@
-"""Files of a report: digest of what it is made from, and atomic replacement."""
+"""Files of a report: digest of its inputs, and atomic replacement."""
 
 from __future__ import annotations
 
@@ -11,8 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import harness
-from harness.store.load import PLAN_FILE, RECORD_FILE, STUDIES_FILE, planned_trials, read_plan, read_statuses
+from harness.marks import trial_marks
+from harness.store.load import (
+    PLAN_FILE,
+    RECORD_FILE,
+    STUDIES_FILE,
+    planned_trials,
+    read_plan,
+    read_record,
+    read_statuses,
+)  # fmt: skip
 
+DRAFT = b'"proven": false'  # as pydantic writes it, with an indent
 _INPUTS = ".inputs.sha256"
 _PACKAGE = Path(__file__).parents[1]
 
@@ -21,7 +31,7 @@ def inputs_digest(run_folder: Path) -> str:
     """Return the digest (sha256, hexadecimal) of all that a report of this run shows, and of the code that writes it.
 
     Statuses enter as `load` reads them, not as the bytes of `status.json`: a trial that was "running" becomes "lost"
-    when its worker is gone, without any change of the file.
+    when its worker is gone, without any change of the file. So do the marks of drafts: a proof lies outside the run.
 
     Raises:
         UserError: the folder is no run, or its plan cannot be read.
@@ -34,18 +44,27 @@ def inputs_digest(run_folder: Path) -> str:
         content = path.read_bytes()
         digest.update(f"{path.parent.name}/{path.name}\0{len(content)}\0".encode())
         digest.update(content)
+        if path.name == RECORD_FILE and DRAFT in content:
+            digest.update(_marks_text(path.parent).encode())
     return digest.hexdigest()
+
+
+def _marks_text(trial: Path) -> str:
+    record = read_record(trial)
+    return "" if record is None else "; ".join(trial_marks(record))
 
 
 def _sources() -> list[Path]:
     library = Path(harness.__file__).parent
     rooms = [_PACKAGE, library / "stats", library / "store"]
-    files = [library / name for name in ("units.py", "record.py", "quantities.py", "fields.py")]
+    files = [
+        library / name for name in ("units.py", "record.py", "plan_file.py", "quantities.py", "marks.py", "fields.py")
+    ]
     return sorted([*files, *_PACKAGE.rglob("*.j2"), *(path for room in rooms for path in room.rglob("*.py"))])
 
 
 def files_of_digest(target: Path, digest: str) -> list[Path]:
-    """Paths of the report that was made from inputs with this digest; empty unless all of them are still there."""
+    """Return the paths of the report of these inputs; empty unless all of them still exist."""
     stored, names = _read_index(target)
     paths = [target / name for name in names]
     return paths if stored == digest and all(path.is_file() for path in paths) else []
@@ -53,20 +72,20 @@ def files_of_digest(target: Path, digest: str) -> list[Path]:
 
 @contextmanager
 def aside(target: Path) -> Iterator[Path]:
-    """A temporary folder on the file system of `target`, so that its files can be renamed into it."""
+    """Yield a temporary folder on the file system of `target`, so that its files can be renamed into it."""
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".aside-", dir=target) as folder:
         yield Path(folder)
 
 
 def publish(written: list[Path], target: Path, digest: str) -> list[Path]:
-    """Renames files into `target`, removes those of the last report that are no longer made, stores the digest."""
+    """Rename files into `target`, remove those of the last report that are no longer written, store the digest."""
     _, old = _read_index(target)
     folder = written[0].parent
     names = [path.name for path in written]
     index = folder / _INPUTS
     index.write_text("\n".join([digest, *names]) + "\n", encoding="utf-8")
-    # The old index goes first: a kill between two renames leaves a report without one, which is made again.
+    # The old index is removed first: after a kill between two renames the report is written again.
     (target / _INPUTS).unlink(missing_ok=True)
     for name in names:
         os.replace(folder / name, target / name)

@@ -36,7 +36,7 @@ class RooflinePoint:
 def roofline_page(
     name: str, points: Sequence[RooflinePoint], peak_flops_per_s: float, peak_bytes_per_s: float
 ) -> plots.FigurePage:
-    """Both axes logarithmic; the roof is the least of the memory's and the product units' limit."""
+    """Draw FLOP/s against intensity, both logarithmic; the roof is the lower of memory's and arithmetic's limit."""
     with plots.style():
         figure = Figure(figsize=(7.2, 4.6), layout="constrained")
         axes = figure.add_subplot()
@@ -50,7 +50,7 @@ def roofline_page(
                 **plots.look(index),
             )  # fmt: skip
         axes.set(xscale="log", yscale="log", xlabel="FLOP per byte moved", ylabel="GFLOP/s")
-        axes.set_title("How near each row comes to what this machine can do", loc="left")
+        axes.set_title("Rows against the limits of this machine", loc="left")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -59,8 +59,8 @@ def roofline_page(
             figure.legend(loc="outside lower left", ncols=3)
     caption = (
         f"Roof measured here: {peak_flops_per_s / 1e9:.4g} GFLOP/s (matrix product), "
-        f"{peak_bytes_per_s / 1e9:.3g} GB/s (copy). Bytes are those that eager operators read and write, caches left "
-        "out: intensities are lower bounds, so a point may lie above the slanted roof."
+        f"{peak_bytes_per_s / 1e9:.3g} GB/s (copy). Bytes are those that eager operators read and write, without "
+        "caches: intensities are lower bounds, so a point may lie above the slanted roof."
     )
     return plots.FigurePage(name, "Roofline", caption, figure)
 
@@ -68,7 +68,7 @@ def roofline_page(
 def frontier_page(
     name: str, axis: str, budget: str, largest: Mapping[str, int | None], open_ended: Sequence[str]
 ) -> plots.FigurePage:
-    """One bar for each row: the largest value of `axis` that fits; an arrow where the search ended before the limit."""
+    """Draw a bar for each row: the largest value of `axis` that fits; an arrow where the search hit its own limit."""
     with plots.style():
         figure = Figure(figsize=(7.2, 0.9 + 0.42 * len(largest)), layout="constrained")
         axes = figure.add_subplot()
@@ -87,7 +87,7 @@ def frontier_page(
 
 
 def scaling_page(series: Sequence[CostSeries], over: str, measure: str) -> plots.FigurePage:
-    """The figure. A row with a marked number (a lower bound, an unstable time) is dashed, and its marks are named."""
+    """Draw a cost against a size. A row with marked numbers (lower bound, unstable time) is dashed and names them."""
     quantity = by_key(SCALED[measure])
     title = f"{quantity.name} against {over}"
     with plots.style():

@@ -1,4 +1,4 @@
-"""The look of all figures, and how they become files: same records, same bytes."""
+"""Style of all figures, and their files: the same records give the same bytes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _STYLE: Any = {
 
 @dataclass(frozen=True)
 class FigurePage:
-    """A figure with its file name (without ending), title, and a caption that says what it leaves out."""
+    """A figure with its file name (without ending), its title and a caption that names what it leaves out."""
 
     name: str
     title: str
@@ -45,7 +45,7 @@ class FigurePage:
     figure: Figure
 
     def _repr_png_(self) -> bytes:
-        """The figure as a notebook shows it."""
+        """Return the figure as a notebook shows it."""
         stream = io.BytesIO()
         with style():
             self.figure.savefig(stream, format="png", metadata={"Software": None})
@@ -54,7 +54,7 @@ class FigurePage:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Applies the look; figures must be made, and saved, inside."""
+    """Apply the style; figures must be created, and saved, inside."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
@@ -62,12 +62,12 @@ def style() -> Iterator[None]:
 
 
 def look(index: int) -> dict[str, Any]:
-    """Colour and marker of series number `index`; told apart without colour too."""
+    """Return colour and marker of series number `index`; markers alone distinguish them too."""
     return {"color": _COLOURS[index % len(_COLOURS)], "marker": _MARKERS[index % len(_MARKERS)]}
 
 
 def save(pages: Sequence[FigurePage], folder: Path) -> list[Path]:
-    """Writes each figure as PNG and SVG and returns the paths. No dates and no random ids: same input, same bytes."""
+    """Write each figure as PNG and SVG and return the paths. Without dates and random ids: same input, same bytes."""
     paths = []
     with style():
         for page in pages:
@@ -79,7 +79,7 @@ def save(pages: Sequence[FigurePage], folder: Path) -> list[Path]:
 
 
 def svg_text(page: FigurePage) -> str:
-    """The figure as SVG; its ids start with the name of the page, so that several can share one HTML document."""
+    """Return the figure as SVG; its ids start with the name of the page, so that HTML can hold several."""
     stream = io.StringIO()
     with style():
         page.figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Title": page.title})
@@ -88,20 +88,20 @@ def svg_text(page: FigurePage) -> str:
 
 
 def percent_points(estimate: Estimate) -> tuple[float, float]:
-    """Mean and half width of the interval in percent; half width 0 where there is no interval."""
+    """Return mean and half width of the interval in percent; half width 0 where there is no interval."""
     return 100 * estimate.mean, 100 * (estimate.half_width or 0.0)
 
 
 def file_name(text: str) -> str:
-    """A name that is safe in file systems and links."""
+    """Return a name that is safe in file systems and links."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", text)
 
 
 def draw_ceilings(axes: Axes, run: LoadedRun, label: str, *, vertical: bool = False) -> None:
-    """Dashed lines at the best accuracy (percent) each kind of model can reach; where rows differ in it, none.
+    """Draw dashed lines at the best accuracy (percent) of each kind of model; none where rows differ in it.
 
-    Words above vertical lines stand at two heights in turn, since they are wider than the lines are apart: two lines of
-    7.5 points, for which the title must leave room.
+    Labels above vertical lines alternate between two heights of 7.5 points, since neighbours would overlap; the title
+    must leave room for both.
     """
     for index, (value, text) in enumerate(sorted(_ceiling_lines(run, label).items())):
         transform = axes.get_xaxis_transform() if vertical else axes.get_yaxis_transform()
@@ -115,7 +115,7 @@ def draw_ceilings(axes: Axes, run: LoadedRun, label: str, *, vertical: bool = Fa
 
 
 def _ceiling_lines(run: LoadedRun, label: str) -> dict[float, str]:
-    """Accuracy in percent -> what cannot do better; kinds of models with the same ceiling share a line."""
+    """Return accuracy in percent -> label of the ceiling; kinds of models with the same ceiling share a line."""
     kinds: dict[float, list[str]] = {}
     for (kind, name), values in sorted(ceilings(run).items()):
         value = 100 * min(values)
@@ -128,7 +128,7 @@ def _ceiling_lines(run: LoadedRun, label: str) -> dict[float, str]:
 
 
 def seeds_text(rows: Sequence[RowSummary]) -> str:
-    """'Mean over 3 to 4 seeds with 95 % t intervals', or that a single seed has no interval."""
+    """Return 'Mean over 3 to 4 seeds with 95 % t intervals', or a note that a single seed has no interval."""
     numbers = sorted({len(row.records) for row in rows})
     if numbers == [1]:
         return "One seed (n = 1): no intervals"
@@ -137,5 +137,5 @@ def seeds_text(rows: Sequence[RowSummary]) -> str:
 
 
 def missing_text(reason: str, names: Sequence[str]) -> str:
-    """A sentence that names what a figure leaves out; empty where nothing is."""
+    """Return a sentence that names what a figure leaves out; empty for no names."""
     return f"{reason}: {', '.join(names)}." if names else ""

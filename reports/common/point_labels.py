@@ -1,4 +1,4 @@
-"""Places the names of points beside them so that they overlap each other and the points as little as possible."""
+"""Placement of names next to points, with as little overlap of names and points as possible."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from .plots import INK, MUTED
 _DISTANCES = (6.0, 14.0, 24.0, 36.0, 50.0)  # points between marker and text
 _DIRECTIONS = ((1, 0), (1, 0.7), (1, -0.7), (-1, 0), (-1, 0.7), (-1, -0.7), (0, 1), (0, -1))
 _OUTSIDE_COST = 50.0
-_LINE_COST = 0.6  # crossing a line of the plot is bearable, covering a point or a name is not
+_LINE_COST = 0.6  # crossing a line of the plot is acceptable, covering a point or a name is not
 
 
 def place(
     axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str], whiskers: Sequence[tuple[float, float]]
 ) -> None:
-    """Writes each name beside its point (data coordinates); `whiskers` are the half widths in x and y to keep clear."""
+    """Write each name next to its point (data coordinates); `whiskers`: half widths in x and y to keep clear."""
     figure = axes.figure
     canvas = FigureCanvasAgg(figure.figure)
-    canvas.draw()  # settles the layout, which the sizes in pixels depend on
+    canvas.draw()  # fixes the layout, which the sizes in pixels depend on
     frame = axes.get_window_extent()
     lines = [box for line in axes.lines if line.get_linestyle() != "None" for box in _segments(line)]
     written = [text.get_window_extent(canvas.get_renderer()).padded(2.0) for text in axes.texts]
@@ -51,7 +51,7 @@ def place(
 
 
 def _obstacles(axes: Axes, point: tuple[float, float], half: tuple[float, float]) -> list[Bbox]:
-    """The marker and the two whiskers of a point, in pixels."""
+    """Return the boxes of the marker and the two whiskers of a point, in pixels."""
     low = axes.transData.transform((point[0] - half[0], point[1] - half[1]))
     high = axes.transData.transform((point[0] + half[0], point[1] + half[1]))
     x, y = axes.transData.transform(point)
@@ -70,13 +70,13 @@ def _box(anchor: np.ndarray, option: tuple[float, tuple[float, float]], size: Bb
 
 
 def _preference(option: tuple[float, tuple[float, float]]) -> float:
-    """Near beats far, and the right side, where a reader looks first, beats the left."""
+    """Return the cost of a position itself: near is better than far, right is better than left."""
     distance, (right, _) = option
     return 0.02 * distance + (0.3 if right < 0 else 0.0)
 
 
 def _segments(line: Line2D) -> list[Bbox]:
-    """Boxes of one pixel around the pieces of a line that run along an axis, as stairs and reference lines do."""
+    """Return boxes of one pixel around the pieces of a line that run along an axis, as stairs and ceilings do."""
     corners = line.get_transform().transform(np.column_stack([line.get_xdata(), line.get_ydata()]).astype(float))
     if line.get_drawstyle() == "steps-post":
         corners = np.array([place for a, b in pairwise(corners) for place in (a, (b[0], a[1]), b)])
@@ -92,7 +92,7 @@ def _cost(box: Bbox, taken: Sequence[Bbox], lines: Sequence[Bbox], frame: Bbox) 
 
 
 def _crossings(anchor: np.ndarray, box: Bbox, taken: Sequence[Bbox]) -> float:
-    """Share of the leader line that runs over names and points, its own point left out."""
+    """Return the share of the leader line that crosses names and points, without its own point."""
     path = np.linspace(anchor, _nearest(anchor, box), 20)
     path = path[np.hypot(*(path - anchor).T) > 12]
     return sum(any(other.contains(x, y) for other in taken) for x, y in path) / 4
@@ -109,7 +109,7 @@ def _area(one: Bbox, other: Bbox) -> float:
 
 
 def _leader(axes: Axes, anchor: np.ndarray, box: Bbox) -> None:
-    """A thin line from the point to the nearest place of a far label."""
+    """Draw a thin line from the point to the nearest edge of a far label."""
     start = axes.transData.inverted().transform(anchor)
     stop = axes.transData.inverted().transform(_nearest(anchor, box))
     axes.plot(

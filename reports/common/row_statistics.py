@@ -1,4 +1,4 @@
-"""Rows of a run with their statistics: accuracy over seeds, paired difference to the baseline, costs, what to mark."""
+"""Rows of a run with their statistics: accuracy over seeds, paired difference to the baseline, costs, marks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SPLIT = "test"
 
 @dataclass(frozen=True)
 class CostSummary:
-    """A cost over the trials of a row: median, least and largest, number of trials, what to mark."""
+    """A cost over the trials of a row: median, smallest and largest value, number of trials, marks."""
 
     median: float
     low: float
@@ -53,29 +53,29 @@ class RowSummary:
 
     @property
     def label(self) -> str:
-        """Name of the row for people."""
+        """Return the label of the row."""
         return self.plan.label
 
     @property
     def num_planned(self) -> int:
-        """Seeds that the sweep asks for."""
+        """Return the number of seeds of the sweep."""
         return len(self.plan.trials)
 
 
 def labels(run: LoadedRun) -> list[str]:
-    """Labels with a test score: verb, noun, action, then others in the order met."""
+    """Return the labels with a test score: verb, noun, action, then others in the order of the records."""
     met = dict.fromkeys(label for record in run.records.values() for label in record.scores.get(SPLIT, {}))
     return [label for label in LABEL_ORDER if label in met] + [label for label in met if label not in LABEL_ORDER]
 
 
 def headline(run: LoadedRun) -> str | None:
-    """The label that comparisons are about: action, else verb, else the first; None before any trial has finished."""
+    """Return the label of comparisons: action, else verb, else the first; None before any trial has finished."""
     found = labels(run)
     return next((label for label in ("action", "verb") if label in found), found[0] if found else None)
 
 
 def summarise(run: LoadedRun) -> list[RowSummary]:
-    """All rows of the plan, in its order, with the p values of the comparisons Holm-adjusted together."""
+    """Return all rows of the plan, in its order, with the p values of the comparisons Holm-adjusted together."""
     majority = majority_machine(run)
     label = headline(run)
     baseline = next((row for row in run.plan.rows if row.row_id == run.plan.baseline_row), None)
@@ -113,7 +113,7 @@ def _finished(run: LoadedRun, row: PlannedRow) -> dict[int, Record]:
 
 
 def _accuracies(records: dict[int, Record], label: str, k: int = 1) -> dict[int, float]:
-    """seed -> top-k accuracy, of the trials that have one."""
+    """Return seed -> top-k accuracy, of the trials that have one."""
     read = accuracy(label, SPLIT, k).read
     return {seed: value for seed, record in records.items() if (value := read(record)) is not None}
 
@@ -134,7 +134,7 @@ def _cost_summary(
         return None
     marks = _joined([quantity.marks(record) for record in used])
     if not here:
-        marks.append("measured under other conditions than most rows: not comparable")
+        marks.append("measured under other conditions than most trials: not comparable")
     elif len(here) < len(known):
         marks.append(f"{len(known) - len(here)} of {len(known)} trials ran under other conditions: left out")
     if not quantity.measured and quantity.of_costs and len(set(values)) > 1:
@@ -143,7 +143,7 @@ def _cost_summary(
 
 
 def _joined(marks: Sequence[Sequence[str]]) -> list[str]:
-    """Marks of a row's trials; of those of one kind (the words before the colon) the first, with their number."""
+    """Return the marks of a row's trials; of one kind (the words before the colon) the first, with their number."""
     kinds: dict[str, list[str]] = {}
     for mark in (mark for of_trial in marks for mark in of_trial):
         kinds.setdefault(mark.partition(":")[0], []).append(mark)
@@ -166,7 +166,7 @@ def _row_marks(run: LoadedRun, row: PlannedRow, records: dict[int, Record]) -> t
 
 
 def unfinished(run: LoadedRun, row: PlannedRow) -> dict[str, int]:
-    """`status: message` -> number of unfinished seeds of a row, in the order of the seeds."""
+    """Return `status: message` -> number of unfinished seeds of a row, in the order of the seeds."""
     found: Counter[str] = Counter()
     for trial in row.trials.values():
         missing = run.missing(trial)

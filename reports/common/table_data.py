@@ -1,4 +1,4 @@
-"""The table of a run as data: header, cells, lettered marks, notes. Markdown, LaTeX and HTML only write it down."""
+"""The table of a run as data: header, cells, lettered marks, notes; Markdown, LaTeX and HTML are written from it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class TableData:
-    """A table ready to be written: `marks` maps letters to what they say, `notes` hold for the whole table."""
+    """A table to be written: `marks` maps letters to their texts, `notes` hold for the whole table."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -43,7 +43,7 @@ class TableData:
 
 
 class _Marks:
-    """Gives each text one letter (a..z, aa..), in the order of first use."""
+    """Letters of marks: one for each text (a..z, aa..), in the order of first use."""
 
     def __init__(self) -> None:
         self.letters: dict[str, str] = {}
@@ -60,7 +60,7 @@ def _letter(index: int) -> str:
 
 
 def build(run: LoadedRun) -> TableData:
-    """The table of a run: one line per planned row, whatever became of its trials."""
+    """Build the table of a run: one line per planned row, whatever the status of its trials."""
     rows, marks, found = summarise(run), _Marks(), labels(run)
     top5 = [label for label in found if any(label in row.top5 for row in rows)]
     has_baseline = run.plan.baseline_row is not None
@@ -105,7 +105,7 @@ def _points(fraction: float, sign: bool = False) -> str:
 
 
 def accuracy(estimate: Estimate | None) -> Cell:
-    """Mean and half width of its interval, in percent: '83.4 ± 1.2'; '83.4 (n = 1)' for a single seed."""
+    """Write mean and half width of the interval, in percent: '83.4 ± 1.2'; '83.4 (n = 1)' for a single seed."""
     if estimate is None:
         return Cell("-")
     mean, half = _points(estimate.mean), estimate.half_width
@@ -126,14 +126,14 @@ def _comparison(row: RowSummary) -> list[Cell]:
 
 
 def p_value(value: float | None) -> str:
-    """A p value with three digits after the point; '< 0.001' below."""
+    """Write a p value with three digits after the point; '< 0.001' below."""
     if value is None:
         return "-"
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def cost(summary: CostSummary | None, quantity: Quantity, marks: _Marks) -> Cell:
-    """Median over the trials, with least and largest where they read differently."""
+    """Write the median over the trials, with the smallest and largest value where their texts differ."""
     if summary is None:
         return Cell("-")
     text = quantity.text
@@ -156,24 +156,24 @@ def _lower_bound(summary: CostSummary) -> bool:
 def _notes(run: LoadedRun, rows: list[RowSummary]) -> list[str]:
     notes = [
         f"Accuracy: {SPLIT} split, last checkpoint; mean over seeds ± half width of the 95 % t interval, in percent. "
-        "The interval covers what changes with the seed, not the choice of test clips" + _wilson(run) + "."
+        "The interval covers the variation between seeds, not the choice of test clips" + _wilson(run) + "."
     ]
     notes += _test_note(run, rows)
     notes.append(
-        "Costs: median over the trials of a row (least..largest). Times are medians of the raw samples; latency "
+        "Costs: median over the trials of a row (smallest..largest). Times are medians of the raw samples; latency "
         "is inference of one clip, throughput and train step are of a batch."
     )
     notes.append(MACS_NOTE)
     if run.tuning is not None:
         notes.append(
-            f"Each row is what a search of {run.tuning.num_trials} configurations chose on the validation split "
-            f"({', '.join(run.tuning.objectives)}), trained anew with the seeds of the sweep; see tuning.md."
+            f"Each row was chosen by a search of {run.tuning.num_trials} configurations on the validation split "
+            f"({', '.join(run.tuning.objectives)}) and trained again with the seeds of the sweep; see tuning.md."
         )
     return notes + ceiling_notes(run)
 
 
 def _wilson(run: LoadedRun) -> str:
-    """Largest half width over the records of the sampling interval of one trial's headline score."""
+    """Write the largest half width of the sampling interval of one trial's headline score."""
     label = headline(run)
     scores = [record.scores.get(SPLIT, {}).get(label or "") for record in run.records.values()]
     ends = [wilson_interval(score.top1_correct, score.total) for score in scores if score is not None]
@@ -191,7 +191,7 @@ def _test_note(run: LoadedRun, rows: list[RowSummary]) -> list[str]:
     text = (
         f"Δ: difference to the baseline in {headline(run)} top-1, paired by seed, with its 95 % t interval. p: exact "
         f"two-sided sign-flip test over the seeds, Holm-adjusted over {number} comparison{'s' * (number > 1)}. With "
-        f"{num_pairs} common seeds the least reachable p is {least:.3g}"
+        f"{num_pairs} common seeds the smallest reachable p is {least:.3g}"
         f"{f' ({min(1.0, least * number):.3g} after adjustment)' if number > 1 else ''}"
     )
     if least * number <= LEVEL:
@@ -203,7 +203,7 @@ def _test_note(run: LoadedRun, rows: list[RowSummary]) -> list[str]:
 
 
 def ceilings(run: LoadedRun) -> dict[tuple[str, str], set[float]]:
-    """(kind of model, label) -> best accuracies it can reach according to the records; several where tasks differ."""
+    """Return (kind of model, label) -> best accuracies that it can reach; several where tasks differ."""
     found: dict[tuple[str, str], set[float]] = {}
     for record in run.records.values():
         for kind, values in record.ceilings.items():
@@ -213,7 +213,7 @@ def ceilings(run: LoadedRun) -> dict[tuple[str, str], set[float]]:
 
 
 def ceiling_notes(run: LoadedRun) -> list[str]:
-    """One note per kind of model with the best accuracy that this kind can reach on each label."""
+    """Write one note per kind of model with the best accuracy that it can reach on each label."""
     found, notes = ceilings(run), []
     for kind in sorted({kind for kind, _ in found}, key=lambda kind: (kind == "chance", kind)):
         known = {label: values for (other, label), values in found.items() if other == kind}

@@ -14,7 +14,7 @@ import yaml
 
 import harness
 from harness.errors import UserError
-from harness.record import PlanFile
+from harness.plan_file import PlanFile
 from harness.store import Store
 from tests.e2e import MINI, environment, records, write_sweep
 from tests.e2e import harness as command

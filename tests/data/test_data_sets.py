@@ -67,13 +67,19 @@ def test_a_planted_file_is_planned_trained_and_reported(copy: Path) -> None:
 
 
 def test_fields_that_say_where_data_lie_are_no_part_of_a_trial(copy: Path) -> None:
-    ids = []
-    for setting in ("data.cache=a", "data.cache=b", "data.num_shades=3"):
-        done = run(copy, "sweep", "grey.yaml", "--dry-run", "--set", setting)
-        assert done.returncode == 0, done.stderr
-        ids.append(re.findall(r"\b[0-9a-f]{12}\b", done.stdout))
-    assert ids[0] == ids[1] != ids[2]
-    assert ids[0]
+    code = (
+        "import sys, harness\n"
+        "for setting in sys.argv[1:]:\n"
+        "    print(harness.plan('grey.yaml', set=[setting]).trials[0].trial_id)"
+    )
+    settings = ("data.cache=a", "data.cache=b", "data.num_shades=3")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *settings],
+        cwd=copy, env=environment(copy), capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    first, same, other = done.stdout.split()
+    assert first == same != other
 
 
 def test_every_file_is_found_under_its_name() -> None:

@@ -1,4 +1,4 @@
-"""The files of a trial: atomic writes, locks, stale files."""
+"""The files of a trial: atomic replacement, locks, statuses."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_running_without_a_worker_is_lost_and_with_one_is_running(folder: TrialF
         assert folder.status().status == "running"
 
 
-def test_requeue_keeps_the_checkpoint_unless_told_otherwise(folder: TrialFolder) -> None:
+def test_requeue_keeps_the_checkpoint_by_default(folder: TrialFolder) -> None:
     folder.checkpoint_file.write_bytes(b"x")
     folder.write_status(TrialStatus(status="failed", num_starts=3))
     folder.requeue()

@@ -32,7 +32,7 @@ def test_cost_figures_name_every_row_and_draw_the_ceiling() -> None:
 
 
 @pytest.mark.parametrize("run", [window_run(), variants_run()])
-def test_names_beside_points_do_not_overlap(run: object) -> None:
+def test_names_of_points_do_not_overlap(run: object) -> None:
     for page in accuracy_cost.figures(run):  # type: ignore[arg-type]
         page.figure.canvas.draw()
         boxes = [item.get_window_extent() for item in page.figure.findobj(Annotation)]
@@ -49,7 +49,7 @@ def test_a_row_that_cannot_be_drawn_is_named_in_the_caption() -> None:
     assert "Not drawn, no finished trial: trajectory." in accuracy_axis.figures(variants_run())[0].caption
 
 
-def test_foreign_and_missing_costs_are_not_drawn_and_said() -> None:
+def test_foreign_and_missing_costs_are_named_and_not_drawn() -> None:
     rows = [make_row(name, name.upper(), {"v": name}, [0]) for name in "abc"]
     foreign = make_record("b-s0", environment={"cpu_model": "other"})
     bare = make_record("c-s0")

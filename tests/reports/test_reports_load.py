@@ -1,4 +1,4 @@
-"""Reading a run folder: what comes back, and what people are told when it cannot be read."""
+"""Reading a run folder: round trip, versions, and the messages for files that cannot be read."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_headline_is_action_then_verb_then_the_only_label() -> None:
     assert headline(two_rows([], [])) is None
 
 
-def test_a_row_without_results_stays_and_says_why() -> None:
+def test_a_row_without_results_stays_with_its_reasons() -> None:
     run = make_run(
         [make_row("a", "A", {}, range(3))], [], statuses={"a-s0": ("oom", "no memory\nat line 3"), "a-s1": ("done", "")}
     )
@@ -76,10 +76,10 @@ def test_a_row_without_results_stays_and_says_why() -> None:
         "done, but record.json is missing (1 of 3 seeds)",
         "pending (1 of 3 seeds)",
     )
-    assert warnings(run) == ["3 of 3 trials have no result: the rows that miss seeds are marked."]
+    assert warnings(run) == ["3 of 3 trials have no result: rows with missing seeds are marked."]
 
 
-def test_one_seed_has_no_interval_and_says_so() -> None:
+def test_one_seed_has_no_interval_and_a_mark() -> None:
     (row,) = summarise(make_run([make_row("a", "A", {}, [0])], [make_record("a-s0")]))
     assert row.top1["verb"].half_width is None
     assert row.marks == ("n = 1: no interval and no test",)
@@ -173,7 +173,7 @@ def test_a_dirty_timing_is_marked_with_its_reason_in_every_report() -> None:
 
 
 @pytest.mark.parametrize(
-    ("beside", "said"),
+    ("probes_ms", "expected"),
     [
         ([1.0, 1.0, 1.05], None),
         ([1.0, 1.3, 1.2], "2 of 4 trials were timed while the machine was slower than at its best, by up to 30 %"),
@@ -181,16 +181,16 @@ def test_a_dirty_timing_is_marked_with_its_reason_in_every_report() -> None:
         ([2.0, None, None], None),
     ],
 )
-def test_timings_in_a_slow_spell_of_the_machine_are_warned_of(beside: list[float | None], said: str | None) -> None:
+def test_timings_on_a_slower_machine_give_a_warning(probes_ms: list[float | None], expected: str | None) -> None:
     found = records("a", [1, 2, 3])
-    for record, value in zip(found, beside, strict=True):
+    for record, value in zip(found, probes_ms, strict=True):
         assert record.costs.timings is not None
         record.costs.timings.noise_probe_ms = value
     shown = [text for text in warnings(two_rows(found, records("b", [1]))) if "slower than at its best" in text]
-    assert [text.split(", whatever")[0] for text in shown] == ([] if said is None else [said])
+    assert [text.split(", so small")[0] for text in shown] == ([] if expected is None else [expected])
 
 
-def test_times_of_another_piece_of_work_say_nothing_of_a_slow_spell() -> None:
+def test_times_of_other_noise_probes_are_not_compared() -> None:
     found = records("a", [1, 2, 3])
     for record, (work, value) in zip(found, [("large", 2.0), ("large", 2.1), ("small", 0.7)], strict=True):
         assert record.costs.timings is not None
@@ -211,7 +211,7 @@ def test_a_trial_that_waits_for_its_timing_is_no_other_machine() -> None:
     assert any("freed memory" in text for text in warnings(two_rows(found, [])))
 
 
-def test_masked_work_is_said_beside_executed_work() -> None:
+def test_masked_work_is_a_mark_of_executed_work() -> None:
     record = make_record("a-s0", macs=10_000_000)
     record.costs.macs.useful_macs = 8_000_000
     row, _ = summarise(two_rows([record], []))

@@ -36,7 +36,7 @@ def test_markdown_has_every_row_and_equal_columns(run: LoadedRun) -> None:
     assert {unescaped_pipes(line) for line in lines} == {len(build(run).header) + 1}
 
 
-def test_cells_say_what_the_statistics_say() -> None:
+def test_cells_hold_the_statistics() -> None:
     run = window_run(num_failed=1)
     grid, rows = build(run), summarise(run)
     column = grid.header.index("action top-1, %")
@@ -55,15 +55,15 @@ def test_columns_follow_the_labels_and_top5_only_where_present() -> None:
 
 
 @pytest.mark.parametrize(
-    ("num_seeds", "says"), [(3, "needs at least 8 seeds"), (7, "needs at least 8 seeds"), (8, "after adjustment).")]
+    ("num_seeds", "expected"), [(3, "needs at least 8 seeds"), (7, "needs at least 8 seeds"), (8, "after adjustment).")]
 )
-def test_the_note_tells_whether_anything_could_be_significant(num_seeds: int, says: str) -> None:
+def test_the_note_states_whether_significance_is_reachable(num_seeds: int, expected: str) -> None:
     note = next(text for text in build(window_run(num_seeds)).notes if text.startswith("Δ"))
-    assert says in note
+    assert expected in note
     assert ("no difference can be called significant" in note) == (num_seeds < 8)
 
 
-def test_one_seed_is_said_and_never_given_an_interval() -> None:
+def test_one_seed_is_marked_and_has_no_interval() -> None:
     grid = build(window_run(1))
     assert all("(n = 1)" in cells[2].text and "±" not in cells[2].text for cells in grid.rows)
     assert all("[" not in cells[5].text for cells in grid.rows)
@@ -144,8 +144,8 @@ def test_html_is_escaped() -> None:
 
 
 def test_commands_within_a_sentence_become_code_and_stay_escaped() -> None:
-    said = html.code_spans("run `bench <a>` & `x`, not ` alone")
-    assert said == "run <code>bench &lt;a&gt;</code> &amp; <code>x</code>, not ` alone"
+    text = html.code_spans("run `bench <a>` & `x`, not ` alone")
+    assert text == "run <code>bench &lt;a&gt;</code> &amp; <code>x</code>, not ` alone"
 
 
 def test_html_is_one_file_with_table_figures_failures_and_command() -> None:

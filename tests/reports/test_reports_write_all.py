@@ -91,6 +91,25 @@ def test_a_trial_that_lost_its_worker_renews_the_report(tmp_path: Path, quick: l
     assert load(folder).statuses["r0-s0"][0] == "lost"
 
 
+def test_a_draft_that_passes_its_check_renews_the_report(
+    tmp_path: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proof of a draft lies outside the run; the report says "unproven" until there is one."""
+    monkeypatch.setenv("HARNESS_PROOFS", str(tmp_path / "proofs"))
+    folder = save(window_run(), tmp_path / "run")
+    trial = TrialFolder(folder / "trials" / "r0-s0")
+    record = trial.record()
+    assert record is not None
+    trial.write_record(record.model_copy(update={"proven": False, "code": "abc"}))
+    for _ in range(2):
+        reports.write_all(folder)
+    assert len(quick) == 1
+    (tmp_path / "proofs").mkdir()
+    (tmp_path / "proofs" / "abc").touch()
+    reports.write_all(folder)
+    assert len(quick) == 2
+
+
 def test_files_of_an_earlier_report_go_and_strangers_stay(tmp_path: Path, quick: list[str]) -> None:
     folder = save(window_run(), tmp_path)
     reports.write_all(folder)

@@ -83,7 +83,7 @@ def test_bootstrap_interval_approaches_the_exact_order_statistics() -> None:
     assert abs(high - exact[1]) <= 1
 
 
-def test_t_interval_covers_the_mean_as_often_as_it_says() -> None:
+def test_t_interval_covers_the_mean_at_its_confidence() -> None:
     generator = np.random.default_rng(0)
     samples = generator.normal(0.7, 0.02, size=(4000, 4))
     inside = [(e := mean_interval(row.tolist())).low <= 0.7 <= e.high for row in samples]  # type: ignore[operator]

@@ -112,7 +112,9 @@ def test_every_field_of_a_wrong_type(faults: Faults, block: str, name: str | Non
     for value in wrong:
         text = with_field(block, name, field, value)
         found = faults(text)
-        assert [fault.path for fault in found] == [f"{block}.{field}"], (value, [str(fault) for fault in found])
+        # a mapping whose values are wrong is reported at the value
+        paths = [fault.path.removesuffix(".a") for fault in found]
+        assert paths == [f"{block}.{field}"], (value, [str(fault) for fault in found])
         first = line_of(text, field)
         assert place(found[0]) == (first + 1 if isinstance(value, dict) else first)
         assert "expected" in found[0].message or "is not allowed; o" in found[0].message
