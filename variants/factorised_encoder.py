@@ -44,15 +44,17 @@ class FactorisedEncoderConfig(VariantConfig):
     temporal_layers: Annotated[int, Field(ge=0, le=100)] = Field(4, description="layers over time; 0 = mean of frames")
     temporal_heads: Annotated[int, Field(ge=1)] | None = Field(None, description="default: model.num_heads")
     temporal_mlp_ratio: Annotated[float, Field(gt=0, le=64)] | None = Field(None, description="default: the model's")
-    frame_feature: Literal["class_token", "mean"] = Field("class_token", description="mean: of its patches, no token")
-    clip_feature: Literal["class_token", "mean"] = Field("class_token", description="mean: read mean_frames, no token")
+    frame_feature: Literal["class_token", "mean"] = Field(
+        "class_token", description="what stands for a frame; mean: that of its patches, frames have no class token"
+    )
+    clip_feature: Literal["class_token", "mean"] = Field(
+        "class_token", description="what stands for the clip; mean: that of the frames, use readout mean_frames"
+    )
 
 
-class FactorisedEncoder(MaskedVariant):
+class FactorisedEncoder(MaskedVariant[FactorisedEncoderConfig]):
     """Space layers, then time layers; class token per frame in, class token of the clip out."""
 
-    Config = FactorisedEncoderConfig
-    config: FactorisedEncoderConfig
     default_readout, encoder_type = "class_token", FrameEncoder
     cannot_carry: ClassVar = {}
     cannot_read: ClassVar = dict.fromkeys(

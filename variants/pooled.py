@@ -52,16 +52,14 @@ class PoolingConfig(VariantConfig):
     residual_pooling: bool = Field(True, description="add the pooled queries of the patches to the output")
     relative_position: bool = Field(True, description="add a learned term of the query for each axis to the scores")
     relative_position_rows: Three | None = Field(
-        None, examples=[[3, 5, 4]], description="of the tables; interpolated to what the grid needs (the default)"
+        None, examples=[[3, 5, 4]], description="of the tables; interpolated to those of the pooled grid (the default)"
     )
     class_token: Literal["clip", "none"] = Field("clip", description="none: use readout mean_tokens")
 
 
-class Pooled(Variant):
+class Pooled(Variant[PoolingConfig]):
     """Pooling attention, with one class token per clip or none."""
 
-    Config = PoolingConfig
-    config: PoolingConfig
     default_readout = "class_token"
     encoder_type = TokensEncoder
     cannot_carry: ClassVar = {
