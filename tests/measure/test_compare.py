@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from harness.bench.comparison import MAX_ROWS_PER_PROCESS, BenchOptions, BenchResult, compare, row_result, row_sets
+from harness.bench.comparison import MAX_ROWS_PER_PROCESS, BenchOptions, BenchResult, compare_rows, row_result, row_sets
 from harness.bench.quiet_blocks import ProcessRun
 from harness.cli.bench import cells
 from harness.errors import UserError
@@ -132,7 +132,7 @@ def test_samples_that_lie_far_apart_are_marked() -> None:
 def test_rows_of_different_devices_or_threads_are_refused(field: str, value: object) -> None:
     ours = {"train": {"device": "cpu", "num_threads": 1, "precision": "fp32"}}
     with pytest.raises(UserError, match=f"train.{field}: base has .* but row: {value}"):
-        compare({"base": ours, "row": {"train": ours["train"] | {field: value}}}, "base", BenchOptions())
+        compare_rows({"base": ours, "row": {"train": ours["train"] | {field: value}}}, "base", BenchOptions())
 
 
 def test_a_row_without_an_answer_has_a_status_and_no_numbers() -> None:

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from harness.api import TrunkGeometry
-from harness.cli.common.target import plan_target
 from harness.errors import Fault, UserError
 from harness.model.video_transformer import VideoTransformer
+from harness.python_api.targets import plan_target
 from harness.sweep.schema import TrialConfig
 
 TRUNK = {"depth": 1, "num_heads": 4, "num_frames": 4, "height": 2, "width": 2}
