@@ -243,7 +243,7 @@ def test_selftest_learns_from_enough_looks_and_from_quiet_comparisons_only(
         rows = [row_result(row, "base", made, options, best) for row in ("base", "row")]
         return BenchResult(baseline="base", options=options, rows=rows, runs=made)
 
-    monkeypatch.setattr("harness.bench.comparison.compare", fake)
+    monkeypatch.setattr("harness.bench.comparison.compare_rows", fake)
     found = [selftest._compare({"base": {}, "row": {}}, short, known) for _ in range(5)]
     assert seen == [None, QUIET_MS, QUIET_MS, QUIET_MS, QUIET_MS]
     assert [selftest._was_quiet(row) for row in found] == [True, False, False, False, False]
