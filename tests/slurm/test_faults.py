@@ -6,12 +6,13 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from harness.launch.slurm import client, job
-from tests.e2e import command, statuses
+from tests.e2e import statuses
 from tests.slurm.cluster import eventually
 from tests.slurm.user import LONG, User
 
@@ -94,7 +95,7 @@ def submitted(user: User, held: object) -> tuple[User, Path, str]:
 def by_hand(user: User, folder: Path, *before: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Starts here what SLURM would start."""
     return subprocess.run(
-        [*before, *command("job", folder, "0")], cwd=user.folder, env=user.environment | environment,
+        [*before, sys.executable, "-m", "harness.launch.slurm.job", str(folder), "0"], cwd=user.folder, env=user.environment | environment,
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
