@@ -12,10 +12,10 @@ from harness.cli import main
 from harness.code_identity import code_identity
 from harness.contract.shipped import shipped_files, written
 from harness.declarations import missing
-from harness.marks import unproven_marks
 from harness.record import Record
 from harness.registry import OUR_VARIANTS, load_variant, variant_names
 from harness.shipped_proofs import PROOFS
+from harness.store.marks import unproven_marks
 from tests.e2e import harness
 
 DRAFT = '''"""Only the mean over frames is exchanged.
