@@ -13,7 +13,8 @@ from typing import Literal
 
 from harness import units
 from harness.fields import get_attribute
-from harness.marks import (
+from harness.record import Costs, Record
+from harness.store.marks import (
     CostMarks,
     TrialMarks,
     backward_marks,
@@ -23,7 +24,6 @@ from harness.marks import (
     unmarked,
     view_marks,
 )
-from harness.record import Costs, Record
 
 Direction = Literal["lower", "higher", "none"]
 Column = Literal["always", "if_measured", "never"]
@@ -128,7 +128,7 @@ def _clips(split: str) -> str:
 QUANTITIES: tuple[Quantity, ...] = (
     cost("num_parameters", "", "N", "parameters", "parameters", "trained numbers of the model", "num_parameters",
          measured=False, column="always"),
-    cost("macs_per_view", "MACs", "C", "MACs / view", "multiply-accumulates of one view",
+    cost("macs_per_view", "MACs", "C", "MACs per view", "multiply-accumulates of one view",
          "multiply-accumulates of products and convolutions, one clip, forward", "macs.macs_per_view",
          view_marks, measured=False, column="always", figure="accuracy_macs"),
     cost("train_step_peak_bytes", "bytes", "M_step", "peak memory, train step", "peak memory of a training step",

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from harness import quantities
 from harness.fields import flat_fields
-from harness.marks import trial_marks, unmarked
 from harness.quantities import accuracy
 from harness.store.load import LoadedRun
+from harness.store.marks import trial_marks, unmarked
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,9 +9,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from harness.plan_file import TunedRow, TunedTrial, TuningFile
 from harness.quantities import VAL_TOP1, accuracy_axis, search_quantity
 from harness.store.load import LoadedRun
+from harness.store.plan_file import TunedRow, TunedTrial, TuningFile
 
 from .common import plots
 

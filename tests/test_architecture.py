@@ -15,9 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 #: from top to bottom; a module may import its own room and those after it
 ROOMS = [
     "harness.__main__", "harness.cli", "harness.python_api", "harness.running", "harness.bench", "harness.contract", "harness.tune", "harness.launch", "harness.worker", "harness.measure",
-    "harness.train", "harness.model", "harness.sweep", "harness.data", "harness.stats", "harness.store",
-    "harness.quantities", "harness.marks", "harness.plan_file", "harness.record", "harness.registry", "harness.code_identity", "harness.proofs",
-    "harness.api", "harness.nn",
+    "harness.train", "harness.model", "harness.sweep", "harness.data", "harness.stats", "harness.quantities",
+    "harness.store", "harness.record", "harness.registry", "harness.code_identity", "harness.proofs", "harness.api", "harness.nn",
     "harness.errors", "harness.locations", "harness.units", "harness.fields",
 ]  # fmt: skip
 #: folders that hold one file for each item of a kind, and so have no limit
@@ -30,8 +29,6 @@ TOP = ("harness.cli", "harness.python_api", "harness.running")
 REPORTS_MAY = {
     "harness",
     "harness.fields",
-    "harness.marks",
-    "harness.plan_file",
     "harness.quantities",
     "harness.record",
     "harness.stats",

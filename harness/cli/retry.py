@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from harness.cli.common import arguments
 from harness.errors import UserError
-from harness.plan_file import PlanSource
 from harness.record import FINAL_STATUSES
+from harness.store.plan_file import PlanSource
 from harness.units import counted
 
 if TYPE_CHECKING:
-    from harness.plan_file import PlanFile
     from harness.store import Store, TrialFolder
+    from harness.store.plan_file import PlanFile
 
 FAILED = tuple(status for status in FINAL_STATUSES if status != "done")
 RETRIABLE = (*FAILED, "lost", "preempted")

@@ -11,10 +11,10 @@ from harness import units
 from harness.errors import UserError
 from harness.launch import launchers
 from harness.launch.tasks import State, state_of
-from harness.plan_file import PlanFile
 from harness.record import OPEN_STATUSES
 from harness.store import Store, TrialFolder, TrialStatus
 from harness.store.files import is_locked
+from harness.store.plan_file import PlanFile
 
 TROUBLED = ("failed", "killed", "lost", "oom", "nan", "timeout", "invalid")
 ASK_SECONDS = 10.0  # between two questions to a launcher while a user watches

@@ -12,9 +12,9 @@ from typing import Any
 
 from harness.data import data_identity
 from harness.errors import UserError
-from harness.plan_file import PlanSource
 from harness.running import RunOptions, run_plan
 from harness.store.load import load
+from harness.store.plan_file import PlanSource
 from harness.sweep.plan import Plan, plan_sweep
 
 PathLike = str | os.PathLike[str]

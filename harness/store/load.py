@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import Fault, UserError
-from harness.plan_file import PlanFile, TuningFile
 from harness.record import SCHEMA_VERSION, Record
+from harness.store.plan_file import PlanFile, TuningFile
 
 PLAN_FILE = "plan.json"
 RECORD_FILE = "record.json"

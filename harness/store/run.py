@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.plan_file import PlanFile
 from harness.store.files import write_atomically
 from harness.store.load import PLAN_FILE, read_plan
+from harness.store.plan_file import PlanFile
 from harness.store.trial import TrialFolder
 
 TUNING = "tuning"  # the folder of a search in its run

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.data.data_set import DataSetConfig
 from harness.fields import path_of
-from harness.plan_file import PlanFile, PlannedRow, PlanSource
+from harness.store.plan_file import PlanFile, PlannedRow, PlanSource
 from harness.sweep import identity
 from harness.sweep.blocks import VariantLoader
 from harness.sweep.expand import Axis, VaryPoint, axes_of, check_overrides, expand

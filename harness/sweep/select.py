@@ -7,8 +7,8 @@ from typing import Any
 
 from harness.errors import UserError, did_you_mean
 from harness.fields import ABSENT, get_field, has_value
-from harness.plan_file import PlanFile
 from harness.store import Store
+from harness.store.plan_file import PlanFile
 from harness.sweep.plan import Plan, PlannedTrial
 from harness.sweep.reading.faults import FaultList
 from harness.sweep.reading.yaml import compose_text

@@ -8,8 +8,8 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from harness.plan_file import PlanFile, PlannedRow, TunedRow, TunedTrial, TuningFile
 from harness.store import Store, write_atomically
+from harness.store.plan_file import PlanFile, PlannedRow, TunedRow, TunedTrial, TuningFile
 from harness.sweep.plan import Plan
 from harness.sweep.tune.config import TuneConfig
 from harness.sweep.tune.space import Tuning

@@ -10,10 +10,10 @@ from typing import Any
 
 from harness import units
 from harness.fields import get_field
-from harness.marks import dirty_faults
 from harness.record import Record
 from harness.stats.ratios import is_quiet
 from harness.store.load import LoadedRun
+from harness.store.marks import dirty_faults
 
 Reader = Callable[[Record], Any]
 

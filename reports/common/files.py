@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import harness
-from harness.marks import trial_marks
 from harness.store.load import (
     PLAN_FILE,
     RECORD_FILE,
@@ -21,6 +20,7 @@ from harness.store.load import (
     read_record,
     read_statuses,
 )  # fmt: skip
+from harness.store.marks import trial_marks
 
 DRAFT = b'"proven": false'  # as pydantic writes it, with an indent
 _INPUTS = ".inputs.sha256"
@@ -57,9 +57,7 @@ def _marks_text(trial: Path) -> str:
 def _sources() -> list[Path]:
     library = Path(harness.__file__).parent
     rooms = [_PACKAGE, library / "stats", library / "store"]
-    files = [
-        library / name for name in ("units.py", "record.py", "plan_file.py", "quantities.py", "marks.py", "fields.py")
-    ]
+    files = [library / name for name in ("units.py", "record.py", "quantities.py", "fields.py")]
     return sorted([*files, *_PACKAGE.rglob("*.j2"), *(path for room in rooms for path in room.rglob("*.py"))])
 
 

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness import quantities
-from harness.marks import trial_marks
-from harness.plan_file import PlannedRow
 from harness.quantities import Quantity, accuracy
 from harness.record import Record
 from harness.stats.intervals import Estimate, mean_interval
 from harness.stats.paired import PairedDifference, holm, paired_difference
 from harness.store.load import LoadedRun
+from harness.store.marks import trial_marks
+from harness.store.plan_file import PlannedRow
 
 from .conditions import machine, majority_machine
 

@@ -6,12 +6,12 @@ import string
 from dataclasses import dataclass
 
 from harness import quantities, units
-from harness.marks import LOWER_BOUND
 from harness.quantities import Quantity
 from harness.quantities import accuracy as accuracy_of
 from harness.stats.intervals import Estimate, wilson_interval
 from harness.stats.paired import least_pairs, least_reachable_p
 from harness.store.load import LoadedRun
+from harness.store.marks import LOWER_BOUND
 
 from .row_statistics import SPLIT, CostSummary, RowSummary, headline, labels, summarise
 

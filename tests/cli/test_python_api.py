@@ -14,8 +14,8 @@ import yaml
 
 import harness
 from harness.errors import UserError
-from harness.plan_file import PlanFile
 from harness.store import Store
+from harness.store.plan_file import PlanFile
 from tests.e2e import MINI, environment, records, write_sweep
 from tests.e2e import harness as command
 

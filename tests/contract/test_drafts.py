@@ -11,11 +11,11 @@ from harness import proofs
 from harness.cli import main
 from harness.code_identity import code_identity
 from harness.contract.shipped import shipped_files, written
-from harness.marks import unproven_marks
 from harness.proofs.declarations import missing
 from harness.proofs.shipped_hashes import PROOFS
 from harness.record import Record
 from harness.registry import OUR_VARIANTS, load_variant, variant_names
+from harness.store.marks import unproven_marks
 from tests.e2e import harness
 
 DRAFT = '''"""Only the mean over frames is exchanged.

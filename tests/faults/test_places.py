@@ -15,8 +15,8 @@ import pytest
 from harness.errors import UserError
 from harness.launch.overview import standings
 from harness.launch.tasks import state_of
-from harness.plan_file import PlanSource
 from harness.store import Store, TrialFolder, TrialStatus, exclusive_lock
+from harness.store.plan_file import PlanSource
 from tests.e2e import command, environment, harness, records, scores
 from tests.faults.scene import results
 

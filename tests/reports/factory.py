@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.plan_file import PlanFile, PlannedRow
 from harness.record import Costs, MacsCount, MeasuredMemory, Record, Score, Timing, Timings, Training
 from harness.store.load import LoadedRun
+from harness.store.plan_file import PlanFile, PlannedRow
 
 ENVIRONMENT = {
     "python": "3.11.9", "torch": "2.11.0", "platform": "Linux-x86_64", "cpu_model": "AMD EPYC 7R13", "gpu": None,

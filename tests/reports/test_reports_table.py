@@ -75,8 +75,8 @@ def test_marked_numbers_show_their_bound_and_their_range() -> None:
         record.costs.macs.status = "lower_bound"
     grid = build(make_run([make_row("a", "A", {}, range(3))], records, axes=()))
     cells = dict(zip(grid.header, grid.rows[0], strict=True))
-    assert cells["MACs / view"].text == "≥ 10 MMACs"
-    assert grid.marks[cells["MACs / view"].marks[0]].startswith("MACs are a lower bound")
+    assert cells["MACs per view"].text == "≥ 10 MMACs"
+    assert grid.marks[cells["MACs per view"].marks[0]].startswith("MACs are a lower bound")
     assert cells["latency"].text == "5 ms (4..6)"
     assert "Δ verb, points" not in grid.header
 

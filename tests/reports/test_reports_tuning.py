@@ -11,7 +11,7 @@ from factory import window_run
 from harness.reports import tuning
 from harness.reports.common.table_data import build
 
-from harness.plan_file import TunedRow, TunedTrial, TuningFile
+from harness.store.plan_file import TunedRow, TunedTrial, TuningFile
 
 
 def searched(*objectives: str) -> TuningFile:
@@ -43,7 +43,7 @@ def test_every_proposal_is_there(tmp_path: Path, objectives: tuple[str, ...]) ->
     with (tmp_path / "tuning.csv").open(newline="") as stream:
         lines = list(csv.DictReader(stream))
     assert [line["val_top1"] for line in lines] == ["0.6", "0.7", "0.8", ""]
-    assert any("what a search of 3 configurations chose" in note for note in build(run).notes)
+    assert any("chosen by a search of 3 configurations" in note for note in build(run).notes)
 
 
 def test_a_run_without_a_search_has_none(tmp_path: Path) -> None:

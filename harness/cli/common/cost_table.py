@@ -10,6 +10,7 @@ from rich.table import Table
 
 from harness import units
 from harness.python_api.cost_fields import CostRow, differences, ledger_lines
+from harness.quantities import Quantity, by_key
 
 if TYPE_CHECKING:
     from harness.measure.count.any_module import ModuleCost
@@ -21,15 +22,12 @@ if TYPE_CHECKING:
 def print_rows(rows: Sequence[CostRow], not_built: Sequence[Published]) -> None:
     """Print one line for each row, with published numbers where they exist."""
     compared = any(row.published for row in rows)
-    columns = ["row", "parameters", "MACs per view", "attention"]
-    masked, backward = any(_is_masked(row) for row in rows), any(row.costs.macs.backward for row in rows)
-    columns += ["useful"] * masked + ["backward"] * backward + _memory_columns(rows)
-    columns += [] if compared else ["per frame", "per token"]
-    columns += ["views", "MACs per video", "status"]
+    shown = _quantities(rows, compared)
+    columns = ["row", *(item.header for item in shown), "views", by_key("macs_per_video").header, "status"]
     columns += ["published M", "diff", "published GMACs", "diff", ""] if compared else []
     table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*_cells(row, masked, backward, compared))
+        table.add_row(*_cells(row, shown, compared))
     _show(table)
     for note in _notes(rows, not_built):
         print(note)
@@ -45,13 +43,26 @@ def _is_masked(row: CostRow) -> bool:
     return row.costs.macs.useful_macs not in (None, row.costs.macs.macs_per_view)
 
 
-def _cells(row: CostRow, masked: bool, backward: bool, compared: bool) -> list[str]:
-    costs, macs = row.costs, row.costs.macs
-    cells = [row.label, units.count(costs.num_parameters), _lower(macs) + units.macs(macs.macs_per_view), _share(macs)]
-    cells += [units.macs(macs.useful_macs)] * masked + [_backward(macs)] * backward
-    cells += _memory_cells(costs)
-    cells += [] if compared else [units.macs(costs.macs_per_frame), units.macs(costs.macs_per_token)]
-    cells += [str(costs.num_views), _lower(macs) + units.macs(costs.macs_per_video), row.status]
+def _quantities(rows: Sequence[CostRow], compared: bool) -> list[Quantity]:
+    """Return the quantities that are columns: those that some row needs, and per frame and token if there is room."""
+    predicted = any(row.costs.predicted_memory for row in rows)
+    shown = {
+        "num_parameters": True,
+        "macs_per_view": True,
+        "attention_share": True,
+        "useful_macs_per_view": any(_is_masked(row) for row in rows),
+        "backward_macs_per_view": any(row.costs.macs.backward for row in rows),
+        "predicted_inference_peak_bytes": predicted,
+        "predicted_train_step_peak_bytes": predicted,
+        "macs_per_frame": not compared,
+        "macs_per_token": not compared,
+    }
+    return [by_key(key) for key, is_shown in shown.items() if is_shown]
+
+
+def _cells(row: CostRow, shown: Sequence[Quantity], compared: bool) -> list[str]:
+    cells = [row.label, *(_text(item, row.costs) for item in shown)]
+    cells += [str(row.costs.num_views), _text(by_key("macs_per_video"), row.costs), row.status]
     if compared:
         found = differences(row)
         for difference in (found["parameters"], found["macs"]):
@@ -60,21 +71,15 @@ def _cells(row: CostRow, masked: bool, backward: bool, compared: bool) -> list[s
     return cells
 
 
-def _memory_columns(rows: Sequence[CostRow]) -> list[str]:
-    return ["memory, inference", "memory, train step"] if any(row.costs.predicted_memory for row in rows) else []
-
-
-def _memory_cells(costs: Costs) -> list[str]:
-    found = costs.predicted_memory
-    return [units.num_bytes(found.inference_peak_bytes), units.num_bytes(found.train_step_peak_bytes)] if found else []
+def _text(quantity: Quantity, costs: Costs) -> str:
+    if quantity.key == "backward_macs_per_view":
+        return _backward(costs.macs)
+    bound = _lower(costs.macs) if quantity.key in ("macs_per_view", "macs_per_video") else ""
+    return bound + quantity.text(None if quantity.of_costs is None else quantity.of_costs(costs))
 
 
 def _lower(macs: MacsCount) -> str:
     return "≥ " if macs.status == "lower_bound" else ""
-
-
-def _share(macs: MacsCount) -> str:
-    return units.percent(macs.attention_macs / macs.macs_per_view if macs.macs_per_view else 0.0)
 
 
 def _backward(macs: MacsCount) -> str:
@@ -89,8 +94,8 @@ def print_module(label: str, cost: ModuleCost) -> None:
     columns = ["module", "parameters", "MACs of this input", "attention", "backward", "status", "counted on"]
     table, macs = Table(*columns, box=None, pad_edge=False), cost.macs
     table.add_row(
-        label, units.count(cost.num_parameters), _lower(macs) + units.macs(macs.macs_per_view), _share(macs),
-        _backward(macs), macs.status.replace("_", " "), cost.device,
+        label, units.count(cost.num_parameters), _lower(macs) + units.macs(macs.macs_per_view),
+        units.percent(macs.attention_share), _backward(macs), macs.status.replace("_", " "), cost.device,
     )  # fmt: skip
     _show(table)
     for note in _uncounted(label, macs):

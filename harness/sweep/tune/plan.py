@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from harness.fields import path_of
-from harness.plan_file import PlannedRow
+from harness.store.plan_file import PlannedRow
 from harness.sweep import identity
 from harness.sweep.plan import Plan, PlannedTrial
 from harness.sweep.resolve import Row
