@@ -75,7 +75,7 @@ def test_a_projection_is_not_an_attention_product() -> None:
 
 
 class Published(nn.Module):
-    """Uses the operators of torchvision's Swin3D and MViT besides linear layers and convolutions."""
+    """Uses the operators of torchvision's Swin3D and MViT in addition to linear layers and convolutions."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """Noise probe: a fixed piece of work, timed alongside a measurement, that shows how quiet the machine is.
 
 Other guests of the same host appear in no file that this process can read, yet they take caches, memory bandwidth and
-CPU time, and slow down some models more than others. The probe tells good moments from bad ones without using the
+CPU time, and slow down some models more than others. The probe separates good moments from bad ones without using the
 samples themselves, so that choosing by it favours no row.
 
 It needs the resources that models need. While a small model's time varied by 5 % over minutes, a stream through 8 MiB

@@ -108,7 +108,7 @@ def _joint_shape(length: int, target: Target) -> tuple[int, int, int]:
         places = target.shape[0] * target.shape[1] * target.shape[2]
         raise UserError(
             f"joint positions: {length} places in the file, {places} in the model; the file does not "
-            f"tell the number of frames: set weights.position_frames (token frames of its clip, a divisor of {length})"
+            f"give the number of frames: set weights.position_frames (token frames of its clip, a divisor of {length})"
         )
     side = square_side(length // frames, "joint positions of a frame")
     return frames, side, side
