@@ -24,7 +24,7 @@ class DropPath(nn.Module):
         """Drop several tensors (B, ...) of one branch with one draw per clip."""
         if not self.training or self.rate == 0:
             return parts
-        keep = torch.rand(len(parts[0]), device=parts[0].device) >= self.rate
+        keep = torch.rand(parts[0].shape[0], device=parts[0].device) >= self.rate
         return tuple(x * keep.view(-1, *[1] * (x.ndim - 1)).to(x.dtype) / (1 - self.rate) for x in parts)
 
 
