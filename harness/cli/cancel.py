@@ -49,7 +49,7 @@ def _lock(store: Store, locks: ExitStack) -> None:
     from harness.store import exclusive_lock
 
     if not locks.enter_context(exclusive_lock(store.lock_file)):
-        raise UserError(f"{store.path}: a sweep command is at work in this folder. Wait for it, or end it (Ctrl-C).")
+        raise UserError(f"{store.path}: a sweep command is running in this folder. Wait for it, or end it (Ctrl-C).")
 
 
 def _chosen(parts: list[Store], conditions: list[str]) -> list[list[str]]:

@@ -45,7 +45,7 @@ def run(parsed: argparse.Namespace) -> int:
     if stranded and not _is_done(found):
         _print_stranded([*found, *(item for of_part in searched for item in of_part)])
     if not stranded and not found:
-        print("the search is unfinished, and no command is at work on it; the sweep command continues it.")
+        print("the search is unfinished, and no command is running it; the sweep command continues it.")
     return 0 if found and all(standing.status == "done" for standing in found) else 1
 
 

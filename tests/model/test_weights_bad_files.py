@@ -85,7 +85,7 @@ def test_other_things_than_tensors_by_name(tmp_path: Path) -> None:
     for content, message in (
         ([torch.zeros(1)], "contains a list"),
         ({}, "the file has no tensors"),
-        ({"a": torch.zeros(1), "epoch": 3}, "'epoch' is a int, not a tensor"),
+        ({"a": torch.zeros(1), "epoch": 3}, "'epoch' is a int, not a named tensor"),
         ({3: torch.zeros(1)}, "3 is a Tensor"),
         ({"a": torch.tensor([float("nan")])}, "a holds values that are not finite"),
     ):
