@@ -143,7 +143,7 @@ def test_of_commands_that_start_together_one_works_and_the_others_say_so(place: 
     assert 0 in codes
     assert set(codes) <= {0, 2}
     for code, text in zip(codes, told, strict=True):
-        assert code == 0 or "another sweep command is at work" in text
+        assert code == 0 or "another sweep command is running" in text
     assert scores(run) == scores(undisturbed)
     begun = [attempt["stage"] for attempt in first.attempts()]
     assert begun == ["train", "measure", "measure"], "measured once more, and once only"
