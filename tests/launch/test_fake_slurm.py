@@ -160,7 +160,7 @@ def test_a_search_holds_the_lock_of_its_folder(tmp_path: Path, capsys: pytest.Ca
     runs = tmp_path / "runs"
     with exclusive_lock(runs / "search/tuning/.lock"):
         assert main(["sweep", str(sweep), "--runs", str(runs)]) == 2
-    assert "another command is at work" in capsys.readouterr().err
+    assert "another command is running" in capsys.readouterr().err
 
 
 def queued(folder: Path) -> Path:
