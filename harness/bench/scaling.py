@@ -133,4 +133,5 @@ def closed_form(config: Mapping[str, Any], variant_dirs: Sequence[Path] = ()) ->
     trial = TrialConfig(**config)
     labels = open_split(trial.data, trial.model, "test", trial.seed).labels
     with torch.device("meta"):
-        return macs_per_view(VideoTransformer.of(trial, labels, variant_dirs), trial.model)
+        model = VideoTransformer.of(trial, labels, variant_dirs)
+    return macs_per_view(model, trial.model)  # not on meta: a closed form may sum a mask
