@@ -185,6 +185,11 @@ class MaskedVariant(Variant[ConfigT]):
         "summary": "masked attention over the tokens of a row has no summaries"
     }
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.build_block is MaskedVariant.build_block:  # the derived block has no summaries, whatever the class says
+            cls.cannot_carry = {**MaskedVariant.cannot_carry, **cls.cannot_carry}
+
     def allowed(self, layout: Layout, layer: int) -> Tensor:
         """Return bool (n, n): [i, j] is True where token i sees token j, with class tokens and registers."""
         raise TypeError(f"{type(self).__name__} needs allowed")

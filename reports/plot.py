@@ -25,7 +25,7 @@ def accuracy_against(run: LoadedRun, x: str | None = None, label: str | None = N
     """
     keys, known = [item.key for item in quantities.QUANTITIES], labels(run)
     x = SHORT_NAMES.get(x or "", x) or (run.plan.axes or keys)[0]
-    names = [*run.plan.axes, *keys]
+    names = [*run.plan.axes, *SHORT_NAMES, *keys]
     if x not in names:
         raise UserError(f"x={x!r}: no such number of this run. Give one of {', '.join(names)}.{did_you_mean(x, names)}")
     if label is not None and label not in known:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import Fault, UserError
-from harness.python_api.plans import PathLike
+from harness.python_api.plans import PathLike, folders_of
 from harness.python_api.tables import Table
 from harness.registry import load_variant, variant_file, variant_names
 
@@ -55,7 +55,9 @@ class CheckResult:
 
 
 def check(
-    *names: str, variants: Sequence[PathLike] = (), on_outcome: Callable[[str, CheckOutcome], None] | None = None
+    *names: str,
+    variants: PathLike | Sequence[PathLike] = (),
+    on_outcome: Callable[[str, CheckOutcome], None] | None = None,
 ) -> CheckResult:
     """Check that variants keep the contract: operators against closed forms, what can influence what, gradients, ...
 
@@ -67,7 +69,10 @@ def check(
     Raises:
         UserError: a variant is not there, or its file cannot be loaded.
     """
-    folders = [Path(folder) for folder in variants]
+    folders = folders_of(variants)
+    for name in names:
+        if not isinstance(name, str):
+            raise UserError(f"check: {name!r} is not a name. Give names one by one: check('mixing', 'joint').")
     chosen = list(dict.fromkeys(names)) or variant_names(folders)
     _load(chosen, folders)
     from harness import contract

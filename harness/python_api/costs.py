@@ -14,7 +14,7 @@ from harness.errors import UserError
 from harness.nn.config import ModelConfig
 from harness.proofs import is_proven
 from harness.python_api.cost_fields import CostRow, flat
-from harness.python_api.plans import PathLike, Settings, override_texts
+from harness.python_api.plans import PathLike, Settings, folders_of, override_texts
 from harness.python_api.tables import Table
 from harness.python_api.targets import Target, is_file, plan_target
 from harness.registry import variant_file
@@ -87,7 +87,7 @@ def count(
     target: Target,
     *,
     set: Settings = None,
-    variants: Sequence[PathLike] = (),
+    variants: PathLike | Sequence[PathLike] = (),
     backward: bool = False,
     memory: bool = False,
     **fields: Any,
@@ -108,7 +108,7 @@ def count(
         UserError: neither a sweep nor a variant, or a configuration that cannot be built.
     """
     overrides = [*override_texts(set), *override_texts({_path(name): value for name, value in fields.items()})]
-    plan = plan_target(target, overrides, variants)
+    plan = plan_target(target, overrides, folders_of(variants))
     published, table = _published(target) if not overrides else ([], None)
     return _counts(plan, published, table, backward=backward, memory=memory)
 

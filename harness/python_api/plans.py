@@ -47,7 +47,7 @@ def plan(
     sweep: PathLike | Mapping[str, Any],
     *,
     set: Settings = None,
-    variants: Sequence[PathLike] = (),
+    variants: PathLike | Sequence[PathLike] = (),
     name: str | None = None,
 ) -> Plan:
     """Expand a sweep into trials and check every one of them. Nothing is run.
@@ -65,7 +65,7 @@ def plan(
     if name is not None and isinstance(source, Path):
         raise UserError(f"name={name!r}: a sweep file is named by its file. Leave it out.")
     return plan_sweep(
-        source, override_texts(set), name=name, data_identity=data_identity, variant_dirs=[*map(Path, variants)]
+        source, override_texts(set), name=name, data_identity=data_identity, variant_dirs=folders_of(variants)
     )
 
 
@@ -75,7 +75,7 @@ def run(
     launcher: str | None = None,
     jobs: int | None = None,
     runs: PathLike = "runs",
-    only: Sequence[str] = (),
+    only: str | Sequence[str] = (),
     time_budget_s: float | None = None,
     rerun_stale: bool = False,
     replace_plan: bool = False,
@@ -104,16 +104,30 @@ def run(
     Raises:
         UserError: the plan is at fault, the folder is in use or holds the run of another question.
     """
+    _check_numbers(jobs, time_budget_s)
     planned = at_launcher(plan if isinstance(plan, Plan) else _plan(plan), launcher)
     options = RunOptions(
         runs=Path(runs), variant_dirs=variant_dirs_of(planned), jobs=jobs, time_budget_s=time_budget_s,
-        only=tuple(only), trial_ids=None if trial_ids is None else tuple(trial_ids), from_scratch=from_scratch,
+        only=(only,) if isinstance(only, str) else tuple(only),
+        trial_ids=None if trial_ids is None else tuple(trial_ids), from_scratch=from_scratch,
         cancel_dropped=cancel_dropped, replace_plan=replace_plan, rerun_stale=rerun_stale, write_report=write_report,
     )  # fmt: skip
     return SweepRun(options.runs / planned.name, run_plan(planned, options))
 
 
 _plan = plan  # `run` has an argument of that name
+
+
+def _check_numbers(jobs: int | None, time_budget_s: float | None) -> None:
+    if jobs is not None and (not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1):
+        raise UserError(f"jobs={jobs!r}: give a whole number of at least 1, or None for one per core or GPU.")
+    if time_budget_s is not None and (not isinstance(time_budget_s, int | float) or not time_budget_s > 0):
+        raise UserError(f"time_budget_s={time_budget_s!r}: give a number of seconds above 0, or None.")
+
+
+def folders_of(variants: PathLike | Sequence[PathLike]) -> list[Path]:
+    """Return the folders of an argument `variants`, which may be a single folder."""
+    return [Path(folder) for folder in ([variants] if isinstance(variants, str | os.PathLike) else variants)]
 
 
 def override_texts(settings: Settings) -> list[str]:

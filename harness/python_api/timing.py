@@ -16,7 +16,7 @@ from harness.bench.row_result import RowResult
 from harness.errors import UserError
 from harness.measure.isolated.request import Mode
 from harness.measure.machine.environment import environment
-from harness.python_api.plans import PathLike, Settings
+from harness.python_api.plans import PathLike, Settings, folders_of
 from harness.python_api.tables import Table
 from harness.python_api.targets import RowConfigs, Target, read_rows
 from harness.store import write_atomically
@@ -90,7 +90,7 @@ def time_variants(
     targets: Target | Sequence[Target],
     *,
     set: Settings = None,
-    variants: Sequence[PathLike] = (),
+    variants: PathLike | Sequence[PathLike] = (),
     rows: Sequence[str] = (),
     mode: Mode = "inference",
     batch_size: int | None = None,
@@ -124,10 +124,10 @@ def time_variants(
     Raises:
         UserError: a target or a row is not there, or rows of different devices or threads are to be compared.
     """
-    found = read_rows(_listed(targets), set, variants, rows)
+    found = read_rows(_listed(targets), set, folders_of(variants), rows)
     options = BenchOptions(
         mode=mode, batch_size=batch_size, num_processes=repeats, num_blocks=blocks, compile=compile, seed=seed,
-        patience_s=patience_s, variant_dirs=[str(Path(path).resolve()) for path in variants],
+        patience_s=patience_s, variant_dirs=[str(path.resolve()) for path in folders_of(variants)],
     )  # fmt: skip
     return _compare(found, options, None if folder is None else make_folder(Path(folder)), log)
 
@@ -137,7 +137,7 @@ def compare(
     baseline: str,
     *,
     set: Settings = None,
-    variants: Sequence[PathLike] = (),
+    variants: PathLike | Sequence[PathLike] = (),
     mode: Mode = "inference",
     batch_size: int | None = None,
     repeats: int = 5,

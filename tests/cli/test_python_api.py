@@ -14,6 +14,7 @@ import yaml
 
 import harness
 from harness.errors import UserError
+from harness.registry import OUR_VARIANTS
 from harness.store import Store
 from harness.store.plan_file import PlanFile
 from tests.e2e import MINI, environment, records, write_sweep
@@ -186,3 +187,21 @@ def test_plans_of_before_are_read(tmp_path: Path) -> None:
     content = harness.plan(CONTENT, name="mini").to_file().model_dump(mode="json")
     del content["source"]
     assert PlanFile.model_validate_json(json.dumps(content)).source is None
+
+
+@pytest.mark.parametrize("jobs", [0, -1, "2", 1.5, True])
+def test_a_number_of_jobs_that_cannot_be_is_refused(jobs: Any, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"jobs=.*a whole number of at least 1"):
+        harness.run(CONTENT, jobs=jobs, runs=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_folder_and_one_condition_need_no_list(tmp_path: Path) -> None:
+    text = (OUR_VARIANTS / "spatial_only.py").read_text(encoding="utf-8")
+    (tmp_path / "mine.py").write_text(text.replace("SpatialOnly", "Mine"), encoding="utf-8")
+    expected = harness.count("spatial_only", num_frames=2)["spatial_only"].macs_per_view
+    assert harness.count("mine", num_frames=2, variants=str(tmp_path))["mine"].macs_per_view == expected
+    with pytest.raises(UserError, match="no trial"):
+        harness.run(CONTENT, only="no such row", runs=tmp_path)
+    with pytest.raises(UserError, match=r"\['mine'\] is not a name"):
+        harness.check(["mine"], variants=tmp_path)  # type: ignore[arg-type]

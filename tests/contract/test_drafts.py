@@ -52,7 +52,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "ideas").mkdir()
     (place / "ideas/sketch.py").write_text(DRAFT, encoding="utf-8")
     shipped = (OUR_VARIANTS / "spatial_only.py").read_text(encoding="utf-8")
-    (place / "ideas/copied.py").write_text(shipped, encoding="utf-8")
+    # another file for the identity of its code: other tests may have checked the shipped one
+    (place / "ideas/copied.py").write_text(f"{shipped}# never checked\n", encoding="utf-8")
     (place / "q.yaml").write_text(SWEEP, encoding="utf-8")
     done = harness("sweep", "q.yaml", "--variants", "ideas", "--runs", "runs", cwd=place)
     assert done.returncode == 0, done.stdout + done.stderr

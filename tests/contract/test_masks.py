@@ -145,3 +145,11 @@ def test_what_the_fused_variants_compute_has_no_masked_work() -> None:
         for case in cases(name):
             assert case.variant().masked_macs() == 0
             assert masked_macs(perturbed_encoder(case.variant()), random_tokens(case.variant())) == 0
+
+
+def test_a_derived_block_never_carries_summaries() -> None:
+    class Own(MaskedVariant):
+        cannot_carry = {"registers": "a reason"}
+
+    assert set(Own.cannot_carry) == {"summary", "registers"}
+    assert set(load_variant("local_window").cannot_carry) == set(), "it has a block of its own"

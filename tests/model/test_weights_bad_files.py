@@ -87,7 +87,7 @@ def test_other_things_than_tensors_by_name(tmp_path: Path) -> None:
         ({}, "the file has no tensors"),
         ({"a": torch.zeros(1), "epoch": 3}, "'epoch' is a int, not a named tensor"),
         ({3: torch.zeros(1)}, "3 is a Tensor"),
-        ({"a": torch.tensor([float("nan")])}, "a holds values that are not finite"),
+        ({"a": torch.tensor([float("nan")])}, "a has values that are not finite"),
     ):
         torch.save(content, file)
         refused(file, message)
