@@ -144,10 +144,31 @@ def _paragraph(lines: list[str], start: str) -> list[str]:
     return found
 
 
+#: size and time of each file when it was loaded
+_stamps: dict[Path, tuple[int, int] | None] = {}
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+def forget_changed() -> None:
+    """Forget loaded variants if one of their files has changed: in a notebook, files are edited between two calls."""
+    if any(_stamp(file) != stamp for file, stamp in _stamps.items()):
+        _stamps.clear()
+        _load.cache_clear()
+        code_identity.cache_clear()
+
+
 @cache
 def _load(file: Path, name: str) -> type[Variant]:
     from harness.api import Variant
 
+    _stamps[file] = _stamp(file)
     _parse(file)  # a syntax error with its line
     code_identity(file)  # kept from here on: it says what was loaded, whatever becomes of the file
     module = _import(file, name)

@@ -69,6 +69,7 @@ def run_plan(plan: Plan, options: RunOptions) -> int:
     """
     from harness.launch.launchers import launcher
 
+    _check_ids(plan, options)
     store, chosen, todo = find_trials(plan, options)
     if plan.tuning is None:
         size = f"{counted(len(plan.rows), 'row')}, {counted(len(chosen), 'trial')}"
@@ -78,6 +79,16 @@ def run_plan(plan: Plan, options: RunOptions) -> int:
     will_start = bool(todo.tasks) or options.rerun_stale
     launcher(plan.launch.where).check(_request(plan, store, options), will_start=will_start)
     return _run(plan, store, chosen, options)
+
+
+def _check_ids(plan: Plan, options: RunOptions) -> None:
+    """Check that the plan has the trials to start again. The plan of a search is only known after it."""
+    unknown = {*(options.trial_ids or ())} - {trial.trial_id for trial in plan.trials}
+    if unknown and plan.tuning is None:
+        raise UserError(
+            f"{', '.join(sorted(unknown))}: not in the plan of {plan.name}. If this version of the harness gives these "
+            f"trials other ids, the old run can be read and not continued: run the sweep in another folder (--runs)."
+        )
 
 
 def _request(plan: Plan, store: Store, options: RunOptions) -> LaunchRequest:

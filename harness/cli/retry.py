@@ -65,7 +65,7 @@ def _again(store: Store, plan: PlanFile) -> str:
     if not plan.command:
         return "run the sweep command"
     if plan.source is not None and plan.source.file is None:
-        return plan.command  # a call in Python, which takes no options
+        return f"python -m harness retry {shlex.quote(str(store.path))} --start"  # the plan came from Python
     words = [plan.command]
     if store.path.parent != Path(plan.directory or ".").resolve() / "runs":
         words.append(f"--runs {shlex.quote(str(store.path.parent))}")

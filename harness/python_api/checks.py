@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from harness.errors import Fault, UserError
 from harness.python_api.plans import PathLike, folders_of
 from harness.python_api.tables import Table
-from harness.registry import load_variant, variant_file, variant_names
+from harness.registry import forget_changed, load_variant, variant_file, variant_names
 
 if TYPE_CHECKING:
     from harness.contract import CheckOutcome
@@ -69,6 +69,7 @@ def check(
     Raises:
         UserError: a variant is not there, or its file cannot be loaded.
     """
+    forget_changed()
     folders = folders_of(variants)
     for name in names:
         if not isinstance(name, str):

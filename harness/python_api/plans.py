@@ -8,14 +8,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.data import data_identity
 from harness.errors import UserError
+from harness.registry import forget_changed
 from harness.running import RunOptions, run_plan
 from harness.store.load import load
 from harness.store.plan_file import PlanSource
 from harness.sweep.plan import Plan, plan_sweep
+
+if TYPE_CHECKING:
+    from harness.launch.base import Launcher
 
 PathLike = str | os.PathLike[str]
 #: fields to set: `{"train.num_steps": 100}`, or `["train.num_steps=100"]` as on the command line
@@ -24,15 +28,19 @@ Settings = Mapping[str, Any] | Sequence[str] | None
 
 @dataclass(frozen=True)
 class SweepRun:
-    """A run after `harness.run` returned. `exit_code` is 0 if every chosen trial is done, else 1."""
+    """A run after `harness.run` returned.
+
+    `exit_code` is 0 if every chosen trial is done or was submitted to a cluster (`is_submitted`), else 1.
+    """
 
     path: Path
     exit_code: int
+    is_submitted: bool = False
 
     @property
     def is_done(self) -> bool:
-        """True if every chosen trial is done."""
-        return self.exit_code == 0
+        """True if every chosen trial is done; for jobs of a cluster, if every trial of the run is done by now."""
+        return self.exit_code == 0 and (not self.is_submitted or set(self.statuses()) == {"done"})
 
     def statuses(self) -> dict[str, int]:
         """Count the trials of the run by status, from its files as they are now."""
@@ -61,6 +69,7 @@ def plan(
     Raises:
         UserError: with every fault of the sweep; a fault of a dict names its place, such as `vary[0].grid`.
     """
+    forget_changed()
     source = sweep if isinstance(sweep, Mapping) else Path(sweep)
     if name is not None and isinstance(source, Path):
         raise UserError(f"name={name!r}: a sweep file is named by its file. Leave it out.")
@@ -104,6 +113,7 @@ def run(
     Raises:
         UserError: the plan is at fault, the folder is in use or holds the run of another question.
     """
+    forget_changed()
     _check_numbers(jobs, time_budget_s)
     planned = at_launcher(plan if isinstance(plan, Plan) else _plan(plan), launcher)
     options = RunOptions(
@@ -112,7 +122,8 @@ def run(
         trial_ids=None if trial_ids is None else tuple(trial_ids), from_scratch=from_scratch,
         cancel_dropped=cancel_dropped, replace_plan=replace_plan, rerun_stale=rerun_stale, write_report=write_report,
     )  # fmt: skip
-    return SweepRun(options.runs / planned.name, run_plan(planned, options))
+    exit_code = run_plan(planned, options)
+    return SweepRun(options.runs / planned.name, exit_code, is_submitted=launcher_of_plan(planned).detaches)
 
 
 _plan = plan  # `run` has an argument of that name
@@ -144,6 +155,13 @@ def _text(path: str, value: Any) -> str:
         raise UserError(f"set: {path}: {type(item).__name__} is not allowed; give text, a number, a list or a dict")
 
     return json.dumps(value, ensure_ascii=False, default=refuse)
+
+
+def launcher_of_plan(plan: Plan) -> Launcher:
+    """Return the launcher that runs a plan."""
+    from harness.launch.launchers import launcher
+
+    return launcher(plan.launch.where)
 
 
 def variant_dirs_of(plan: Plan) -> tuple[Path, ...]:

@@ -205,3 +205,20 @@ def test_one_folder_and_one_condition_need_no_list(tmp_path: Path) -> None:
         harness.run(CONTENT, only="no such row", runs=tmp_path)
     with pytest.raises(UserError, match=r"\['mine'\] is not a name"):
         harness.check(["mine"], variants=tmp_path)  # type: ignore[arg-type]
+
+
+def test_a_variant_that_was_edited_is_loaded_again(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    text = (OUR_VARIANTS / "spatial_only.py").read_text(encoding="utf-8")
+    file.write_text(text, encoding="utf-8")
+    before = harness.count("mine", num_frames=2, variants=tmp_path)["mine"].macs_per_view
+    joint = (OUR_VARIANTS / "joint.py").read_text(encoding="utf-8")
+    file.write_text(joint, encoding="utf-8")
+    expected = harness.count("joint", num_frames=2)["joint"].macs_per_view
+    assert harness.count("mine", num_frames=2, variants=tmp_path)["mine"].macs_per_view == expected != before
+
+
+def test_trials_that_a_plan_does_not_have_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="deadbeef0000: not in the plan of notebook"):
+        harness.run(CONTENT, trial_ids=["deadbeef0000"], runs=tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -151,7 +151,7 @@ def test_an_orphaned_search_is_shown_and_cancelled_at_its_run(
 def test_no_cancel_alongside_a_controller(orphaned: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with exclusive_lock(orphaned / "tuning/.lock"):
         assert main(["cancel", str(orphaned)]) == 2
-    assert "at work" in capsys.readouterr().err
+    assert "a sweep command is running" in capsys.readouterr().err
 
 
 def test_a_search_holds_the_lock_of_its_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
