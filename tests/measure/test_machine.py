@@ -28,7 +28,7 @@ def test_a_busy_neighbour_is_reported_and_this_process_is_not() -> None:
         busy.kill()
         busy.wait()
     assert any(f"({busy.pid})" in name for name in found)
-    assert not any(f"({pid})" in name for name in found for pid in pf._own_line())
+    assert not any(f"({pid})" in name for name in found for pid in pf._own_ancestry())
 
 
 def test_more_threads_than_cores_make_a_timing_dirty() -> None:
