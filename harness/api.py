@@ -187,7 +187,8 @@ class MaskedVariant(Variant[ConfigT]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if cls.build_block is MaskedVariant.build_block:  # the derived block has no summaries, whatever the class says
+        derived = (cls.build_block, cls.build_encoder) == (MaskedVariant.build_block, MaskedVariant.build_encoder)
+        if derived:  # the derived block has no summaries, whatever the class says
             cls.cannot_carry = {**MaskedVariant.cannot_carry, **cls.cannot_carry}
 
     def allowed(self, layout: Layout, layer: int) -> Tensor:
