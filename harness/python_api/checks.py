@@ -33,19 +33,19 @@ class CheckResult:
         return not self.broken
 
     def table(self) -> Table:
-        """Return one line for each check of each variant, with the failures below."""
+        """Return one line for each check of each variant, with the failures and the refused cases below."""
         lines = [
             (name, outcome.check, "FAIL" if outcome.failures else "ok", outcome.extent)
             for name, found in self.outcomes.items()
             for outcome in found
         ]
-        failures = [
+        notes = [
             f"{name}, {outcome.check}: {text}"
             for name, found in self.outcomes.items()
             for outcome in found
-            for text in outcome.failures
+            for text in (*outcome.failures, *outcome.refused)
         ]
-        return Table(("variant", "check", "", "checked on"), tuple(lines), tuple(failures))
+        return Table(("variant", "check", "", "checked on"), tuple(lines), tuple(notes))
 
     def __repr__(self) -> str:
         return repr(self.table())
