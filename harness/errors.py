@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
+
+from harness.aliases import nearest_name
 
 EXIT_USER_ERROR = 2
 #: option of the command line, without --, and words that replace it -> the argument in Python
@@ -22,7 +23,8 @@ ARGUMENTS = {
 }  # fmt: skip
 #: a whole command, which stays; an option with its value; a mention of the call
 _OPTION = re.compile(
-    rf"`python [^`]*`|--(?P<name>{'|'.join(ARGUMENTS)})\b(?P<value>:| DIR\b| '[^']*'| \S+(?=:))?|(?P<call>same|this) command"
+    rf"`python [^`]*`|--(?P<name>{'|'.join(ARGUMENTS)})\b(?P<value>:| DIR\b| '[^']*'| \S+(?=:))?"
+    r"|(?P<call>same|this) command"
 )
 _on_command_line = False
 
@@ -75,7 +77,6 @@ class UserError(Exception):
 
 
 def did_you_mean(given: str, allowed: Sequence[str]) -> str:
-    """Return ' Did you mean X?' for the nearest allowed name, or an empty string."""
-    lowered = {name.lower(): name for name in reversed(allowed)}
-    near = get_close_matches(given.lower(), list(lowered), n=1, cutoff=0.6)
-    return f" Did you mean {lowered[near[0]]}?" if near else ""
+    """Return ' Did you mean X?' for the allowed name that was most likely meant, or an empty string."""
+    near = nearest_name(given, allowed)
+    return f" Did you mean {near}?" if near else ""

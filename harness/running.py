@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import UserError
+from harness.errors import UserError, worded
 from harness.units import counted
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ class RunOptions:
     """Options of a run. None of them changes the result of a trial.
 
     `jobs` is the number of trials at once (None: one per core or GPU).
-    `only` are conditions that all hold. `trial_ids` are trials to put back in the queue, and no others run (None: all that
-    are open); `from_scratch` removes their checkpoints. Trials that run or are done stay as they are.
+    `only` are conditions that all hold. `trial_ids` are trials to put back in the queue, and no others run (None: all
+    that are open); `from_scratch` removes their checkpoints. Trials that run or are done stay as they are.
     `rerun_stale` trains trials again whose record was made by other code.
     """
 
@@ -77,7 +77,7 @@ def run_plan(plan: Plan, options: RunOptions) -> int:
     store, chosen, todo = find_trials(plan, options)
     if plan.tuning is None:
         size = f"{counted(len(plan.rows), 'row')}, {counted(len(chosen), 'trial')}"
-        print(f"{plan.name}: {size}: {todo.summary()}", flush=True)
+        print(worded(f"{plan.name}: {size}: {todo.summary()}"), flush=True)
     elif options.only:
         raise UserError("--only: a sweep with `tune:` searches all its rows with the same budget. Leave it out.")
     will_start = bool(todo.tasks) or options.rerun_stale
@@ -119,7 +119,7 @@ def _run(plan: Plan, store: Store, chosen: list[PlannedTrial], options: RunOptio
         if plan.tuning is not None:
             tuned = _tune(plan, store, options)
             if tuned is None:
-                print("stopped during the search; the same command continues.")
+                print(worded("stopped during the search; the same command continues."))
                 return 1
             _check_ids(tuned, options)
             plan, chosen = tuned, _wanted(tuned.trials, options)
@@ -244,5 +244,5 @@ def _closing(store: Store, todo: Todo, chosen: list[PlannedTrial], finished: boo
     if todo.failed:
         print(f"`python -m harness retry {store.path}` puts them back in the queue.")
     if not finished or todo.tasks:
-        print(f"stopped with {counted(len(todo.tasks), 'trial')} open; the same command continues.")
+        print(worded(f"stopped with {counted(len(todo.tasks), 'trial')} open; the same command continues."))
     return 1 if todo.failed or todo.tasks else 0
