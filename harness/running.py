@@ -18,6 +18,7 @@ from harness.units import counted
 
 if TYPE_CHECKING:
     from harness.launch.base import LaunchRequest
+    from harness.launch.snapshot import Snapshot
     from harness.launch.tasks import Todo
     from harness.store import Store
     from harness.store.plan_file import PlanSource
@@ -95,12 +96,13 @@ def _check_ids(plan: Plan, options: RunOptions) -> None:
         )
 
 
-def _request(plan: Plan, store: Store, options: RunOptions) -> LaunchRequest:
+def _request(plan: Plan, store: Store, options: RunOptions, code: Snapshot | None = None) -> LaunchRequest:
     """The request to the launcher of the plan."""
     from harness.launch.base import LaunchRequest
+    from harness.launch.snapshot import OWN
 
     return LaunchRequest(
-        plan, store, options.variant_dirs, options.jobs, options.time_budget_s, options.cancel_dropped
+        plan, store, code or OWN, options.jobs, options.time_budget_s, options.cancel_dropped
     )  # fmt: skip
 
 
@@ -116,18 +118,29 @@ def _run(plan: Plan, store: Store, chosen: list[PlannedTrial], options: RunOptio
                 f"{store.path}: another sweep command is running in this folder. "
                 f"Wait for it, or choose another folder with --runs."
             )
+        code = None
         if plan.tuning is not None:
-            tuned = _tune(plan, store, options)
+            code = _snapshot(plan, store, options)  # for the search and for the trials that follow it
+            tuned = _tune(plan, store, options, code)
             if tuned is None:
                 print(worded("stopped during the search; the same command continues."))
                 return 1
             _check_ids(tuned, options)
             plan, chosen = tuned, _wanted(tuned.trials, options)
         _check_plan(plan, store, options)
-        return _run_locked(plan, store, chosen, options)
+        return _run_locked(plan, store, chosen, options, code)
 
 
-def _run_locked(plan: Plan, store: Store, chosen: list[PlannedTrial], options: RunOptions) -> int:
+def _snapshot(plan: Plan, store: Store, options: RunOptions) -> Snapshot:
+    """Copy the code into the run, so that later edits change nothing for its trials."""
+    from harness.launch.snapshot import take
+
+    return take(store.path, options.variant_dirs)
+
+
+def _run_locked(
+    plan: Plan, store: Store, chosen: list[PlannedTrial], options: RunOptions, code: Snapshot | None
+) -> int:
     """Write the plan, run what is open of the chosen trials, report. The caller holds the run's lock."""
     from harness.launch.launchers import end_dropped, launcher, without_owned
     from harness.launch.tasks import find_todo, mark_done
@@ -135,7 +148,9 @@ def _run_locked(plan: Plan, store: Store, chosen: list[PlannedTrial], options: R
     stale = _repeat(plan, store, chosen, options)
     store.write_plan(plan.to_file(stale))
     todo = find_todo(plan, store, chosen)
-    chosen_launcher, request = launcher(plan.launch.where), _request(plan, store, options)
+    if todo.tasks and code is None:
+        code = _snapshot(plan, store, options)
+    chosen_launcher, request = launcher(plan.launch.where), _request(plan, store, options, code)
     if chosen_launcher.detaches:
         end_dropped(request)
     todo = replace(todo, tasks=without_owned(store, todo.tasks, chosen_launcher))
@@ -171,7 +186,7 @@ def _wanted(trials: Sequence[PlannedTrial], options: RunOptions) -> list[Planned
     return [trial for trial in trials if wanted is None or trial.trial_id in wanted]
 
 
-def _tune(plan: Plan, store: Store, options: RunOptions) -> Plan | None:
+def _tune(plan: Plan, store: Store, options: RunOptions, code: Snapshot) -> Plan | None:
     """Search every row; return the plan of what was chosen, or None where it was stopped before the end."""
     from harness.launch.launchers import launcher
     from harness.store import TUNING, Store, exclusive_lock
@@ -184,11 +199,11 @@ def _tune(plan: Plan, store: Store, options: RunOptions) -> Plan | None:
     size = f"{counted(budget, 'trial')} for each of {counted(len(plan.rows), 'row')}"
     print(f"{plan.name}: a search of {size}", flush=True)
     searched = Store(store.path / TUNING)
-    run = partial(launcher(plan.launch.where).search, _request(plan, searched, options))
+    run = partial(launcher(plan.launch.where).search, _request(plan, searched, options, code))
     with exclusive_lock(searched.lock_file) as got:
         if not got:  # `cancel` asked for this folder alone
             raise UserError(f"{searched.path}: another command is running in this folder. Wait for it.")
-        return tune(plan, store.path, options.variant_dirs, run)
+        return tune(plan, store.path, code, run)
 
 
 def _check_plan(plan: Plan, store: Store, options: RunOptions) -> None:

@@ -15,10 +15,12 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from harness import worker
 from harness.errors import UserError
+from harness.launch import snapshot
 from harness.launch.source import FixedSource, Source
 from harness.launch.tasks import TrialTask
 from harness.launch.workers import Running, Watcher, write_end
@@ -46,10 +48,13 @@ def visible_gpus() -> list[int]:
 class LocalPool:
     """Runs tasks to their end; a worker that dies costs its own trial and nothing else."""
 
-    def __init__(self, launch: LaunchConfig, watcher: Watcher, num_workers: int | None = None):
+    def __init__(
+        self, launch: LaunchConfig, watcher: Watcher, num_workers: int | None = None, code: Path = snapshot.OWN.path
+    ):
         self.launch = launch
         self.watcher = watcher
         self.num_workers = num_workers or launch.num_workers
+        self.code = code  # what workers import
         self.cores = num_cores()
         self.alone = True  # nothing but this pool works on the machine
         self.leading: list[str] = []  # more arguments of a training worker whose other ranks start elsewhere
@@ -168,7 +173,7 @@ class LocalPool:
         return True
 
     def _start(self, task: TrialTask, alone: bool) -> None:
-        environment = dict(os.environ)
+        environment = os.environ | snapshot.environment(self.code)
         environment |= {name: str(task.num_threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         environment["PYTHONUNBUFFERED"] = "1"
         gpus = tuple(self._free_gpus()[: task.num_processes]) if task.device == "cuda" else ()

@@ -15,11 +15,12 @@ from pathlib import Path
 
 from harness.errors import UserError
 from harness.launch.base import Log
-from harness.launch.slurm import client, reconcile, snapshot, submission
+from harness.launch.slurm import client, reconcile, submission
 from harness.launch.slurm.bad_nodes import excludable, failing_nodes
 from harness.launch.slurm.job_start import Entry
 from harness.launch.slurm.resources import JobArray, arrays, capped, python_command, sbatch_parameters, summary
 from harness.launch.slurm.submission import Submission
+from harness.launch.snapshot import Snapshot
 from harness.launch.tasks import Todo, TrialTask, prepare
 from harness.store import Store
 from harness.sweep.launch.config import LaunchConfig
@@ -54,7 +55,7 @@ def submit(
     plan: Plan,
     store: Store,
     tasks: Sequence[TrialTask],
-    variant_dirs: Sequence[Path],
+    code: Snapshot,
     log: Log = print,
     partly: bool = False,
 ) -> SubmitResult:
@@ -71,8 +72,7 @@ def submit(
     if not found.free:
         return result
     check_commands()
-    code = snapshot.take(store.path.resolve(), variant_dirs)
-    prepare(Todo(found.free), plan, code.variant_dirs)
+    prepare(Todo(found.free), plan, code)
     made = arrays(found.free, plan.launch, client.max_array_size())
     exclude = {} if queue.problem else _nodes_to_avoid(plan.launch, store, made, queue.live, code.path, log)
     cap, first = _room(store, plan.launch.array_parallelism, queue.live)

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-HARNESS = Path(__file__).resolve().parent
+from harness.locations import PACKAGE
+
+HARNESS = PACKAGE
 #: rooms that run in a worker; planning, launching and reporting cannot change a result
 RESULT_ROOMS = ("api.py", "data", "measure", "model", "nn", "train", "worker")
 
@@ -29,7 +31,12 @@ def _trunk_digest() -> bytes:
 
 def hash_files(files: Iterable[tuple[str, Path]]) -> str:
     """Return the SHA-256 over (name, content) of files in this order, as hex digits."""
+    return hash_contents((name, path.read_bytes()) for name, path in files)
+
+
+def hash_contents(contents: Iterable[tuple[str, bytes]]) -> str:
+    """Return the SHA-256 over (name, content) in this order, as hex digits."""
     digest = hashlib.sha256()
-    for name, path in files:
-        digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
+    for name, content in contents:
+        digest.update(f"{name}\0".encode() + content + b"\0")
     return digest.hexdigest()
