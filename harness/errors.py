@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from harness.text.clean import clean
+
 EXIT_USER_ERROR = 2
 
 
@@ -22,8 +24,9 @@ class Fault:
     message: str
 
     def __str__(self) -> str:
+        """Return the fault as a message, clean: file names and values in it may hold any character."""
         place = f"{self.where}  " if self.where else ""
-        return f"{place}{self.path}: {self.message}" if self.path else f"{place}{self.message}"
+        return clean(f"{place}{self.path}: {self.message}" if self.path else f"{place}{self.message}")
 
 
 class UserError(Exception):

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from harness import __version__
 from harness.cli.common.verbs import HIDDEN, SHOWN, Verb, overview
 from harness.errors import EXIT_USER_ERROR, UserError, did_you_mean
+from harness.text.streams import clean_output
 
 EXIT_INTERRUPTED = 130
 # what is wrong with a place rather than with the program: no permission, read-only, full, no folder, no file
@@ -50,7 +51,12 @@ def _examples(verb: Verb) -> str | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code."""
+    """Runs one command and returns its exit code. What it prints holds no control characters, wherever it is from."""
+    with clean_output():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     # not list(...): importing the verb `list` puts a module of that name into this package
     given = [*(sys.argv[1:] if arguments is None else arguments)]
     verb = next((item for item in given if not item.startswith("-")), None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from harness import units
@@ -13,6 +12,7 @@ from harness.launch.tasks import Todo
 from harness.measure.count.planned import planned_costs
 from harness.record import Costs
 from harness.sweep.plan import Plan, PlannedTrial
+from harness.text.streams import console
 from harness.units import counted
 
 
@@ -31,8 +31,7 @@ def print_plan(plan: Plan, trials: Sequence[PlannedTrial], todo: Todo, variant_d
         text, parameters = units.macs(row.macs.macs_per_view) + mark, units.count(row.num_parameters)
         table.add_row(trial.trial_id, trial.label, str(trial.seed), parameters, text, state[trial.trial_id])
     # a pipe has no width; lines must not be cut
-    console = Console() if Console().is_terminal else Console(width=200)
-    console.print(table, markup=False)
+    console(width=200).print(table, markup=False)
     if plan.tuning is None:
         print(f"{plan.name}: {counted(len(plan.rows), 'row')}, {counted(len(trials), 'trial')}: {todo.summary()}")
         return
