@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 from harness.aliases import nearest_name
 
+from harness.text.clean import clean
+
 EXIT_USER_ERROR = 2
 #: option of the command line, without --, and words that replace it -> the argument in Python
 ARGUMENTS = {
@@ -63,8 +65,9 @@ class Fault:
     message: str
 
     def __str__(self) -> str:
+        """Return the fault as a message, clean: file names and values in it may hold any character."""
         place = f"{self.where}  " if self.where else ""
-        return f"{place}{self.path}: {self.message}" if self.path else f"{place}{self.message}"
+        return clean(f"{place}{self.path}: {self.message}" if self.path else f"{place}{self.message}")
 
 
 class UserError(Exception):

@@ -16,6 +16,7 @@ from harness.cli.common.os_errors import os_error_line
 from harness.cli.common.streams import make_output_readable
 from harness.cli.common.verbs import HIDDEN, SHOWN, Verb, overview
 from harness.errors import EXIT_USER_ERROR, UserError, did_you_mean, on_command_line
+from harness.text.streams import clean_output
 
 EXIT_INTERRUPTED = 130
 PROJECT = "video-attention-harness"
@@ -50,8 +51,13 @@ def _examples(verb: Verb) -> str | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code."""
+    """Runs one command and returns its exit code. What it prints holds no control characters, wherever it is from."""
     make_output_readable()
+    with clean_output():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     # not list(...): importing the verb `list` puts a module of that name into this package
     given = [*(sys.argv[1:] if arguments is None else arguments)]
     verb = next((item for item in given if not item.startswith("-")), None)

@@ -27,6 +27,8 @@ from harness.launch.workers import Running, Watcher, write_end
 from harness.store import TrialStatus
 from harness.sweep.launch.config import LaunchConfig
 from harness.worker.signals import STOP_SIGNALS, blocked_stop_signals, can_handle_signals
+from harness.text.log_files import trim
+from harness.worker.signals import STOP_SIGNALS, blocked_stop_signals
 
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 20.0  # between the request to stop and SIGKILL
@@ -190,6 +192,7 @@ class LocalPool:
         """Asks overdue workers to stop, or all of them when the pool stops; kills them after a grace period."""
         now, limit = time.monotonic(), self.launch.time_limit_minutes
         for item in self.running:
+            trim(item.task.folder.log_file)  # a worker that prints without end must not fill the disk
             item.overdue = item.overdue or (limit is not None and now - item.started > 60 * limit)
             if (item.overdue or self.stopping) and item.stop_asked is None:
                 item.process.terminate()

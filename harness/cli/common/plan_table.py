@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from harness import units
@@ -16,6 +15,7 @@ from harness.running import RunOptions
 from harness.sweep.launch.launcher_names import LOCAL
 from harness.sweep.plan import Plan, PlannedTrial
 from harness.sweep.tune.space import Tuning
+from harness.text.streams import console
 from harness.units import counted
 
 
@@ -57,8 +57,7 @@ def _print_trials(trials: Sequence[PlannedTrial], costs: Mapping[str, Costs], st
         text, parameters = units.macs(row.macs.macs_per_view) + mark, units.count(row.num_parameters)
         table.add_row(trial.trial_id, trial.label, str(trial.seed), parameters, text, state[trial.trial_id])
     # a pipe has no width; lines must not be cut
-    console = Console() if Console().is_terminal else Console(width=200)
-    console.print(table, markup=False)
+    console(width=200).print(table, markup=False)
 
 
 def _print_search(plan: Plan, tuning: Tuning) -> None:
