@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from harness.aliases import nearest_name
-
 from harness.text.clean import clean
 
 EXIT_USER_ERROR = 2

@@ -26,9 +26,8 @@ from harness.launch.tasks import TrialTask
 from harness.launch.workers import Running, Watcher, write_end
 from harness.store import TrialStatus
 from harness.sweep.launch.config import LaunchConfig
-from harness.worker.signals import STOP_SIGNALS, blocked_stop_signals, can_handle_signals
 from harness.text.log_files import trim
-from harness.worker.signals import STOP_SIGNALS, blocked_stop_signals
+from harness.worker.signals import STOP_SIGNALS, blocked_stop_signals, can_handle_signals
 
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 20.0  # between the request to stop and SIGKILL
