@@ -134,8 +134,10 @@ def _run(plan: Plan, store: Store, chosen: list[PlannedTrial], options: RunOptio
 def _snapshot(plan: Plan, store: Store, options: RunOptions) -> Snapshot:
     """Copy the code into the run, so that later edits change nothing for its trials."""
     from harness.launch.snapshot import take
+    from harness.registry import packages_of
 
-    return take(store.path, options.variant_dirs)
+    names = None if plan.tuning else {trial.config["variant"]["name"] for trial in plan.trials}
+    return take(store.path, options.variant_dirs, packages_of(names, options.variant_dirs).values())
 
 
 def _run_locked(

@@ -10,7 +10,8 @@ from harness.errors import UserError
 
 #: folders that hold no source of their owner
 SKIPPED = {"__pycache__", "node_modules", "site-packages", "build", "dist"}
-#: larger files are data, and are left out; Python files never are
+MODULES = {".py", ".so", ".pyd"}
+#: larger files that are no modules are data, and are left out
 MAX_FILE_BYTES = 2**20
 MAX_FILES, MAX_BYTES = 1000, 16 * 2**20
 
@@ -28,7 +29,7 @@ def source_files_of(folder: Path) -> Iterator[tuple[str, Path]]:
         num_files, num_bytes = num_files + 1, num_bytes + path.stat().st_size
         if num_files > MAX_FILES or num_bytes > MAX_BYTES:
             raise UserError(
-                f"{folder}: more than {MAX_FILES} files or {MAX_BYTES >> 20} MiB, caches and runs not counted. A sweep "
+                f"{folder}: more than {MAX_FILES} files or {MAX_BYTES >> 20} MiB besides caches and runs. A sweep "
                 f"keeps a copy of this folder: move the variants into a folder with nothing but their source files."
             )
         yield path.relative_to(folder).as_posix(), path
@@ -50,5 +51,5 @@ def _is_skipped(folder: Path) -> bool:
 
 
 def _is_source(path: Path) -> bool:
-    """Return whether a file is copied: a regular file (or a link to one), small or Python."""
-    return path.is_file() and (path.suffix == ".py" or path.stat().st_size <= MAX_FILE_BYTES)
+    """Return whether a file is copied: a regular file (or a link to one), small or a module."""
+    return path.is_file() and (path.suffix in MODULES or path.stat().st_size <= MAX_FILE_BYTES)

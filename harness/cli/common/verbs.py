@@ -30,24 +30,16 @@ GROUPS: dict[str, dict[str, Verb]] = {
     },
     "inspect": {
         "status": Verb(
-<<<<<<< HEAD
-            "show the status of each trial of a run", ("status runs/window_size", "status runs/mine --all --json")
-=======
             "show the status of each trial of a run",
             ("status runs/window_size", "status runs/mine --all --json"),
->>>>>>> python
         ),
         "watch": Verb(
             "show the status live, until no trial is open",
             ("watch runs/window_size", "watch runs/window_size --interval 10s"),
         ),
         "report": Verb(
-<<<<<<< HEAD
-            "write a run's report again, from its records alone", ("report runs/window_size", "report shared/runs/mine")
-=======
             "write a run's report again, from its records alone",
             ("report runs/window_size", "report /shared/runs/mine"),
->>>>>>> python
         ),
         "list": Verb(
             "list variants, readouts, data sets, sweeps, recipes or reports", ("list variants", "list sweeps")
