@@ -78,6 +78,7 @@ def _spent_files(folder: TrialFolder) -> Iterator[Path]:
     """Yield removable files of a trial that stays: its checkpoint once it has ended, and files of killed writers."""
     from harness.launch.tasks import state_of
 
-    if folder.checkpoint_file.exists() and state_of(folder).status in ("done", "pruned"):
-        yield folder.checkpoint_file
+    checkpoints = [file for file in folder.checkpoint_files if file.exists()]
+    if checkpoints and state_of(folder).status in ("done", "pruned"):
+        yield from checkpoints
     yield from folder.stale_files()

@@ -56,11 +56,16 @@ _KINDS_OF = {
 _KINDS: list[tuple[str, Any]] = [(item.name, _KINDS_OF[str(item.type)]) for item in fields(TrialStatus)]
 
 
+def previous_checkpoint(file: Path) -> Path:
+    """Return the file that keeps the checkpoint before the one in `file`."""
+    return file.with_name(f"{file.stem}.previous{file.suffix}")
+
+
 class TrialFolder:
     """One trial's folder.
 
-    It holds `config.yaml`, `status.json`, `record.json`, `log.txt`, `checkpoint.safetensors`, and `attempts.jsonl` with
-    one line for the start and one for the end of each worker.
+    It holds `config.yaml`, `status.json`, `record.json`, `log.txt`, `checkpoint.safetensors` (and the one before it),
+    and `attempts.jsonl` with one line for the start and one for the end of each worker.
     """
 
     def __init__(self, path: Path):
@@ -71,6 +76,7 @@ class TrialFolder:
         self.record_file = path / RECORD_FILE
         self.log_file = path / "log.txt"
         self.checkpoint_file = path / "checkpoint.safetensors"
+        self.checkpoint_files = (self.checkpoint_file, previous_checkpoint(self.checkpoint_file))
         self.attempts_file = path / "attempts.jsonl"
         self.lock_file = path / ".lock"
         self.beat_file = path / ".beat"
@@ -152,7 +158,12 @@ class TrialFolder:
             if not aside.exists():
                 break
         self.record_file.rename(aside)
-        self.checkpoint_file.unlink(missing_ok=True)
+        self.remove_checkpoints()
+
+    def remove_checkpoints(self) -> None:
+        """Remove the newest checkpoint and the one before it."""
+        for file in self.checkpoint_files:
+            file.unlink(missing_ok=True)
 
     def note_attempt(self, **what: Any) -> None:
         """Append a line to `attempts.jsonl`."""
@@ -187,7 +198,7 @@ class TrialFolder:
     def requeue(self, *, from_scratch: bool = False) -> None:
         """Set the status to pending. The checkpoint is kept unless `from_scratch`; a record is always kept."""
         if from_scratch:
-            self.checkpoint_file.unlink(missing_ok=True)
+            self.remove_checkpoints()
         self.write_status(TrialStatus(num_starts=self.written_status().num_starts))
 
     def stale_files(self) -> list[Path]:
