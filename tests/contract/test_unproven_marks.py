@@ -41,7 +41,9 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every row takes one millisecond."""
 
     def rows(configs: dict[str, Any], baseline: str, options: BenchOptions, *_: Any, **__: Any) -> BenchResult:
-        found = [RowResult(label=label, status="done", median_ms=1.0, iqr_ms=0.0, p95_ms=1.0, ratio=1.0) for label in configs]
+        found = [
+            RowResult(label=label, status="done", median_ms=1.0, iqr_ms=0.0, p95_ms=1.0, ratio=1.0) for label in configs
+        ]
         return BenchResult(baseline=baseline, options=options, rows=found, runs=[])
 
     monkeypatch.setattr(timing, "compare_rows", rows)
@@ -83,7 +85,10 @@ def test_frontier(ideas: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_dry_run(ideas: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sweep", "q.yaml", "--dry-run", "--variants", ideas]) == 0
     said = capsys.readouterr().out
-    assert [("unproven" in line) for line in said.splitlines() if line.split()[1:2] in (["sketch"], ["joint"])] == [True, False]
+    assert [("unproven" in line) for line in said.splitlines() if line.split()[1:2] in (["sketch"], ["joint"])] == [
+        True,
+        False,
+    ]
     assert UNPROVEN in said
 
 
@@ -104,7 +109,9 @@ def test_search(tmp_path: Path, run_of_one_record: LoadedRun) -> None:
     for proven in (True, False):
         kept = {trial_id: record.model_copy(update={"proven": proven, "code": "abc"})}
         run = replace(run_of_one_record, tuning=search, search_records=kept)
-        written = {path.suffix: path.read_text() for path in tuning_report.write(run, tmp_path) if path.suffix != ".png"}
+        written = {
+            path.suffix: path.read_text() for path in tuning_report.write(run, tmp_path) if path.suffix != ".png"
+        }
         assert [("unproven" in written[end]) for end in (".md", ".csv", ".svg")] == [not proven] * 3
 
 
