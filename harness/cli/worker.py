@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from harness.errors import UserError
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     from harness import worker
+    from harness.worker import processes
 
     if (parsed.rank is None) != (parsed.rendezvous is None):
         raise UserError(
@@ -38,7 +40,12 @@ def run(parsed: argparse.Namespace) -> int:
         )
     if parsed.rank is not None and parsed.rank < 0:
         raise UserError(f"--rank {parsed.rank}: a rank is at least 0")
-    return worker.run(
-        parsed.folder, parsed.stage, alone=parsed.alone, parent=parsed.parent,
-        rank=parsed.rank, rendezvous=parsed.rendezvous,
-    )  # fmt: skip
+    processes.become_subreaper()
+    try:
+        return worker.run(
+            parsed.folder, parsed.stage, alone=parsed.alone, parent=parsed.parent,
+            rank=parsed.rank, rendezvous=parsed.rendezvous,
+        )  # fmt: skip
+    finally:
+        if parsed.parent != os.getppid():  # else the pool ends what this worker leaves, after a grace period
+            processes.kill(processes.descendants_of(os.getpid()))

@@ -170,6 +170,7 @@ def prepare(todo: Todo, plan: Plan, variant_dirs: Sequence[Path]) -> None:
         "variant_dirs": [str(Path(folder).resolve()) for folder in variant_dirs],
         "checkpoint_every_steps": plan.launch.checkpoint_every_steps,
         "memory_limit_mib": plan.launch.memory_limit_mib,
+        "stall_minutes": plan.launch.stall_minutes,
     }
 
     def write(task: TrialTask) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from harness.store import Lease, TrialFolder, TrialStatus
@@ -39,6 +40,8 @@ class Reporter:
             job=before.job,
         )
         self._written = 0.0
+        self.alive: Callable[[str], None] = lambda unit: None
+        """Is called with the name of a unit of work that is done, such as "step"."""
         status = self.status
         folder.note_attempt(stage=stage, host=host, node=status.node, job=status.job, pid=status.pid, began=time.time())
         self.write()
