@@ -72,8 +72,8 @@ class Server:
         command = [sys.executable, "-m", "harness", "server", str(other.fileno()), "--parent", str(os.getpid())]
         with other, blocked_stop_signals():
             self.process = subprocess.Popen(
-                [*command, "--space", "_" * SPACE_FOR_TITLE], env=environment, pass_fds=[other.fileno()], start_new_session=True,
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                [*command, "--space", "_" * SPACE_FOR_TITLE], env=environment, pass_fds=[other.fileno()],
+                start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )  # fmt: skip
         self.started = time.monotonic()
         self._is_ready = False

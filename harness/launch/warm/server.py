@@ -18,7 +18,7 @@ from harness.worker.signals import end_with_parent
 
 #: what a worker imports sooner or later. No variant: that code is not ours, and runs in its own worker only
 MODULES = (
-    "torch", "scipy.stats", "harness.api", "harness.data", "harness.measure.costs", "harness.measure.count.planned",
+    "torch._dynamo", "fvcore.nn", "scipy.stats", "harness.api", "harness.data", "harness.measure.costs", "harness.measure.count.planned",
     "harness.measure.failure", "harness.measure.isolated.request", "harness.measure.machine.environment",
     "harness.measure.memory.predicted", "harness.measure.metrics", "harness.model.video_transformer", "harness.proofs",
     "harness.train.evaluate", "harness.train.loop", "harness.worker.stages",
