@@ -18,10 +18,11 @@ from harness.worker.signals import end_with_parent
 
 #: what a worker imports sooner or later. No variant: that code is not ours, and runs in its own worker only
 MODULES = (
-    "torch._dynamo", "fvcore.nn", "scipy.stats", "harness.api", "harness.data", "harness.measure.costs", "harness.measure.count.planned",
-    "harness.measure.failure", "harness.measure.isolated.request", "harness.measure.machine.environment",
-    "harness.measure.memory.predicted", "harness.measure.metrics", "harness.model.video_transformer", "harness.proofs",
-    "harness.train.evaluate", "harness.train.loop", "harness.worker.stages",
+    "torch._dynamo", "fvcore.nn", "scipy.stats", "harness.api", "harness.data", "harness.measure.costs",
+    "harness.measure.count.planned", "harness.measure.failure", "harness.measure.isolated.request",
+    "harness.measure.machine.environment", "harness.measure.memory.predicted", "harness.measure.metrics",
+    "harness.model.video_transformer", "harness.proofs", "harness.train.evaluate", "harness.train.loop",
+    "harness.worker.stages",
 )  # fmt: skip
 MAX_REQUEST_BYTES = 1 << 16
 SPACE_FOR_TITLE = 2048
