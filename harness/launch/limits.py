@@ -14,6 +14,7 @@ from harness.store import TrialStatus
 from harness.store.holders import holder_of
 from harness.store.lease import BEAT_SECONDS
 from harness.sweep.launch.config import LaunchConfig
+from harness.text.log_files import trim
 from harness.worker.watchdog import AwakeClock
 
 GRACE_SECONDS = 20.0  # between the request to stop and SIGKILL
@@ -36,6 +37,7 @@ class Limits:
         if check:
             self._next_check = now + CHECK_SECONDS
         for item in running:
+            trim(item.task.folder.log_file)  # a worker that prints without end must not fill the disk
             item.began = item.began or now
             item.overdue = item.overdue or (limit is not None and now - item.began > 60 * limit)
             if item.stop_asked is not None:

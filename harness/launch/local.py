@@ -15,11 +15,13 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from harness import worker
 from harness.errors import UserError
+from harness.launch import snapshot
 from harness.launch.limits import GRACE_SECONDS, Limits, LockWaits
 from harness.launch.source import FixedSource, Source
 from harness.launch.starter import Starter
@@ -28,7 +30,7 @@ from harness.launch.workers import Running, Watcher, write_end
 from harness.store import TrialStatus
 from harness.sweep.launch.config import LaunchConfig
 from harness.worker.processes import Orphans, subreaping
-from harness.worker.signals import STOP_SIGNALS, handled_signals, leave_terminal
+from harness.worker.signals import handled_signals, leave_terminal
 
 POLL_SECONDS = 0.1
 
@@ -48,13 +50,15 @@ def visible_gpus() -> list[int]:
 class LocalPool:
     """Runs tasks to their end; a worker that dies costs its own trial and nothing else."""
 
-    def __init__(self, launch: LaunchConfig, watcher: Watcher, num_workers: int | None = None):
+    def __init__(
+        self, launch: LaunchConfig, watcher: Watcher, num_workers: int | None = None, code: Path = snapshot.OWN.path
+    ):
         self.launch = launch
         self.watcher = watcher
         self.num_workers = num_workers or launch.num_workers
         self.cores = num_cores()
         self.alone = True  # nothing but this pool works on the machine
-        self.starter = Starter(launch.warm_workers)
+        self.starter = Starter(launch.warm_workers, code)
         self.orphans = Orphans()
         self.limits = Limits(launch)
         self.locked = LockWaits(launch, self.limits.clock)
@@ -128,10 +132,11 @@ class LocalPool:
     @contextmanager
     def _stoppable(self) -> Iterator[None]:
         """Lets signals ask the pool to stop; leaves no worker behind, however it ends."""
-        before: dict[int, Any] = {number: signal.signal(number, self._ask_to_stop) for number in handled_signals()}
-        if signal.getsignal(signal.SIGTSTP) == signal.SIG_DFL:
+        handled = handled_signals()
+        before: dict[int, Any] = {number: signal.signal(number, self._ask_to_stop) for number in handled}
+        if handled and signal.getsignal(signal.SIGTSTP) == signal.SIG_DFL:
             before[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, self._suspend)
-        mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # now that they have a handler
+        mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)  # now that they have a handler
         try:
             yield
         finally:

@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from harness.launch import snapshot
 from harness.launch.tasks import TrialTask
 from harness.launch.warm.client import WarmWorkers
 from harness.launch.workers import WorkerProcess
@@ -14,9 +16,12 @@ from harness.worker.processes import POOL_VARIABLE
 from harness.worker.signals import blocked_stop_signals
 
 
-def environment_of(num_threads: int, gpus: Sequence[int] = ()) -> dict[str, str]:
-    """Returns the environment of a worker. torch has the trial's threads; a second pool, of OpenBLAS, has none."""
-    environment = {"OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0", **os.environ}
+def environment_of(code: Path, num_threads: int, gpus: Sequence[int] = ()) -> dict[str, str]:
+    """Returns the environment of a worker that imports this code.
+
+    torch has the trial's threads; OpenBLAS, which numpy and scipy bring, starts none of its own at import.
+    """
+    environment = {"OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0", **os.environ, **snapshot.environment(code)}
     environment |= {name: str(num_threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     environment["PYTHONUNBUFFERED"] = "1"
     environment["CUDA_VISIBLE_DEVICES"] = ",".join(_gpu_name(gpu) for gpu in gpus)
@@ -33,13 +38,14 @@ def _gpu_name(index: int) -> str:
 class Starter:
     """Starts workers, each in a session of its own: the terminal's signals reach the pool alone, which passes them on.
 
-    `leading`: more arguments of a training worker whose other ranks start elsewhere. `warm`: workers on CPU that are a
-    single process may be forked.
+    `code`: what workers import. `leading`: more arguments of a training worker whose other ranks start elsewhere.
+    `warm`: workers on CPU that are a single process may be forked.
     """
 
-    def __init__(self, warm: bool) -> None:
+    def __init__(self, warm: bool, code: Path) -> None:
         self.leading: list[str] = []
         self.warm = warm
+        self.code = code
         self._servers = WarmWorkers()
 
     @property
@@ -49,14 +55,14 @@ class Starter:
 
     def is_starting(self, task: TrialTask) -> bool:
         """Returns whether the task had better wait for a server that is still importing."""
-        return self._may_fork(task) and self._servers.is_starting(environment_of(task.num_threads))
+        return self._may_fork(task) and self._servers.is_starting(environment_of(self.code, task.num_threads))
 
     def start(self, task: TrialTask, gpus: Sequence[int], alone: bool) -> WorkerProcess:
         """Starts the worker of a task. Raises: OSError."""
         arguments = ["worker", str(task.folder.path), "--stage", task.stage]
         arguments += self.leading if task.stage == "train" else []
         arguments += ["--parent", str(os.getpid()), *(["--alone"] if alone else [])]
-        environment = environment_of(task.num_threads, gpus)
+        environment = environment_of(self.code, task.num_threads, gpus)
         with open(task.folder.log_file, "ab") as log:
             if self._may_fork(task):
                 forked = self._servers.start(arguments, task.folder.log_file, environment)

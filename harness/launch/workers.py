@@ -12,6 +12,7 @@ from harness.launch.tasks import TrialTask
 from harness.measure.process_end import num_oom_kills, status_of_exit
 from harness.record import FINAL_STATUSES
 from harness.store import TrialFolder, TrialStatus
+from harness.text.log_files import trim
 
 
 class WorkerProcess(Protocol):
@@ -61,6 +62,7 @@ def write_end(item: Running, stopping: bool, time_limit_minutes: float | None) -
     `stopping`: the pool was asked to stop.
     """
     folder = item.task.folder
+    trim(folder.log_file)
     status = folder.status()
     if status.status in FINAL_STATUSES or (_came_to_its_end(item) and not item.overdue):
         return status

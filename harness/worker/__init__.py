@@ -71,7 +71,6 @@ def _lead(
     print(f"{start}: {stage}, process {reporter.status.pid} on {reporter.status.node}", flush=True)
     try:
         with _watching(folder, partial(_end_stalled, reporter)) as reporter.alive:
-            stop.alive = reporter.alive
             from harness.worker import stages
 
             if stage == "train":

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -94,6 +95,7 @@ def _become_worker(request: dict[str, Any]) -> list[str]:
     os.dup2(log, 2)
     os.close(log)
     arguments: list[str] = request["arguments"]
+    sys.argv[1:] = arguments
     set_title(["python", "-m", "harness", *arguments])
     np.random.seed()  # from the system, as at import; `random` does so by itself, and a trial seeds torch
     return arguments
