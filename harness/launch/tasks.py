@@ -172,6 +172,7 @@ def prepare(todo: Todo, plan: Plan, code: Snapshot) -> None:
         "variant_dirs": [str(folder.resolve()) for folder in code.variant_dirs],
         "checkpoint_every_steps": plan.launch.checkpoint_every_steps,
         "memory_limit_mib": plan.launch.memory_limit_mib,
+        "stall_minutes": plan.launch.stall_minutes,
     }
 
     def write(task: TrialTask) -> None:

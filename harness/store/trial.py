@@ -15,6 +15,7 @@ import yaml
 from harness.errors import UserError
 from harness.record import SCHEMA_VERSION, STATUSES, Record
 from harness.store.files import is_locked, write_atomically
+from harness.store.holders import Holder, holder_of
 from harness.store.lease import Lease, last_beat
 from harness.store.load import RECORD_FILE, read_record
 from harness.text.clean import bounded, one_line
@@ -116,7 +117,17 @@ class TrialFolder:
             status = self.written_status()  # it may have ended between the two reads
             if status.status == "running":
                 status.status, status.message = "lost", f"its worker is gone (stage {status.stage}, step {status.step})"
+        elif status.status == "running" and (holder := self._leftover(status)) is not None:
+            status.status = "lost"
+            status.message = f"its worker is gone, and its lock is held by {holder}: end that process"
         return status
+
+    def _leftover(self, status: TrialStatus) -> Holder | None:
+        """Return the process that keeps the lock of a worker that has ended on this machine."""
+        beat = last_beat(self.beat_file)
+        if status.pid is None or (beat is not None and beat.is_elsewhere) or Path(f"/proc/{status.pid}").exists():
+            return None
+        return holder_of(self.lock_file)
 
     def write_status(self, status: TrialStatus) -> None:
         """Replace `status.json`. Its texts are cleaned and bounded first: any program may have written a message."""

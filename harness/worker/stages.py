@@ -202,7 +202,7 @@ def measure_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, al
     model, sources = build(trial, launch)
     record.costs.environment = environment(trial.train.device)
     record.costs.memory = measure_memory(model, trial, sources["train"].labels)
-    record.costs.timings = measure_timings(model, trial, sources["train"].labels, alone=alone)
+    record.costs.timings = measure_timings(model, trial, sources["train"].labels, alone, reporter.alive)
     measure_metrics(record.costs, model, trial, sources["train"].labels)
     if stop():
         reporter.end("preempted", "stopped on request; to be measured")

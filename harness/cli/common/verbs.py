@@ -108,6 +108,7 @@ GROUPS: dict[str, dict[str, Verb]] = {
 HIDDEN: dict[str, Verb] = {
     "worker": Verb("run one trial (started by launchers)"),
     "job": Verb("run the trials of one cluster job (started by the cluster)"),
+    "server": Verb("fork workers for a sweep (started by the sweep)"),
     "probe": Verb("run one measurement (started by bench and frontier)"),
 }
 #: every verb that people use
