@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
+import math
 import time
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -14,9 +14,12 @@ import yaml
 
 from harness.errors import UserError
 from harness.record import SCHEMA_VERSION, STATUSES, Record
+from harness.store import seal
 from harness.store.files import is_locked, write_atomically
 from harness.store.lease import Lease, last_beat
-from harness.store.load import RECORD_FILE, read_record
+from harness.store.load import RECORD_FILE, DamagedFileError, damage_of, read_record, sealed_text
+from harness.store.reading import MIB, read_bytes, read_object
+from harness.store.trash import Trash
 
 # libyaml where PyYAML was built with it: ten times faster, and a sweep may have thousands of trials
 SafeDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -52,13 +55,22 @@ _KINDS_OF = {
     "int | None": (int, NoneType),
 }
 _KINDS: list[tuple[str, Any]] = [(item.name, _KINDS_OF[str(item.type)]) for item in fields(TrialStatus)]
+MAX_STATUS_BYTES = MIB
+MAX_CONFIG_BYTES = 16 * MIB
+MAX_MESSAGE = 50_000  # characters
+DAMAGED_STATUS = "its status file was damaged"
+
+
+def previous_checkpoint(file: Path) -> Path:
+    """Return the file that keeps the checkpoint before the one in `file`."""
+    return file.with_name(f"{file.stem}.previous{file.suffix}")
 
 
 class TrialFolder:
     """One trial's folder.
 
-    It holds `config.yaml`, `status.json`, `record.json`, `log.txt`, `checkpoint.safetensors`, and `attempts.jsonl` with
-    one line for the start and one for the end of each worker.
+    It holds `config.yaml`, `status.json`, `record.json`, `log.txt`, `checkpoint.safetensors` (and the one before it),
+    and `attempts.jsonl` with one line for the start and one for the end of each worker.
     """
 
     def __init__(self, path: Path):
@@ -69,6 +81,7 @@ class TrialFolder:
         self.record_file = path / RECORD_FILE
         self.log_file = path / "log.txt"
         self.checkpoint_file = path / "checkpoint.safetensors"
+        self.checkpoint_files = (self.checkpoint_file, previous_checkpoint(self.checkpoint_file))
         self.attempts_file = path / "attempts.jsonl"
         self.lock_file = path / ".lock"
         self.beat_file = path / ".beat"
@@ -83,8 +96,8 @@ class TrialFolder:
     def config(self) -> dict[str, Any]:
         """Read the resolved configuration. Raises: UserError for a file that is missing or no mapping."""
         try:
-            config = yaml.load(self.config_file.read_text(encoding="utf-8"), Loader=SafeLoader)
-        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+            config = yaml.load(read_bytes(self.config_file, MAX_CONFIG_BYTES).decode(), Loader=SafeLoader)
+        except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
             raise UserError(f"{self.config_file}: {error}. Run the sweep command again: it writes the file.") from error
         if not isinstance(config, dict):
             raise UserError(f"{self.config_file}: not a mapping. Run the sweep command again: it writes the file.")
@@ -93,13 +106,15 @@ class TrialFolder:
     def written_status(self) -> TrialStatus:
         """Read `status.json`; a missing or damaged file counts as pending, since the record is authoritative."""
         try:
-            content = json.loads(self.status_file.read_text(encoding="utf-8"))
-            known = {item.name for item in fields(TrialStatus)}
-            status = TrialStatus(**{key: value for key, value in content.items() if key in known})
-        except (OSError, ValueError, AttributeError, TypeError, RecursionError):
+            content, _ = seal.check(read_object(self.status_file, MAX_STATUS_BYTES, nan_is_null=True))
+        except FileNotFoundError:
             return TrialStatus()
-        sound = status.status in STATUSES and all(isinstance(vars(status)[name], kinds) for name, kinds in _KINDS)
-        return status if sound else TrialStatus()
+        except (OSError, ValueError):
+            return TrialStatus(message=DAMAGED_STATUS)
+        known = {item.name for item in fields(TrialStatus)}
+        status = TrialStatus(**{key: value for key, value in content.items() if key in known})
+        is_sound = status.status in STATUSES and all(isinstance(vars(status)[name], kinds) for name, kinds in _KINDS)
+        return status if is_sound else TrialStatus(message=DAMAGED_STATUS)
 
     def status(self) -> TrialStatus:
         """Return the status: that of `status.json`, but a running trial whose worker is gone is lost."""
@@ -113,7 +128,9 @@ class TrialFolder:
     def write_status(self, status: TrialStatus) -> None:
         """Replace `status.json`."""
         status.updated_at = time.time()
-        write_atomically(self.status_file, json.dumps(asdict(status)))
+        loss = status.loss if status.loss is not None and math.isfinite(status.loss) else None
+        content = asdict(status) | {"message": status.message[:MAX_MESSAGE], "loss": loss}
+        write_atomically(self.status_file, json.dumps(seal.seal(content)))
 
     def lease(self) -> Lease:
         """Return the lease of this trial."""
@@ -130,10 +147,17 @@ class TrialFolder:
         """Read the record; None if there is none. Raises: UserError for a damaged one or one of a newer version."""
         return read_record(self.path)
 
+    def sound_record(self) -> Record | None:
+        """Read the record; None if there is none that can be used. Raises: UserError for one of a newer version."""
+        try:
+            return self.record()
+        except DamagedFileError:
+            return None
+
     def write_record(self, record: Record) -> None:
         """Replace `record.json`, in the schema version of this program."""
         current = record.model_copy(update={"schema_version": SCHEMA_VERSION})
-        write_atomically(self.record_file, current.model_dump_json(indent=1))
+        write_atomically(self.record_file, sealed_text(current))
 
     def record_stamp(self) -> str:
         """Return size and time of the record file, "" if there is none: an id for `TrialStatus.record_stamp`."""
@@ -143,14 +167,12 @@ class TrialFolder:
             return ""
         return f"{found.st_size}:{found.st_mtime_ns}"
 
-    def set_record_aside(self) -> None:
-        """Rename the record to `record.old-N.json` and remove the checkpoint, so that the trial is pending again."""
-        for number in itertools.count(1):
-            aside = self.path / f"record.old-{number}.json"
-            if not aside.exists():
-                break
-        self.record_file.rename(aside)
-        self.checkpoint_file.unlink(missing_ok=True)
+    def set_record_aside(self, why: str) -> None:
+        """Move the record and the checkpoints to the trash, so that the trial is pending again."""
+        trash = Trash.of_trial(self.path)
+        trash.take(self.record_file, why)
+        for file in self.checkpoint_files:
+            trash.take(file, why)
 
     def note_attempt(self, **what: Any) -> None:
         """Append a line to `attempts.jsonl`."""
@@ -183,9 +205,17 @@ class TrialFolder:
         return [line for line in _lines(self.log_file) if line.strip()][-num_lines:]
 
     def requeue(self, *, from_scratch: bool = False) -> None:
-        """Set the status to pending. The checkpoint is kept unless `from_scratch`; a record is always kept."""
-        if from_scratch:
-            self.checkpoint_file.unlink(missing_ok=True)
+        """Set the status to pending. A damaged record moves to the trash, and with `from_scratch` the checkpoints.
+
+        A sound record is always kept. Raises: UserError for a record that cannot be read now.
+        """
+        trash = Trash.of_trial(self.path)
+        try:
+            self.record()
+        except DamagedFileError as error:
+            trash.take(self.record_file, damage_of(error))
+        for file in self.checkpoint_files if from_scratch else ():
+            trash.take(file, "trained again from scratch")
         self.write_status(TrialStatus(num_starts=self.written_status().num_starts))
 
     def stale_files(self) -> list[Path]:
