@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from harness.launch.doctor import Finding
+from harness.launch.snapshot import OWN, Snapshot
 from harness.launch.source import Source
 from harness.launch.tasks import Todo
 from harness.nn.config import StrictConfig
@@ -23,13 +24,14 @@ Log = Callable[[str], None]
 class LaunchRequest:
     """What one command asks of a launcher.
 
+    `code` is what the trials have to run from, a copy once something is started: see `harness.launch.snapshot`.
     `num_workers` and `time_budget_s` are the options of `sweep` of that name (None: not given). `cancel_dropped` ends
     the jobs of trials that the plan no longer has.
     """
 
     plan: Plan
     store: Store
-    variant_dirs: Sequence[Path] = ()
+    code: Snapshot = OWN
     num_workers: int | None = None
     time_budget_s: float | None = None
     cancel_dropped: bool = False

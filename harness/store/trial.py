@@ -1,64 +1,28 @@
-"""One trial's folder and the status file in it."""
+"""One trial's folder and the files in it."""
 
 from __future__ import annotations
 
 import json
-import math
-import time
-from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
 import yaml
 
 from harness.errors import UserError
-from harness.record import SCHEMA_VERSION, STATUSES, Record
-from harness.store import seal
+from harness.record import SCHEMA_VERSION, Record
 from harness.store.files import is_locked, write_atomically
 from harness.store.lease import Lease, last_beat
 from harness.store.load import RECORD_FILE, DamagedFileError, damage_of, read_record, sealed_text
-from harness.store.reading import MIB, read_bytes, read_object
+from harness.store.reading import MIB, DamagedError, read_bytes
+from harness.store.status import TrialStatus, read_status, status_text
 from harness.store.trash import Trash
+from harness.text.log_files import tail_lines
 
 # libyaml where PyYAML was built with it: ten times faster, and a sweep may have thousands of trials
 SafeDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-
-@dataclass
-class TrialStatus:
-    """Content of `status.json`: status of a trial and the numbers for progress displays."""
-
-    status: str = "pending"
-    message: str = ""
-    stage: str = ""
-    step: int = 0
-    num_steps: int = 0
-    loss: float | None = None
-    num_starts: int = 0
-    pid: int | None = None
-    host: str = ""
-    node: str = ""  # the launcher's name of the machine
-    job: str = ""  # TOKEN/INDEX of the submission that has the trial
-    code: str = ""  # identity of the code that made the record
-    record_stamp: str = ""  # size and time of the record that this status belongs to
-    updated_at: float = field(default_factory=time.time)
-
-
-_NUMBER = (int, float)
-_KINDS_OF = {
-    "str": str,
-    "int": int,
-    "float": _NUMBER,
-    "float | None": (*_NUMBER, NoneType),
-    "int | None": (int, NoneType),
-}
-_KINDS: list[tuple[str, Any]] = [(item.name, _KINDS_OF[str(item.type)]) for item in fields(TrialStatus)]
-MAX_STATUS_BYTES = MIB
 MAX_CONFIG_BYTES = 16 * MIB
-MAX_MESSAGE = 50_000  # characters
-DAMAGED_STATUS = "its status file was damaged"
 
 
 def previous_checkpoint(file: Path) -> Path:
@@ -105,16 +69,7 @@ class TrialFolder:
 
     def written_status(self) -> TrialStatus:
         """Read `status.json`; a missing or damaged file counts as pending, since the record is authoritative."""
-        try:
-            content, _ = seal.check(read_object(self.status_file, MAX_STATUS_BYTES, nan_is_null=True))
-        except FileNotFoundError:
-            return TrialStatus()
-        except (OSError, ValueError):
-            return TrialStatus(message=DAMAGED_STATUS)
-        known = {item.name for item in fields(TrialStatus)}
-        status = TrialStatus(**{key: value for key, value in content.items() if key in known})
-        is_sound = status.status in STATUSES and all(isinstance(vars(status)[name], kinds) for name, kinds in _KINDS)
-        return status if is_sound else TrialStatus(message=DAMAGED_STATUS)
+        return read_status(self.status_file)
 
     def status(self) -> TrialStatus:
         """Return the status: that of `status.json`, but a running trial whose worker is gone is lost."""
@@ -127,10 +82,7 @@ class TrialFolder:
 
     def write_status(self, status: TrialStatus) -> None:
         """Replace `status.json`."""
-        status.updated_at = time.time()
-        loss = status.loss if status.loss is not None and math.isfinite(status.loss) else None
-        content = asdict(status) | {"message": status.message[:MAX_MESSAGE], "loss": loss}
-        write_atomically(self.status_file, json.dumps(seal.seal(content)))
+        write_atomically(self.status_file, status_text(status))
 
     def lease(self) -> Lease:
         """Return the lease of this trial."""
@@ -169,10 +121,8 @@ class TrialFolder:
 
     def set_record_aside(self, why: str) -> None:
         """Move the record and the checkpoints to the trash, so that the trial is pending again."""
-        trash = Trash.of_trial(self.path)
-        trash.take(self.record_file, why)
-        for file in self.checkpoint_files:
-            trash.take(file, why)
+        for file in (self.record_file, *self.checkpoint_files):
+            Trash.of_trial(self.path).take(file, why)
 
     def note_attempt(self, **what: Any) -> None:
         """Append a line to `attempts.jsonl`."""
@@ -192,7 +142,7 @@ class TrialFolder:
                 content = json.loads(line)
             except (ValueError, RecursionError):
                 continue
-            if not isinstance(content, dict):
+            if not isinstance(content, dict) or not isinstance(content.get("job", ""), str):
                 continue
             if "ended" in content and found:
                 found[-1] |= content
@@ -201,8 +151,8 @@ class TrialFolder:
         return found
 
     def log_tail(self, num_lines: int = 5) -> list[str]:
-        """Return the last lines of the log, for messages."""
-        return [line for line in _lines(self.log_file) if line.strip()][-num_lines:]
+        """Return the last lines of the log, clean and bounded, for messages."""
+        return tail_lines(self.log_file, num_lines)
 
     def requeue(self, *, from_scratch: bool = False) -> None:
         """Set the status to pending. A damaged record moves to the trash, and with `from_scratch` the checkpoints.
@@ -225,6 +175,6 @@ class TrialFolder:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
+        return read_bytes(path, MAX_CONFIG_BYTES).decode(errors="replace").splitlines()
+    except (FileNotFoundError, DamagedError):
         return []
