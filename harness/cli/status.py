@@ -41,6 +41,8 @@ def run(parsed: argparse.Namespace) -> int:
         for standing in found if parsed.all else shown:
             _show(part, standing, is_gone=standing.folder.trial_id in gone)
         print(f"{plan.sweep}{', its search' * (part is not store)}: {tally(found) or 'no trials yet'}")
+    if not plan.is_sealed:
+        print("unsealed: files of an older version, which have no checksum that would show damage")
     stale = no_longer_planned(store, plan)
     if stale:
         print(f"no longer asked for by the sweep: {counted(len(stale), 'trial')} (`clean --stale` removes them)")

@@ -155,6 +155,7 @@ def _record(
     trial_id: str, trial: TrialConfig, launch: dict[str, Any], progress: Progress, scores: Any, costs: Costs
 ) -> Record:
     from harness.data import ceilings
+    from harness.data.sets import data_sets
     from harness.measure.machine.environment import environment
     from harness.proofs import is_proven
     from harness.record import Record, Training
@@ -167,6 +168,7 @@ def _record(
         config=trial.model_dump(),
         seed=trial.seed,
         data_identity=launch["data_identity"],
+        location_fields=sorted(data_sets()[trial.data.name].location_fields),
         scores=scores,
         ceilings=ceilings(trial.data),
         training=Training(
