@@ -37,11 +37,15 @@ class LaunchRequest:
 
 @dataclass
 class Owners:
-    """Ids of trials that a worker or a job has (`taken`), or may have (`unknown`, because of a `problem`)."""
+    """Ids of trials that a worker or a job has (`taken`), or may have (`unknown`, because of a `problem`).
+
+    `reasons`: trial id -> what the queue says of its job, in the queue's own words.
+    """
 
     taken: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
     problem: str = ""
+    reasons: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass

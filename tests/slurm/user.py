@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import subprocess
-from collections.abc import Callable
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +14,6 @@ from harness.cli import main
 from tests.e2e import MINI, ROOT, command, harness, scores, statuses
 from tests.slurm.cluster import Cluster, eventually
 
-#: puts a shell script on the PATH, under the name of a program of SLURM
-Program = Callable[[str, str], None]
 #: two trials of a few steps; jobs of a minute at least, since SLURM counts in minutes
 TINY = MINI.replace("launch: {", "launch: {where: slurm, time: 00:05:00, signal_delay_s: 60, ")
 #: one trial that trains until it is stopped, unless it is let go on to `num_steps`
