@@ -38,6 +38,8 @@ class Reporter:
             node=os.environ.get(NODE_VARIABLE, host),
             job=before.job,
         )
+        if stage == "measure":
+            self.status.step, self.status.num_steps, self.status.loss = before.step, before.num_steps, before.loss
         self._written = 0.0
         status = self.status
         folder.note_attempt(stage=stage, host=host, node=status.node, job=status.job, pid=status.pid, began=time.time())
@@ -67,4 +69,4 @@ class Reporter:
         if status == "done":
             self.status.record_stamp = self.folder.record_stamp()
         self.write()
-        self.folder.note_attempt(ended=status, by_another=by_another)
+        self.folder.note_attempt(ended=status, by_another=by_another, at=time.time())

@@ -44,7 +44,10 @@ def test_the_lines_of_setup_are_run(slurm: Program, tmp_path: Path) -> None:
 
 
 def test_resources_of_the_block_and_of_every_override_are_tried(slurm: Program, tmp_path: Path) -> None:
-    slurm("sbatch", '[[ $* == *--mem=80G* && $* == *--exclusive* ]] && { echo "allocation failure: Requested node configuration is not available" >&2; exit 1; }; true')
+    slurm(
+        "sbatch",
+        '[[ $* == *--mem=80G* && $* == *--exclusive* ]] && { echo "allocation failure: Requested node configuration is not available" >&2; exit 1; }; true',
+    )
     overrides = [{"where": {"seed": 0}, "mem": "8G"}, {"where": {"seed": 1}, "mem": "80G"}]
     launch = LaunchConfig.model_validate({"exclusive": True, "mem": "16G", "overrides": overrides})
     [found] = problems(launch, tmp_path)
