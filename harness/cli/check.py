@@ -22,10 +22,7 @@ def run(parsed: argparse.Namespace) -> int:
 
     start = time.perf_counter()
     found = check(*parsed.variant, variants=parsed.variants, on_outcome=_print)
-    number, kept = len(found.outcomes), len(found.outcomes) - len(found.broken)
-    print(f"{kept} of {number} variants keep the contract, {time.perf_counter() - start:.0f} s")
-    if found.broken:
-        print(f"broken: {', '.join(found.broken)}")
+    print(f"{found.verdict} ({time.perf_counter() - start:.0f} s)")
     return 0 if found.is_kept else 1
 
 

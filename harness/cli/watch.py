@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.cli.common import arguments
+from harness.text.clean import one_line
+from harness.text.streams import console
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -127,7 +129,7 @@ class _Screen:
     def __init__(self) -> None:
         from rich.live import Live
 
-        self.live = Live(transient=False, auto_refresh=False)
+        self.live = Live(console=console(), transient=False, auto_refresh=False)
 
     def __enter__(self) -> None:
         self.live.start()
@@ -157,7 +159,7 @@ def _table(view: _View) -> Table:
         row = f"{item.label}, seed {item.seed}"
         where = view.reason(item.folder.trial_id) or item.message or item.progress()
         cells = (item.folder.trial_id, row, item.status, where)
-        table.add_row(*map(Text, cells))  # as Text: rich would read brackets in labels and messages as markup
+        table.add_row(*(Text(one_line(cell)) for cell in cells))  # as Text: rich would read brackets as markup
     if len(unfinished) > NUM_ROWS:
         table.add_row("...", f"and {len(unfinished) - NUM_ROWS} more", "", "")
     return table

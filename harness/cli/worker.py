@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 from harness.errors import UserError
@@ -38,7 +41,29 @@ def run(parsed: argparse.Namespace) -> int:
         )
     if parsed.rank is not None and parsed.rank < 0:
         raise UserError(f"--rank {parsed.rank}: a rank is at least 0")
+    _use_code_of(parsed.folder)
     return worker.run(
         parsed.folder, parsed.stage, alone=parsed.alone, parent=parsed.parent,
         rank=parsed.rank, rendezvous=parsed.rendezvous,
     )  # fmt: skip
+
+
+def _use_code_of(folder: Path) -> None:
+    """Start this process again with the copy of the code that belongs to the trial, unless it runs from there.
+
+    The launchers of the harness start workers from the copy; others may know no more than the command.
+
+    Raises:
+        UserError: the copy is gone.
+    """
+    from harness.launch.snapshot import OWN, environment
+    from harness.store import TrialFolder
+
+    code = OWN.path
+    with suppress(UserError, KeyError, TypeError):  # the worker reports what is wrong with the trial's files
+        code = Path(TrialFolder(folder).config()["launch"]["code"])
+    if code.resolve() == OWN.path:
+        return
+    if not (code / "harness").is_dir():
+        raise UserError(f"{folder}: {code}, the code that it has to run from, is gone. Run the sweep command again.")
+    os.execve(sys.executable, [sys.executable, "-m", "harness", *sys.argv[1:]], os.environ | environment(code))

@@ -15,16 +15,19 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from harness import worker
 from harness.errors import UserError
+from harness.launch import snapshot
 from harness.launch.source import FixedSource, Source
 from harness.launch.tasks import TrialTask
 from harness.launch.workers import Running, Watcher, write_end
 from harness.store import TrialStatus
 from harness.sweep.launch.config import LaunchConfig
-from harness.worker.signals import STOP_SIGNALS, blocked_stop_signals
+from harness.text.log_files import trim
+from harness.worker.signals import STOP_SIGNALS, blocked_stop_signals, can_handle_signals
 
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 20.0  # between the request to stop and SIGKILL
@@ -46,10 +49,13 @@ def visible_gpus() -> list[int]:
 class LocalPool:
     """Runs tasks to their end; a worker that dies costs its own trial and nothing else."""
 
-    def __init__(self, launch: LaunchConfig, watcher: Watcher, num_workers: int | None = None):
+    def __init__(
+        self, launch: LaunchConfig, watcher: Watcher, num_workers: int | None = None, code: Path = snapshot.OWN.path
+    ):
         self.launch = launch
         self.watcher = watcher
         self.num_workers = num_workers or launch.num_workers
+        self.code = code  # what workers import
         self.cores = num_cores()
         self.alone = True  # nothing but this pool works on the machine
         self.leading: list[str] = []  # more arguments of a training worker whose other ranks start elsewhere
@@ -118,8 +124,9 @@ class LocalPool:
     @contextmanager
     def _stoppable(self) -> Iterator[None]:
         """Lets signals ask the pool to stop; leaves no worker behind, however it ends."""
-        before = {number: signal.signal(number, self._ask_to_stop) for number in STOP_SIGNALS}
-        mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # now that they have a handler
+        handled = STOP_SIGNALS if can_handle_signals() else ()
+        before = {number: signal.signal(number, self._ask_to_stop) for number in handled}
+        mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)  # now that they have a handler
         try:
             yield
         finally:
@@ -167,7 +174,7 @@ class LocalPool:
         return True
 
     def _start(self, task: TrialTask, alone: bool) -> None:
-        environment = dict(os.environ)
+        environment = os.environ | snapshot.environment(self.code)
         environment |= {name: str(task.num_threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         environment["PYTHONUNBUFFERED"] = "1"
         gpus = tuple(self._free_gpus()[: task.num_processes]) if task.device == "cuda" else ()
@@ -184,6 +191,7 @@ class LocalPool:
         """Asks overdue workers to stop, or all of them when the pool stops; kills them after a grace period."""
         now, limit = time.monotonic(), self.launch.time_limit_minutes
         for item in self.running:
+            trim(item.task.folder.log_file)  # a worker that prints without end must not fill the disk
             item.overdue = item.overdue or (limit is not None and now - item.started > 60 * limit)
             if (item.overdue or self.stopping) and item.stop_asked is None:
                 item.process.terminate()

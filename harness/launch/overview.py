@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from harness import units
 from harness.errors import UserError
 from harness.launch import launchers
-from harness.launch.deadline import answers_within
+from harness.launch.base import answers_within
 from harness.launch.tasks import State, state_of
 from harness.launch.time_left import seconds_left
 from harness.record import OPEN_STATUSES
 from harness.store import Store, TrialFolder, TrialStatus
 from harness.store.files import is_locked
 from harness.store.plan_file import PlanFile
+from harness.text.clean import LINE_LIMIT, one_line
 
 TROUBLED = ("failed", "killed", "lost", "oom", "nan", "timeout", "invalid")
 ASK_SECONDS = 10.0  # between two questions to a launcher while a user watches
@@ -50,8 +51,9 @@ class Standing:
         return f"{self.written.stage}, {steps}on {self.written.node or self.written.host}, {age} ago"
 
     def text(self) -> str:
-        """Returns one line for `status`."""
-        more = self.message or self.progress()
+        """Returns one line for `status`; of a long message its beginning and its end."""
+        more = one_line(self.message) or self.progress()
+        more += " (`logs` shows all of it)" if len(self.message) > LINE_LIMIT else ""
         starts = f" (start {self.written.num_starts})" if self.is_open and self.written.num_starts > 2 else ""
         return (
             f"{self.status:9s} {self.folder.trial_id}  {self.label}, seed {self.seed}{starts}{': ' * bool(more)}{more}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.code_identity import code_identity
+from harness.launch.snapshot import Snapshot
 from harness.record import FINAL_STATUSES, Record
 from harness.registry import variant_file
 from harness.store import Store, TrialFolder, side_by_side
@@ -47,11 +48,11 @@ class Todo:
     def summary(self) -> str:
         """Returns one line: how many trials are open, done and failed."""
         stages = Counter(task.stage for task in self.tasks)
-        parts = [f"{stages['train']} to train", f"{stages['measure']} to measure", f"{len(self.done)} done before"]
+        parts = [f"{stages['train']} to train", f"{stages['measure']} to measure", f"{len(self.done)} done"]
         if self.stale:
             parts.append(f"{len(self.stale)} of them by other code (`--stale rerun` repeats them)")
         if self.failed:
-            parts.append(f"{len(self.failed)} failed before (`retry` starts them again)")
+            parts.append(f"{len(self.failed)} failed (`retry` starts them again)")
         return ", ".join(parts)
 
 
@@ -164,10 +165,11 @@ def mark_done(store: Store, trial_ids: Iterable[str]) -> None:
             folder.write_status(status)
 
 
-def prepare(todo: Todo, plan: Plan, variant_dirs: Sequence[Path]) -> None:
-    """Writes the configuration of every trial that is to be run."""
+def prepare(todo: Todo, plan: Plan, code: Snapshot) -> None:
+    """Writes the configuration of every trial that is to be run, and the code that it has to run from."""
     extra: Mapping[str, Any] = {
-        "variant_dirs": [str(Path(folder).resolve()) for folder in variant_dirs],
+        "code": str(code.path),
+        "variant_dirs": [str(folder.resolve()) for folder in code.variant_dirs],
         "checkpoint_every_steps": plan.launch.checkpoint_every_steps,
         "memory_limit_mib": plan.launch.memory_limit_mib,
     }

@@ -32,8 +32,15 @@ class CheckResult:
         """True if every variant keeps the contract."""
         return not self.broken
 
+    @property
+    def verdict(self) -> str:
+        """How many variants keep the contract, and which break it, in a sentence."""
+        kept = len(self.outcomes) - len(self.broken)
+        broken = f"; broken: {', '.join(self.broken)}" if self.broken else ""
+        return f"{kept} of {len(self.outcomes)} variants keep the contract{broken}"
+
     def table(self) -> Table:
-        """Return one line for each check of each variant, with the failures below."""
+        """Return one line for each check of each variant, then the failures and the verdict."""
         lines = [
             (name, outcome.check, "FAIL" if outcome.failures else "ok", outcome.extent)
             for name, found in self.outcomes.items()
@@ -45,7 +52,7 @@ class CheckResult:
             for outcome in found
             for text in outcome.failures
         ]
-        return Table(("variant", "check", "", "checked on"), tuple(lines), tuple(failures))
+        return Table(("variant", "check", "", "checked on"), tuple(lines), (*failures, self.verdict))
 
     def __repr__(self) -> str:
         return repr(self.table())

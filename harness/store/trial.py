@@ -17,6 +17,8 @@ from harness.record import SCHEMA_VERSION, STATUSES, Record
 from harness.store.files import is_locked, write_atomically
 from harness.store.lease import Lease, last_beat
 from harness.store.load import RECORD_FILE, read_record
+from harness.text.clean import bounded, one_line
+from harness.text.log_files import tail_lines
 
 # libyaml where PyYAML was built with it: ten times faster, and a sweep may have thousands of trials
 SafeDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -55,11 +57,16 @@ _KINDS_OF = {
 _KINDS: list[tuple[str, Any]] = [(item.name, _KINDS_OF[str(item.type)]) for item in fields(TrialStatus)]
 
 
+def previous_checkpoint(file: Path) -> Path:
+    """Return the file that keeps the checkpoint before the one in `file`."""
+    return file.with_name(f"{file.stem}.previous{file.suffix}")
+
+
 class TrialFolder:
     """One trial's folder.
 
-    It holds `config.yaml`, `status.json`, `record.json`, `log.txt`, `checkpoint.safetensors`, and `attempts.jsonl` with
-    one line for the start and one for the end of each worker.
+    It holds `config.yaml`, `status.json`, `record.json`, `log.txt`, `checkpoint.safetensors` (and the one before it),
+    and `attempts.jsonl` with one line for the start and one for the end of each worker.
     """
 
     def __init__(self, path: Path):
@@ -70,6 +77,7 @@ class TrialFolder:
         self.record_file = path / RECORD_FILE
         self.log_file = path / "log.txt"
         self.checkpoint_file = path / "checkpoint.safetensors"
+        self.checkpoint_files = (self.checkpoint_file, previous_checkpoint(self.checkpoint_file))
         self.attempts_file = path / "attempts.jsonl"
         self.lock_file = path / ".lock"
         self.beat_file = path / ".beat"
@@ -100,7 +108,7 @@ class TrialFolder:
         except (OSError, ValueError, AttributeError, TypeError, RecursionError):
             return TrialStatus()
         sound = status.status in STATUSES and all(isinstance(vars(status)[name], kinds) for name, kinds in _KINDS)
-        return status if sound else TrialStatus()
+        return _clean(status) if sound else TrialStatus()
 
     def status(self) -> TrialStatus:
         """Return the status: that of `status.json`, but a running trial whose worker is gone is lost."""
@@ -112,8 +120,8 @@ class TrialFolder:
         return status
 
     def write_status(self, status: TrialStatus) -> None:
-        """Replace `status.json`."""
-        status.updated_at = time.time()
+        """Replace `status.json`. Its texts are cleaned and bounded first: any program may have written a message."""
+        _clean(status).updated_at = time.time()
         write_atomically(self.status_file, json.dumps(asdict(status)))
 
     def lease(self) -> Lease:
@@ -151,7 +159,12 @@ class TrialFolder:
             if not aside.exists():
                 break
         self.record_file.rename(aside)
-        self.checkpoint_file.unlink(missing_ok=True)
+        self.remove_checkpoints()
+
+    def remove_checkpoints(self) -> None:
+        """Remove the newest checkpoint and the one before it."""
+        for file in self.checkpoint_files:
+            file.unlink(missing_ok=True)
 
     def note_attempt(self, **what: Any) -> None:
         """Append a line to `attempts.jsonl`."""
@@ -180,18 +193,27 @@ class TrialFolder:
         return found
 
     def log_tail(self, num_lines: int = 5) -> list[str]:
-        """Return the last lines of the log, for messages."""
-        return [line for line in _lines(self.log_file) if line.strip()][-num_lines:]
+        """Return the last lines of the log, clean and bounded, for messages."""
+        return tail_lines(self.log_file, num_lines)
 
     def requeue(self, *, from_scratch: bool = False) -> None:
         """Set the status to pending. The checkpoint is kept unless `from_scratch`; a record is always kept."""
         if from_scratch:
-            self.checkpoint_file.unlink(missing_ok=True)
+            self.remove_checkpoints()
         self.write_status(TrialStatus(num_starts=self.written_status().num_starts))
 
     def stale_files(self) -> list[Path]:
         """Return temporary files of killed writers; only meaningful while no process writes."""
         return sorted(self.path.glob(".*.tmp"))
+
+
+def _clean(status: TrialStatus) -> TrialStatus:
+    """Clean and bound the texts of a status in place."""
+    for name, kinds in _KINDS:
+        if kinds is str:
+            text = getattr(status, name)
+            setattr(status, name, bounded(text) if name == "message" else one_line(text))
+    return status
 
 
 def _lines(path: Path) -> list[str]:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.launch.snapshot import Snapshot
 from harness.launch.tasks import State, Todo, TrialTask, prepare, state_of, task_of
 from harness.record import OPEN_STATUSES, Record
 from harness.store import Store, TrialFolder
@@ -41,9 +41,9 @@ class PendingTrial:
 class Controller:
     """A source of tuning trials (see `harness.launch.source.Source`)."""
 
-    def __init__(self, plan: Plan, tuning: Tuning, run_folder: Path, store: Store, variant_dirs: Sequence[Path]):
+    def __init__(self, plan: Plan, tuning: Tuning, run_folder: Path, store: Store, code: Snapshot):
         self.plan, self.tuning, self.config = plan, tuning, tuning.config
-        self.store, self.variant_dirs = store, variant_dirs
+        self.store, self.code = store, code
         store.path.mkdir(parents=True, exist_ok=True)
         storage = open_journal(run_folder)
         labels = {row.row_id: row.label for row in plan.rows}
@@ -165,7 +165,7 @@ class Controller:
         if killed:
             folder.requeue()
         task = self._task(trial, folder)
-        prepare(Todo([task]), self.plan, self.variant_dirs)
+        prepare(Todo([task]), self.plan, self.code)
         self.ready.append(task)
         self._summarize(changed=True)
 

@@ -41,6 +41,8 @@ class Reporter:
         if stage == "measure":
             self.status.step, self.status.num_steps, self.status.loss = before.step, before.num_steps, before.loss
         self._written = 0.0
+        self._notes: list[str] = []
+        self.last_alive: dict[str, float] = {}
         status = self.status
         folder.note_attempt(stage=stage, host=host, node=status.node, job=status.job, pid=status.pid, began=time.time())
         self.write()
@@ -63,9 +65,21 @@ class Reporter:
         if time.monotonic() - self._written > HEARTBEAT_SECONDS:
             self.write()
 
+    def alive(self, unit: str) -> None:
+        """Notes that a unit of work is done: a step, an evaluation batch, a clip. Costs less than a microsecond."""
+        self.last_alive[unit] = time.monotonic()
+
+    def note(self, message: str) -> None:
+        """Prints a message to the log and keeps it in the status until the end of this worker."""
+        print(message, flush=True)
+        self._notes.append(message)
+        self.status.message = "; ".join(self._notes)
+        self.write()
+
     def end(self, status: str, message: str = "", *, by_another: bool = False) -> None:
         """Writes the final status of this worker. `by_another`: another worker had completed its stage."""
-        self.status.status, self.status.message = status, message
+        self.status.status = status
+        self.status.message = "; ".join([*([message] if message else []), *self._notes])
         if status == "done":
             self.status.record_stamp = self.folder.record_stamp()
         self.write()

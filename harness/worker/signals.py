@@ -34,6 +34,11 @@ class StopRequest:
         return self.requested
 
 
+def can_handle_signals() -> bool:
+    """Returns whether this thread may set signal handlers: only the main thread may, and a notebook may use others."""
+    return threading.current_thread() is threading.main_thread()
+
+
 @contextmanager
 def blocked_stop_signals() -> Iterator[None]:
     """Blocks stop signals within a block; a process started there inherits that until it makes a `StopRequest`."""
@@ -48,7 +53,7 @@ def blocked_stop_signals() -> Iterator[None]:
 def postponed_stop() -> Iterator[Callable[[], bool]]:
     """Postpones SIGTERM and SIGHUP to the end of a block; yields a function that says whether one of them came."""
     came: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
+    if not can_handle_signals():
         yield lambda: False
         return
     wanted = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
@@ -61,6 +66,25 @@ def postponed_stop() -> Iterator[Callable[[], bool]]:
         if came:
             sys.stdout.flush()  # the signal may end the process at once
             signal.raise_signal(came[0])
+
+
+@contextmanager
+def time_limit(seconds: float, what: str) -> Iterator[None]:
+    """Raises TimeoutError in a block that takes longer; outside the main thread there is no limit."""
+    if not can_handle_signals():
+        yield
+        return
+
+    def too_late(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"{what} did not answer within {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, too_late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def end_with_parent(parent: int, number: int = signal.SIGTERM) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data import data_identity
+from harness.launch.snapshot import OWN
 from harness.launch.source import drive
 from harness.launch.tasks import TrialTask
 from harness.record import Record, Score
@@ -101,7 +102,7 @@ def plan_of(folder: Path, text: str = SWEEP, *overrides: str) -> Plan:
 def controller_of(plan: Plan, run: Path) -> Controller:
     """Returns the controller of a search in the folder of a run."""
     assert plan.tuning is not None
-    return Controller(plan, plan.tuning, run, Store(run / "tuning"), [])
+    return Controller(plan, plan.tuning, run, Store(run / "tuning"), OWN)
 
 
 def search(plan: Plan, run: Path, launcher: SimulatedLauncher) -> Controller:

@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.launch.slurm import client
+from harness.text.clean import one_line
 
 #: fields of submitit's parameters by which SLURM decides where and when a job may run
 DECISIVE = (
@@ -92,7 +93,7 @@ def verdict_on(options: Sequence[str]) -> Verdict:
 def _words(text: str) -> str:
     """Returns SLURM's words in one line, without the names of its programs."""
     lines = [re.sub(r"^(?:sbatch: |error: |allocation failure: )+", "", line.strip()) for line in text.splitlines()]
-    return "; ".join(dict.fromkeys(filter(None, lines)))[:500]
+    return one_line("; ".join(dict.fromkeys(filter(None, lines))))
 
 
 def _fits_unusable_nodes(options: Sequence[str]) -> bool:

@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from harness.launch.deadline import seconds_left
+from harness.launch.base import seconds_left
+from harness.text.clean import one_line
 
 TIMEOUT_SECONDS = 30.0
 MAX_NAMES = 100  # of jobs in one command line
@@ -59,7 +60,7 @@ class QueueLine:
     @property
     def words(self) -> str:
         """Returns what SLURM says of the job: 'PENDING, PartitionConfig'."""
-        return self.state if self.reason in ("", "None") else f"{self.state}, {self.reason}"
+        return self.state if self.reason in ("", "None") else one_line(f"{self.state}, {self.reason}")
 
     @property
     def full_id(self) -> str:
@@ -70,7 +71,7 @@ class QueueLine:
 def ask(*command: str, timeout_s: float = TIMEOUT_SECONDS) -> CommandResult:
     """Runs a command; one that is missing, fails or hangs gives a result with a problem.
 
-    It takes no longer than the deadline of the calling command allows, see `harness.launch.deadline`.
+    It takes no longer than the deadline of the calling command allows, see `answers_within`.
     """
     timeout_s = seconds_left(timeout_s)
     try:
@@ -83,7 +84,7 @@ def ask(*command: str, timeout_s: float = TIMEOUT_SECONDS) -> CommandResult:
     except OSError as error:
         return CommandResult("", f"{command[0]}: {error.strerror}")
     out, errors = (text.decode(errors="replace").strip() for text in (done.stdout, done.stderr))
-    problem = f"{command[0]}: {errors[:500] or f'exit code {done.returncode}'}" if done.returncode else ""
+    problem = f"{command[0]}: {one_line(errors) or f'exit code {done.returncode}'}" if done.returncode else ""
     return CommandResult(out, problem, errors)
 
 
@@ -123,7 +124,7 @@ def _squeue(option: str, values: Sequence[str]) -> tuple[list[QueueLine], str]:
     if answer.problem:
         return [], answer.problem
     if INCOMPLETE.search(answer.errors) or (not answer.out and "error" in answer.errors.lower()):
-        return [], f"squeue: {answer.errors[:500]}"
+        return [], f"squeue: {one_line(answer.errors) or 'no answer'}"
     found: list[QueueLine] = []
     for line in answer.out.splitlines():
         match = QUEUE_LINE.fullmatch(line)

@@ -43,7 +43,7 @@ class Slurm(Launcher):
         """Submits what is open and has no job."""
         from harness.launch.slurm.submit import submit
 
-        result = submit(request.plan, request.store, todo.tasks, request.variant_dirs, partly=True)
+        result = submit(request.plan, request.store, todo.tasks, request.code, partly=True)
         _print_result(request.store, todo, result)
         if result.unknown:
             raise UserError(
@@ -62,7 +62,7 @@ class Slurm(Launcher):
         """Submits the tasks of a search as they come."""
         from harness.launch.slurm.search import run_search
 
-        return run_search(request.plan, request.store, request.variant_dirs, source, request.time_budget_s)
+        return run_search(request.plan, request.store, request.code, source, request.time_budget_s)
 
     def owners(self, store: Store, folders: Sequence[TrialFolder]) -> Owners:
         """Returns which trials run or have a job that squeue lists."""

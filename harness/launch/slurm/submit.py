@@ -14,18 +14,18 @@ from pathlib import Path
 from harness.errors import UserError
 from harness.launch.assignment import end_never_started
 from harness.launch.base import Log
-from harness.launch.deadline import raises_after
-from harness.launch.slurm import acceptance, client, reconcile, snapshot, submission
+from harness.launch.slurm import acceptance, client, reconcile, submission
 from harness.launch.slurm.bad_nodes import nodes_to_avoid
 from harness.launch.slurm.job_start import JobEntry
 from harness.launch.slurm.resources import JobArray, arrays, capped, python_command, sbatch_parameters, summary
 from harness.launch.slurm.submission import Submission
+from harness.launch.snapshot import Snapshot
 from harness.launch.tasks import Todo, TrialTask, prepare
 from harness.store import Store
 from harness.sweep.launch.config import LaunchConfig
 from harness.sweep.plan import Plan
 from harness.units import counted
-from harness.worker.signals import postponed_stop
+from harness.worker.signals import postponed_stop, time_limit
 
 SBATCH_SECONDS = 120.0
 
@@ -56,7 +56,7 @@ def submit(
     plan: Plan,
     store: Store,
     tasks: Sequence[TrialTask],
-    variant_dirs: Sequence[Path],
+    code: Snapshot,
     log: Log = print,
     partly: bool = False,
     tested: set[tuple[str, ...]] | None = None,
@@ -80,8 +80,7 @@ def submit(
     made = arrays(free, plan.launch, client.max_array_size())
     for line in acceptance.check(_shapes(made, plan.launch), set() if tested is None else tested):
         log(line)
-    code = snapshot.take(store.path.resolve(), variant_dirs)
-    prepare(Todo(free), plan, code.variant_dirs)
+    prepare(Todo(free), plan, code)
     exclude = {} if queue.problem else nodes_to_avoid(plan.launch, store, made, queue.live, code.path, log)
     cap, first = _room(store, plan.launch.array_parallelism, queue.live)
     batch = _Batch(plan, store, code.path, exclude, partly, words)
@@ -214,7 +213,7 @@ def _sbatch(folder: Path, parameters: dict[str, object], number: int) -> str:
 
     executor = submitit.SlurmExecutor(folder / "log", max_num_timeout=reconcile.NO_LIMIT, python=python_command())
     executor.update_parameters(**parameters)
-    with client.scrubbed_environment(parameters), raises_after(SBATCH_SECONDS, "sbatch did not answer"):
+    with client.scrubbed_environment(parameters), time_limit(SBATCH_SECONDS, "sbatch"):
         jobs = executor.submit_array([JobEntry(str(folder))] * number)
     return str(jobs[0].job_id).partition("_")[0]
 

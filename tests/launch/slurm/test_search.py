@@ -13,6 +13,7 @@ from harness.errors import UserError
 from harness.launch.overview import StrandedDetector, standings
 from harness.launch.slurm import search
 from harness.launch.slurm.search import Arrays
+from harness.launch.snapshot import OWN
 from harness.launch.tasks import TrialTask
 from harness.store import Store, exclusive_lock
 from tests.launch.slurm.conftest import Fake, planned
@@ -31,7 +32,7 @@ def test_a_search_outlasts_a_controller_that_is_away(
 ) -> None:
     monkeypatch.setattr(search, "FIRST_WAIT_SECONDS", 0.0)
     plan, store, tasks = planned(tmp_path)
-    arrays = Arrays(plan, store, [])
+    arrays = Arrays(plan, store, OWN)
     slurm.refuse.write_text(AWAY)
     arrays.start(tasks)
     assert "Retrying for 10 minutes" in capsys.readouterr().out
@@ -53,7 +54,7 @@ def test_a_search_waits_at_a_limit_of_jobs_until_some_have_ended(
     monkeypatch.setattr(search, "FIRST_WAIT_SECONDS", 0.0)
     monkeypatch.setattr(search, "PATIENCE_SECONDS", -1.0)  # SLURM answers, so its patience does not matter
     plan, store, tasks = planned(tmp_path)
-    arrays = Arrays(plan, store, [])
+    arrays = Arrays(plan, store, OWN)
     slurm.refuse.write_text("sbatch: error: QOSMaxSubmitJobPerUserLimit")
     for _ in range(3):
         start_and_poll(arrays, tasks if not arrays.tasks else [])
@@ -70,7 +71,7 @@ def test_a_search_ends_where_sbatch_refuses_for_good_or_is_away_for_too_long(
     monkeypatch.setattr(search, "FIRST_WAIT_SECONDS", 0.0)
     monkeypatch.setattr(search, "PATIENCE_SECONDS", patience)
     plan, store, tasks = planned(tmp_path)
-    arrays = Arrays(plan, store, [])
+    arrays = Arrays(plan, store, OWN)
     slurm.refuse.write_text(said)
     with pytest.raises(UserError, match="pending again"):
         start_and_poll(arrays, tasks)
@@ -85,7 +86,7 @@ def orphaned(slurm: Fake, tmp_path: Path) -> Path:
     Store(run).write_plan(replace(plan, rows=[], trials=[], baseline_row=None).to_file())
     searched = Store(run / "tuning")
     moved = [replace(task, folder=searched.trial(task.trial.trial_id)) for task in tasks]
-    Arrays(plan, searched, []).start(moved)
+    Arrays(plan, searched, OWN).start(moved)
     searched.write_plan(replace(plan, rows=plan.rows[:1], baseline_row=None).to_file())
     assert len(slurm.queue.read_text().splitlines()) == 2
     return run
@@ -124,7 +125,7 @@ def test_a_search_holds_the_lock_of_its_folder(tmp_path: Path, capsys: pytest.Ca
 def queued(folder: Path) -> Path:
     """A run whose two trials have a job."""
     plan, store, tasks = planned(folder)
-    Arrays(plan, store, []).start(tasks)
+    Arrays(plan, store, OWN).start(tasks)
     return store.path
 
 
