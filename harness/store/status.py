@@ -30,6 +30,7 @@ class TrialStatus:
     num_steps: int = 0
     loss: float | None = None
     num_starts: int = 0
+    num_submissions: int = 0  # of jobs since a worker last started
     pid: int | None = None
     host: str = ""
     node: str = ""  # the launcher's name of the machine

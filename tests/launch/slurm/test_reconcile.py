@@ -11,7 +11,7 @@ from harness.launch.slurm.reconcile import cancel
 from harness.launch.slurm.submission import Submission
 from harness.store import Store, TrialStatus
 from harness.worker.signals import EXIT_DONE, EXIT_FAILED
-from tests.slurm.user import Program
+from tests.launch.slurm.conftest import Program
 
 TOKEN = "0123456789"
 
