@@ -40,19 +40,19 @@ class CheckResult:
         return f"{kept} of {len(self.outcomes)} variants keep the contract{broken}"
 
     def table(self) -> Table:
-        """Return one line for each check of each variant, then the failures and the verdict."""
+        """Return one line for each check of each variant, then failures, refused cases and the verdict."""
         lines = [
             (name, outcome.check, "FAIL" if outcome.failures else "ok", outcome.extent)
             for name, found in self.outcomes.items()
             for outcome in found
         ]
-        failures = [
+        notes = [
             f"{name}, {outcome.check}: {text}"
             for name, found in self.outcomes.items()
             for outcome in found
-            for text in outcome.failures
+            for text in (*outcome.failures, *outcome.refused)
         ]
-        return Table(("variant", "check", "", "checked on"), tuple(lines), (*failures, self.verdict))
+        return Table(("variant", "check", "", "checked on"), tuple(lines), (*notes, self.verdict))
 
     def __repr__(self) -> str:
         return repr(self.table())
