@@ -6,13 +6,14 @@ continues after any interruption.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from harness.errors import UserError
+from harness.errors import UserError, worded
 from harness.units import counted
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from harness.launch.snapshot import Snapshot
     from harness.launch.tasks import Todo
     from harness.store import Store
+    from harness.store.plan_file import PlanSource
     from harness.sweep.plan import Plan, PlannedTrial
 
 
@@ -28,8 +30,9 @@ class RunOptions:
     """Options of a run. None of them changes the result of a trial.
 
     `jobs` is the number of trials at once (None: one per core or GPU).
-    `only` are conditions that all hold, `trial_ids` the trials to start again and no others (None: all that are open);
-    `from_scratch` removes their checkpoints. `rerun_stale` trains trials again whose record was made by other code.
+    `only` are conditions that all hold. `trial_ids` are trials to put back in the queue, and no others run (None: all
+    that are open); `from_scratch` removes their checkpoints. Trials that run or are done stay as they are.
+    `rerun_stale` trains trials again whose record was made by other code.
     """
 
     runs: Path = Path("runs")
@@ -70,11 +73,12 @@ def run_plan(plan: Plan, options: RunOptions) -> int:
     """
     from harness.launch.launchers import launcher
 
-    _check_ids(plan, options)
+    if plan.tuning is None:  # the plan of a search is only known after it
+        _check_ids(plan, options)
     store, chosen, todo = find_trials(plan, options)
     if plan.tuning is None:
         size = f"{counted(len(plan.rows), 'row')}, {counted(len(chosen), 'trial')}"
-        print(f"{plan.name}: {size}: {todo.summary()}", flush=True)
+        print(worded(f"{plan.name}: {size}: {todo.summary()}"), flush=True)
     elif options.only:
         raise UserError("--only: a sweep with `tune:` searches all its rows with the same budget. Leave it out.")
     will_start = bool(todo.tasks) or options.rerun_stale
@@ -83,9 +87,9 @@ def run_plan(plan: Plan, options: RunOptions) -> int:
 
 
 def _check_ids(plan: Plan, options: RunOptions) -> None:
-    """Check that the plan has the trials to start again. The plan of a search is only known after it."""
+    """Check that the plan has the trials to put back in the queue."""
     unknown = {*(options.trial_ids or ())} - {trial.trial_id for trial in plan.trials}
-    if unknown and plan.tuning is None:
+    if unknown:
         raise UserError(
             f"{', '.join(sorted(unknown))}: not in the plan of {plan.name}. If this version of the harness gives these "
             f"trials other ids, the old run can be read and not continued: run the sweep in another folder (--runs)."
@@ -119,8 +123,9 @@ def _run(plan: Plan, store: Store, chosen: list[PlannedTrial], options: RunOptio
             code = _snapshot(plan, store, options)  # for the search and for the trials that follow it
             tuned = _tune(plan, store, options, code)
             if tuned is None:
-                print("stopped during the search; the same command continues.")
+                print(worded("stopped during the search; the same command continues."))
                 return 1
+            _check_ids(tuned, options)
             plan, chosen = tuned, _wanted(tuned.trials, options)
         _check_plan(plan, store, options)
         return _run_locked(plan, store, chosen, options, code)
@@ -165,8 +170,11 @@ def _repeat(plan: Plan, store: Store, chosen: list[PlannedTrial], options: RunOp
     """Requeue the trials to run again; return the other trials whose record was made by other code."""
     from harness.launch.tasks import code_of_trials, find_todo, repeat
 
-    for trial_id in options.trial_ids or ():
-        store.trial(trial_id).requeue(from_scratch=options.from_scratch)
+    for folder in map(store.trial, options.trial_ids or ()):
+        if folder.is_held():
+            print(f"{folder.trial_id}: runs at the moment and is left as it is")
+        elif folder.path.exists():  # a trial that never started is open anyway
+            folder.requeue(from_scratch=options.from_scratch)
     stale = find_todo(plan, store, code_of=code_of_trials(options.variant_dirs)).stale
     if not options.rerun_stale:
         return stale
@@ -216,7 +224,7 @@ def _check_plan(plan: Plan, store: Store, options: RunOptions) -> None:
         raise
     except UserError:  # corrupt: it is replaced; the trials are stored separately
         return
-    if not old.command or old.command == plan.source.command():
+    if not old.command or (old.command == plan.source.command() and _same_content(old.source, plan.source)):
         return
     asked = {trial.trial_id for trial in plan.trials}
     dropped = {trial for row in old.rows for trial in row.trials.values()} - asked
@@ -225,6 +233,16 @@ def _check_plan(plan: Plan, store: Store, options: RunOptions) -> None:
             f"{store.path} holds the run of `{old.command}`; this command would take {len(dropped)} of its trials "
             f"out of the report. Choose another folder with --runs DIR, or add --replace-plan."
         )
+
+
+def _same_content(old: PlanSource | None, new: PlanSource) -> bool:
+    """Return whether two sources hold the same dict (a file may be edited). `launch:` cannot change a result."""
+
+    def content(source: PlanSource) -> dict[str, Any]:
+        found = json.loads(source.model_dump_json(include={"content"}))["content"] or {}
+        return {key: value for key, value in found.items() if key != "launch"}
+
+    return old is None or content(old) == content(new)
 
 
 def _report(run: Path) -> None:
@@ -243,5 +261,5 @@ def _closing(store: Store, todo: Todo, chosen: list[PlannedTrial], finished: boo
     if todo.failed:
         print(f"`python -m harness retry {store.path}` puts them back in the queue.")
     if not finished or todo.tasks:
-        print(f"stopped with {counted(len(todo.tasks), 'trial')} open; the same command continues.")
+        print(worded(f"stopped with {counted(len(todo.tasks), 'trial')} open; the same command continues."))
     return 1 if todo.failed or todo.tasks else 0

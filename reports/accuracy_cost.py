@@ -146,7 +146,7 @@ def _caption(rows: list[RowSummary], drawn: list[RowSummary], label: str, key: s
         f"{plots.seeds_text(drawn)}; cost: median, with smallest and largest value. "
         "Clearly dominated: another row costs no more and its whole interval lies above.",
         *(f"* {row.label}: {'; '.join(row.costs[key].marks)}." for row in drawn if row.costs[key].marks),
-        plots.missing_text("Not drawn, no finished trial", unscored),
+        plots.missing_text("Not drawn, no trial done", unscored),
         plots.missing_text("Not drawn, measured under other conditions", elsewhere),
         plots.missing_text("Not drawn, cost not measured", unmeasured),
     ]

@@ -19,8 +19,8 @@ NUM_LOG_LINES = 3
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_run(parser)
-    parser.add_argument("--all", action="store_true", help="list finished trials too")
-    parser.add_argument("--json", action="store_true", help="one JSON object a trial, finished ones too")
+    parser.add_argument("--all", action="store_true", help="list trials that are done, too")
+    parser.add_argument("--json", action="store_true", help="one JSON object a trial, those that are done too")
 
 
 def run(parsed: argparse.Namespace) -> int:

@@ -8,6 +8,8 @@ import time
 from typing import TYPE_CHECKING
 
 from harness.cli.common import arguments
+from harness.text.clean import one_line
+from harness.text.streams import console
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -94,7 +96,7 @@ class _Screen:
     def __init__(self) -> None:
         from rich.live import Live
 
-        self.live = Live(transient=False, auto_refresh=False)
+        self.live = Live(console=console(), transient=False, auto_refresh=False)
 
     def __enter__(self) -> None:
         self.live.start()
@@ -114,14 +116,21 @@ def _table(found: list[Standing], searched: list[Standing]) -> Table:
     from harness.launch.overview import TROUBLED
 
     table = Table(
-        "trial", "row", "status", "where", box=None, pad_edge=False, title=_text(found, searched), title_justify="left"
+        "trial",
+        "row",
+        "status",
+        "where",
+        box=None,
+        pad_edge=False,
+        title=one_line(_text(found, searched)),
+        title_justify="left",
     )
     unfinished = [item for item in searched if item.is_open] + [item for item in found if item.status != "done"]
     unfinished.sort(key=lambda item: (item.status != "running", item.status not in TROUBLED))
     for item in unfinished[:NUM_ROWS]:
         row = f"{item.label}, seed {item.seed}"
-        cells = (item.folder.trial_id, row, item.status, item.message or item.progress())
-        table.add_row(*map(Text, cells))  # as Text: rich would read brackets in labels and messages as markup
+        cells = (item.folder.trial_id, row, item.status, one_line(item.message or item.progress()))
+        table.add_row(*(Text(one_line(cell)) for cell in cells))  # as Text: rich would read brackets as markup
     if len(unfinished) > NUM_ROWS:
         table.add_row("...", f"and {len(unfinished) - NUM_ROWS} more", "", "")
     return table

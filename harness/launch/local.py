@@ -26,7 +26,8 @@ from harness.launch.tasks import TrialTask
 from harness.launch.workers import Running, Watcher, write_end
 from harness.store import TrialStatus
 from harness.sweep.launch.config import LaunchConfig
-from harness.worker.signals import STOP_SIGNALS, blocked_stop_signals
+from harness.text.log_files import trim
+from harness.worker.signals import STOP_SIGNALS, blocked_stop_signals, can_handle_signals
 
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 20.0  # between the request to stop and SIGKILL
@@ -123,8 +124,9 @@ class LocalPool:
     @contextmanager
     def _stoppable(self) -> Iterator[None]:
         """Lets signals ask the pool to stop; leaves no worker behind, however it ends."""
-        before = {number: signal.signal(number, self._ask_to_stop) for number in STOP_SIGNALS}
-        mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # now that they have a handler
+        handled = STOP_SIGNALS if can_handle_signals() else ()
+        before = {number: signal.signal(number, self._ask_to_stop) for number in handled}
+        mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)  # now that they have a handler
         try:
             yield
         finally:
@@ -189,6 +191,7 @@ class LocalPool:
         """Asks overdue workers to stop, or all of them when the pool stops; kills them after a grace period."""
         now, limit = time.monotonic(), self.launch.time_limit_minutes
         for item in self.running:
+            trim(item.task.folder.log_file)  # a worker that prints without end must not fill the disk
             item.overdue = item.overdue or (limit is not None and now - item.started > 60 * limit)
             if (item.overdue or self.stopping) and item.stop_asked is None:
                 item.process.terminate()

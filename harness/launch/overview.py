@@ -15,6 +15,7 @@ from harness.record import OPEN_STATUSES
 from harness.store import Store, TrialFolder, TrialStatus
 from harness.store.files import is_locked
 from harness.store.plan_file import PlanFile
+from harness.text.clean import LINE_LIMIT, one_line
 
 TROUBLED = ("failed", "killed", "lost", "oom", "nan", "timeout", "invalid")
 ASK_SECONDS = 10.0  # between two questions to a launcher while a user watches
@@ -30,6 +31,7 @@ class Standing:
     status: str
     message: str
     written: TrialStatus
+    is_trained: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -40,13 +42,15 @@ class Standing:
         """Returns step, machine and age of the last status of a running trial; "" for any other."""
         if self.status != "running":
             return ""
-        steps = f"step {self.written.step}/{self.written.num_steps}, " if self.written.num_steps else ""
+        is_training = self.written.stage == "train" and self.written.num_steps
+        steps = f"step {self.written.step}/{self.written.num_steps}, " if is_training else ""
         age = units.duration(max(time.time() - self.written.updated_at, 0.0))
         return f"{self.written.stage}, {steps}on {self.written.node or self.written.host}, {age} ago"
 
     def text(self) -> str:
-        """Returns one line for `status`."""
-        more = self.message or self.progress()
+        """Returns one line for `status`; of a long message its beginning and its end."""
+        more = one_line(self.message) or self.progress()
+        more += " (`logs` shows all of it)" if len(self.message) > LINE_LIMIT else ""
         starts = f" (start {self.written.num_starts})" if self.is_open and self.written.num_starts > 2 else ""
         return (
             f"{self.status:9s} {self.folder.trial_id}  {self.label}, seed {self.seed}{starts}{': ' * bool(more)}{more}"
@@ -62,14 +66,30 @@ def standings(store: Store, plan: PlanFile) -> Iterator[Standing]:
                 state = state_of(folder)
             except UserError as error:  # a damaged record concerns this trial alone
                 state = State("invalid", str(error))
-            written = TrialStatus() if state.status == "done" else folder.written_status()
-            yield Standing(folder, row.label, seed, state.status, state.message, written)
+            is_done = state.status == "done"
+            written = TrialStatus() if is_done else folder.written_status()
+            is_trained = is_done or folder.record_file.exists()
+            yield Standing(folder, row.label, seed, state.status, state.message, written, is_trained)
 
 
 def tally(found: Iterable[Standing]) -> str:
     """Returns the number of trials by status, most frequent first: '12 done, 3 running'."""
     counts = Counter(standing.status for standing in found)
     return ", ".join(f"{number} {status}" for status, number in counts.most_common())
+
+
+def progress_line(
+    num_trials: int, num_trained: int, num_timed: int | None, note: str = "", seconds_left: float | None = None
+) -> str:
+    """Returns the line by which a sweep, `status` and `watch` report progress.
+
+    'trained 12/20, timed 0/20 (8 running), about 3:20 left'. `num_timed`: None where trials are not timed. `note`: what
+    happens now, or the number of trials by status.
+    """
+    parts = [f"trained {num_trained}/{num_trials}"]
+    parts += [f"timed {num_timed}/{num_trials}"] if num_timed is not None else []
+    line = ", ".join(parts) + (f" ({note})" if note else "")
+    return line if seconds_left is None else f"{line}, about {units.duration(seconds_left)} left"
 
 
 def no_longer_planned(store: Store, plan: PlanFile) -> list[str]:

@@ -48,11 +48,11 @@ class Todo:
     def summary(self) -> str:
         """Returns one line: how many trials are open, done and failed."""
         stages = Counter(task.stage for task in self.tasks)
-        parts = [f"{stages['train']} to train", f"{stages['measure']} to measure", f"{len(self.done)} done before"]
+        parts = [f"{stages['train']} to train", f"{stages['measure']} to measure", f"{len(self.done)} done"]
         if self.stale:
             parts.append(f"{len(self.stale)} of them by other code (`--stale rerun` repeats them)")
         if self.failed:
-            parts.append(f"{len(self.failed)} failed before (`retry` starts them again)")
+            parts.append(f"{len(self.failed)} failed (`retry` starts them again)")
         return ", ".join(parts)
 
 

@@ -13,6 +13,7 @@ from harness.launch.tasks import TrialTask
 from harness.measure.process_end import num_oom_kills, status_of_exit
 from harness.record import FINAL_STATUSES
 from harness.store import TrialFolder, TrialStatus
+from harness.text.log_files import trim
 
 
 @dataclass
@@ -42,6 +43,7 @@ def write_end(item: Running, stopping: bool, time_limit_minutes: float | None) -
     `stopping`: the pool was asked to stop.
     """
     folder, code = item.task.folder, item.process.returncode
+    trim(folder.log_file)
     status = folder.status()
     if item.overdue and status.status not in FINAL_STATUSES:
         status.status = "timeout"

@@ -90,8 +90,6 @@ def run(
     replace_plan: bool = False,
     cancel_dropped: bool = False,
     write_report: bool = True,
-    trial_ids: Sequence[str] | None = None,
-    from_scratch: bool = False,
 ) -> SweepRun:
     """Run the open trials of a plan, then write the report. The same call continues after any interruption.
 
@@ -107,8 +105,6 @@ def run(
         replace_plan: take over a folder that holds the run of another question.
         cancel_dropped: end cluster jobs of trials that the sweep no longer asks for.
         write_report: write the report at the end.
-        trial_ids: put these trials back in the queue, whatever their status, and run no others.
-        from_scratch: with `trial_ids`, train them again from the first step.
 
     Raises:
         UserError: the plan is at fault, the folder is in use or holds the run of another question.
@@ -118,9 +114,8 @@ def run(
     planned = at_launcher(plan if isinstance(plan, Plan) else _plan(plan), launcher)
     options = RunOptions(
         runs=Path(runs), variant_dirs=variant_dirs_of(planned), jobs=jobs, time_budget_s=time_budget_s,
-        only=(only,) if isinstance(only, str) else tuple(only),
-        trial_ids=None if trial_ids is None else tuple(trial_ids), from_scratch=from_scratch,
-        cancel_dropped=cancel_dropped, replace_plan=replace_plan, rerun_stale=rerun_stale, write_report=write_report,
+        only=(only,) if isinstance(only, str) else tuple(only), cancel_dropped=cancel_dropped,
+        replace_plan=replace_plan, rerun_stale=rerun_stale, write_report=write_report,
     )  # fmt: skip
     exit_code = run_plan(planned, options)
     return SweepRun(options.runs / planned.name, exit_code, is_submitted=launcher_of_plan(planned).detaches)

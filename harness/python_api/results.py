@@ -13,6 +13,7 @@ from harness.python_api.plans import PathLike, SweepRun
 from harness.store import Store
 from harness.store.load import LoadedRun
 from harness.store.load import load as load_run
+from harness.text.clean import cleaned
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +120,7 @@ def load(run: PathLike | SweepRun) -> Results:
         UserError: the folder is no run, or one of its files cannot be read.
     """
     path = _path(run)
-    return Results(path, load_run(path))
+    return Results(path, cleaned(load_run(path)))
 
 
 def report(run: PathLike | SweepRun) -> list[Path]:

@@ -17,6 +17,8 @@ from harness.record import SCHEMA_VERSION, STATUSES, Record
 from harness.store.files import is_locked, write_atomically
 from harness.store.lease import Lease, last_beat
 from harness.store.load import RECORD_FILE, read_record
+from harness.text.clean import bounded, one_line
+from harness.text.log_files import tail_lines
 
 # libyaml where PyYAML was built with it: ten times faster, and a sweep may have thousands of trials
 SafeDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -99,7 +101,7 @@ class TrialFolder:
         except (OSError, ValueError, AttributeError, TypeError, RecursionError):
             return TrialStatus()
         sound = status.status in STATUSES and all(isinstance(vars(status)[name], kinds) for name, kinds in _KINDS)
-        return status if sound else TrialStatus()
+        return _clean(status) if sound else TrialStatus()
 
     def status(self) -> TrialStatus:
         """Return the status: that of `status.json`, but a running trial whose worker is gone is lost."""
@@ -111,8 +113,8 @@ class TrialFolder:
         return status
 
     def write_status(self, status: TrialStatus) -> None:
-        """Replace `status.json`."""
-        status.updated_at = time.time()
+        """Replace `status.json`. Its texts are cleaned and bounded first: any program may have written a message."""
+        _clean(status).updated_at = time.time()
         write_atomically(self.status_file, json.dumps(asdict(status)))
 
     def lease(self) -> Lease:
@@ -179,8 +181,8 @@ class TrialFolder:
         return found
 
     def log_tail(self, num_lines: int = 5) -> list[str]:
-        """Return the last lines of the log, for messages."""
-        return [line for line in _lines(self.log_file) if line.strip()][-num_lines:]
+        """Return the last lines of the log, clean and bounded, for messages."""
+        return tail_lines(self.log_file, num_lines)
 
     def requeue(self, *, from_scratch: bool = False) -> None:
         """Set the status to pending. The checkpoint is kept unless `from_scratch`; a record is always kept."""
@@ -191,6 +193,15 @@ class TrialFolder:
     def stale_files(self) -> list[Path]:
         """Return temporary files of killed writers; only meaningful while no process writes."""
         return sorted(self.path.glob(".*.tmp"))
+
+
+def _clean(status: TrialStatus) -> TrialStatus:
+    """Clean and bound the texts of a status in place."""
+    for name, kinds in _KINDS:
+        if kinds is str:
+            text = getattr(status, name)
+            setattr(status, name, bounded(text) if name == "message" else one_line(text))
+    return status
 
 
 def _lines(path: Path) -> list[str]:

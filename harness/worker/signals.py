@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -33,6 +34,11 @@ class StopRequest:
         return self.requested
 
 
+def can_handle_signals() -> bool:
+    """Returns whether this thread may set signal handlers: only the main thread may, and a notebook may use others."""
+    return threading.current_thread() is threading.main_thread()
+
+
 @contextmanager
 def blocked_stop_signals() -> Iterator[None]:
     """Blocks stop signals within a block; a process started there inherits that until it makes a `StopRequest`."""
@@ -41,6 +47,25 @@ def blocked_stop_signals() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def time_limit(seconds: float, what: str) -> Iterator[None]:
+    """Raises TimeoutError in a block that takes longer; outside the main thread there is no limit."""
+    if not can_handle_signals():
+        yield
+        return
+
+    def too_late(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"{what} did not answer within {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, too_late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def end_with_parent(parent: int, number: int = signal.SIGTERM) -> None:

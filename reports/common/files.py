@@ -56,7 +56,7 @@ def _marks_text(trial: Path) -> str:
 
 def _sources() -> list[Path]:
     library = Path(harness.__file__).parent
-    rooms = [_PACKAGE, library / "stats", library / "store"]
+    rooms = [_PACKAGE, library / "stats", library / "store", library / "text"]
     files = [library / name for name in ("units.py", "record.py", "quantities.py", "fields.py")]
     return sorted([*files, *_PACKAGE.rglob("*.j2"), *(path for room in rooms for path in room.rglob("*.py"))])
 

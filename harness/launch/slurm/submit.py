@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import re
 import shutil
-import signal
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
 
 from harness.errors import UserError
 from harness.launch.base import Log
@@ -29,6 +26,7 @@ from harness.store import Store
 from harness.sweep.launch.config import LaunchConfig
 from harness.sweep.plan import Plan
 from harness.units import counted
+from harness.worker.signals import time_limit
 
 SBATCH_SECONDS = 120.0
 #: of a QOS or an association: 'QOSMaxSubmitJobPerUserLimit', 'AssocGrpSubmitJobsLimit'
@@ -214,7 +212,7 @@ def _sbatch(folder: Path, parameters: dict[str, object], number: int) -> str:
 
     executor = submitit.SlurmExecutor(folder / "log", max_num_timeout=reconcile.NO_LIMIT, python=python_command())
     executor.update_parameters(**parameters)
-    with client.scrubbed_environment(parameters), _time_limit(SBATCH_SECONDS):
+    with client.scrubbed_environment(parameters), time_limit(SBATCH_SECONDS, "sbatch"):
         jobs = executor.submit_array([Entry(str(folder))] * number)
     return str(jobs[0].job_id).partition("_")[0]
 
@@ -231,19 +229,3 @@ def _after_failure(store: Store, noted: Submission, error: Exception) -> None:
             f"sbatch did not accept the job: {reason}. Its trials are pending again; the same command continues."
         )
     raise UserError(f"sbatch: {reason}. {line}. Run the same command again once squeue answers.")
-
-
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """Raises TimeoutError in a block that takes longer."""
-
-    def too_late(number: int, frame: FrameType | None) -> None:
-        raise TimeoutError(f"sbatch did not answer within {seconds:g} s")
-
-    before = signal.signal(signal.SIGALRM, too_late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
