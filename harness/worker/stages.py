@@ -51,7 +51,7 @@ def _train(
     report = _report(folder, model, sources["val"], trial, alive) if every else None
     code = code_of(trial, launch)
     saving = CheckpointPolicy(folder.checkpoint_file, launch["checkpoint_every_steps"], code, folder.trial_id)
-    hooks = TrainingHooks(on_progress, stop, report, every or 0, reporter.note if reporter else print, alive)
+    hooks = TrainingHooks(on_progress, stop, report, every or 0, reporter.note if reporter else print)
     progress = train(model, sources["train"], trial.train, trial.seed, saving, hooks, group)
     return model, sources, progress
 
