@@ -28,7 +28,6 @@ class Reporter:
     def __init__(self, folder: TrialFolder, stage: Stage, lease: Lease):
         self.folder = folder
         self.lease = lease
-        self._notes: list[str] = []
         before = folder.written_status()
         host = socket.gethostname()
         self.status = TrialStatus(
