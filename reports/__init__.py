@@ -38,8 +38,9 @@ def write_all(run_folder: Path, *, force: bool = False) -> list[Path]:
     if known and not force:
         return known
     from harness.store.load import load
+    from harness.text.clean import cleaned
 
-    run = load(run_folder)
+    run = cleaned(load(run_folder))
     with files.aside(target) as folder:
         written = [path for module in modules() for path in module.write(run, folder)]
         return files.publish(written, target, digest)

@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from harness.store.load import LoadedRun
+from harness.text.clean import one_line
 
 from . import modules
 from .common.conditions import conditions, warnings
@@ -66,9 +67,9 @@ def code_spans(text: str) -> Markup:
 
 
 def unfinished(run: LoadedRun) -> list[Unfinished]:
-    """Return every unfinished trial of the plan, in the order of rows and seeds, with its whole message."""
+    """Return every unfinished trial of the plan, in the order of rows and seeds; long messages are shortened."""
     return [
-        Unfinished(row.label, seed, trial_id, *missing)
+        Unfinished(row.label, seed, trial_id, missing[0], one_line(missing[1]))
         for row in run.plan.rows
         for seed, trial_id in row.trials.items()
         if (missing := run.missing(trial_id)) is not None

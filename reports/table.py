@@ -10,17 +10,14 @@ from typing import Any
 
 from harness import quantities
 from harness.store.load import LoadedRun
+from harness.text.escapes import csv_cell
+from harness.text.escapes import latex as _tex
+from harness.text.escapes import markdown as _md
+from harness.text.escapes import markdown_paragraph as _md_paragraph
 
 from .common.conditions import warnings
 from .common.row_statistics import RowSummary, labels, summarise
 from .common.table_data import Cell, TableData, build
-
-_TEX = str.maketrans({
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "≥": r"$\geq$", "Δ": r"$\Delta$",
-    "−": r"$-$", "×": r"$\times$", "<": r"$<$", ">": r"$>$",
-})  # fmt: skip
-_MARKDOWN = str.maketrans({"|": r"\|", "<": "&lt;", ">": "&gt;", "\n": " ", "*": r"\*", "_": r"\_", "`": r"\`"})
 
 
 def write(run: LoadedRun, folder: Path) -> list[Path]:
@@ -34,17 +31,13 @@ def write(run: LoadedRun, folder: Path) -> list[Path]:
 
 def markdown(run: LoadedRun, grid: TableData) -> str:
     """Return the table as GitHub Markdown, with warnings above and marks and notes below."""
-    lines = [f"# {run.plan.sweep}", "", _md(run.plan.question), ""]
+    lines = [f"# {_md(run.plan.sweep)}", "", _md_paragraph(run.plan.question), ""]
     lines += [line for text in warnings(run) for line in (f"**Warning.** {_md(text)}", "")]
     lines += [_md_line([_md(name) for name in grid.header]), _md_line(["---"] + ["---:"] * (len(grid.header) - 1))]
     lines += [_md_line([_md_cell(cell) for cell in row]) for row in grid.rows] + [""]
     lines += [line for letter, text in grid.marks.items() for line in (f"[{letter}] {_md(text)}", "")]
     lines += [line for text in grid.notes for line in (_md(text), "")]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _md(text: str) -> str:
-    return text.translate(_MARKDOWN)
 
 
 def _md_line(cells: list[str]) -> str:
@@ -69,10 +62,6 @@ def latex(run: LoadedRun, grid: TableData) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _tex(text: str) -> str:
-    return " ".join(text.translate(_TEX).split())
-
-
 def _tex_line(cells: list[str]) -> str:
     return rf"{' & '.join(cells)} \\"
 
@@ -88,12 +77,12 @@ def row_numbers(run: LoadedRun) -> list[dict[str, Any]]:
 
 
 def csv_text(run: LoadedRun) -> str:
-    """Return the raw numbers of the table as CSV."""
+    """Return the raw numbers of the table as CSV; for texts see `csv_cell`."""
     rows = row_numbers(run)
     stream = io.StringIO(newline="")
-    writer = csv.DictWriter(stream, fieldnames=list(rows[0]) if rows else ["row_id"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(stream, lineterminator="\n")
+    for line in [list(rows[0]) if rows else ["row_id"], *(row.values() for row in rows)]:
+        writer.writerow([csv_cell(value) for value in line])
     return stream.getvalue()
 
 

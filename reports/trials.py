@@ -10,6 +10,7 @@ from harness.fields import flat_fields
 from harness.quantities import accuracy
 from harness.store.load import LoadedRun
 from harness.store.marks import trial_marks, unmarked
+from harness.text.escapes import csv_cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,8 @@ def frame(run: LoadedRun) -> pd.DataFrame:
 def write(run: LoadedRun, folder: Path) -> list[Path]:
     """Write `trials.csv` and return its path."""
     path = folder / "trials.csv"
-    frame(run).to_csv(path, index=False)
+    table = frame(run)
+    table.rename(columns=csv_cell).map(csv_cell).to_csv(path, index=False)
     return [path]
 
 

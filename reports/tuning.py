@@ -12,6 +12,9 @@ from matplotlib.figure import Figure
 from harness.quantities import VAL_TOP1, accuracy_axis, search_quantity
 from harness.store.load import LoadedRun
 from harness.store.plan_file import TunedRow, TunedTrial, TuningFile
+from harness.text.clean import one_line
+from harness.text.escapes import csv_cell
+from harness.text.escapes import markdown as escaped
 
 from .common import plots
 
@@ -24,9 +27,9 @@ def write(run: LoadedRun, folder: Path) -> list[Path]:
     markdown.write_text(text(run.tuning), encoding="utf-8")
     lines = [_line(run.tuning, row, trial) for row in run.tuning.rows for trial in row.trials]
     with table.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, list(dict.fromkeys(key for line in lines for key in line)), restval="")
-        writer.writeheader()
-        writer.writerows(lines)
+        names = list(dict.fromkeys(key for line in lines for key in line))
+        cells = [names, *([line.get(name, "") for name in names] for line in lines)]
+        csv.writer(stream).writerows(map(csv_cell, line) for line in cells)
     return [markdown, table, *plots.save(figures(run), folder)]
 
 
@@ -35,15 +38,16 @@ def text(tuning: TuningFile) -> str:
     bounds = ", ".join(f"{name} ≤ {bound:g}" for name, bound in tuning.bounds.items()) or "none"
     lines = [
         "# Search", "",
-        f"Objectives: {', '.join(tuning.objectives)}. Constraints: {bounds}. Sampler: {tuning.sampler}.", "",
+        f"Objectives: {escaped(', '.join(tuning.objectives))}. Constraints: {escaped(bounds)}. Sampler: "
+        f"{escaped(tuning.sampler)}.", "",
         f"Budget: {tuning.num_trials} configurations for each row, trained to the end or pruned, with seed "
         f"{tuning.train_seed}. The search used the validation split only; accuracy on test is that of the chosen "
         "configurations, trained again with the seeds of the sweep.", "",
     ]  # fmt: skip
     for row in tuning.rows:
-        lines += [f"## {row.label}: {row.num_counted} of {tuning.num_trials}", ""]
+        lines += [f"## {escaped(row.label)}: {row.num_counted} of {tuning.num_trials}", ""]
         names = list(dict.fromkeys(name for trial in row.trials for name in trial.params))
-        header = ["#", *names, *tuning.objectives, "state"]
+        header = ["#", *map(escaped, [*names, *tuning.objectives]), "state"]
         lines += [_md(header), _md(["---:"] * (len(header) - 1) + ["---"])]
         lines += [_md(_cells(tuning, trial, names)) for trial in row.trials] + [""]
     return "\n".join(lines)
@@ -53,8 +57,16 @@ def _cells(tuning: TuningFile, trial: TunedTrial, names: list[str]) -> list[str]
     values: list[Any] = [*trial.values] if trial.values else [None] * len(tuning.objectives)
     over = [f"exceeds {name} by {excess:.3g}" for name, excess in trial.excess.items() if excess > 0]
     seen = [f"last {VAL_TOP1} {trial.last_val_top1:.4f}"] if trial.state == "pruned" and trial.last_val_top1 else []
-    state = "; ".join([trial.state + (" **chosen**" if trial.chosen else ""), *over, *seen, trial.message]).rstrip("; ")
-    return [str(trial.number), *(_short(trial.params.get(name)) for name in names), *map(_short, values), state]
+    remarks = [*over, *seen, one_line(trial.message)]  # tuning.csv has the whole message
+    state = "; ".join(
+        [escaped(trial.state) + " **chosen**" * trial.chosen, *(escaped(text) for text in remarks if text)]
+    )
+    return [
+        str(trial.number),
+        *(escaped(_short(trial.params.get(name))) for name in names),
+        *map(_short, values),
+        state,
+    ]
 
 
 def _short(value: Any) -> str:
@@ -62,7 +74,7 @@ def _short(value: Any) -> str:
 
 
 def _md(cells: list[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', '/').replace(chr(10), ' ') for cell in cells)} |"
+    return f"| {' | '.join(cells)} |"
 
 
 def _line(tuning: TuningFile, row: TunedRow, trial: TunedTrial) -> dict[str, Any]:

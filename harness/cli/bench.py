@@ -64,10 +64,10 @@ def _best_batches(comparison: Comparison) -> None:
 
 
 def _print(result: BenchResult) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from harness.stats.ratios import QUIET_FACTOR
+    from harness.text.streams import console
 
     with_energy = any(row.energy_j_per_clip is not None for row in result.rows)
     columns = ["row", "median", "IQR", "p95", "first call", "second call"]
@@ -75,8 +75,7 @@ def _print(result: BenchResult) -> None:
     table = Table(*columns, "ratio", "95 %", "", box=None, pad_edge=False)
     for row in result.rows:
         table.add_row(*cells(row, result, with_energy))
-    console = Console() if Console().is_terminal else Console(width=200)
-    console.print(table, markup=False)
+    console(width=200).print(table, markup=False)
     for row in result.rows:
         for mark in row.marks:
             print(f"{row.label}: {mark}")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_run(parser)
-    parser.add_argument("--checkpoints", action="store_true", help="remove the checkpoints of finished trials")
+    parser.add_argument("--checkpoints", action="store_true", help="remove the checkpoints of trials that are done")
     parser.add_argument("--stale", action="store_true", help="remove trials that the sweep no longer asks for")
     parser.add_argument("--dry-run", action="store_true", help="print what would be removed and remove nothing")
 

@@ -88,6 +88,7 @@ def _module_fields(parsed: argparse.Namespace, cost: ModuleCost) -> dict[str, An
 def _emit(rows: Sequence[tuple[Mapping[str, Any], Ledger]], parsed: argparse.Namespace) -> None:
     """Print rows as JSON or CSV. JSON nests a ledger; CSV has one line for each line of the ledger."""
     from harness.python_api.cost_fields import ledger_lines
+    from harness.text.escapes import csv_cell
 
     lines = [(fields, ledger_lines(ledger, parsed.by) if parsed.by else None) for fields, ledger in rows]
     if parsed.format == "json":
@@ -101,4 +102,4 @@ def _emit(rows: Sequence[tuple[Mapping[str, Any], Ledger]], parsed: argparse.Nam
     ]
     writer = csv.DictWriter(sys.stdout, list(flat[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(flat)
+    writer.writerows({key: csv_cell(value) for key, value in line.items()} for line in flat)

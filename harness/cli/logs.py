@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.cli.common import arguments
 from harness.errors import UserError
+from harness.text.log_files import LogReader
 from harness.units import counted
 
 if TYPE_CHECKING:
@@ -31,11 +32,13 @@ def run(parsed: argparse.Namespace) -> int:
     job = folder.written_status().job
     if job:
         print(f"job {job}: {launchers.describe(store, job).text or 'not started'}")
-    shown: dict[Path, int] = {}
-    _show(store, folder, shown)
+    if message := folder.status().message:  # tables show its beginning and its end
+        print(f"{folder.status().status}: {message}")
+    readers: dict[Path, LogReader] = {}
+    _show(store, folder, readers)
     while parsed.follow and _is_open(folder):
         time.sleep(POLL_SECONDS)
-        _show(store, folder, shown)
+        _show(store, folder, readers)
     return 0
 
 
@@ -62,20 +65,16 @@ def _is_open(folder: TrialFolder) -> bool:
     return state_of(folder).status in OPEN_STATUSES
 
 
-def _show(store: Store, folder: TrialFolder, shown: dict[Path, int]) -> None:
+def _show(store: Store, folder: TrialFolder, readers: dict[Path, LogReader]) -> None:
     """Prints what the logs have beyond what was shown."""
     from harness.launch import launchers
 
     job = folder.written_status().job
     for path in [*(launchers.logs(store, job) if job else []), folder.log_file]:
-        try:
-            with open(path, "rb") as file:
-                file.seek(shown.get(path, 0))
-                new = file.read()
-        except FileNotFoundError:
+        if not path.is_file():
             continue
-        if path not in shown:
+        if path not in readers:
             print(f"==> {path} <==")
-        shown[path] = shown.get(path, 0) + len(new)
-        sys.stdout.write(new.decode(errors="replace"))
+        for text in readers.setdefault(path, LogReader(path)).new():
+            sys.stdout.write(text)
         sys.stdout.flush()

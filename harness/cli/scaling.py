@@ -154,17 +154,20 @@ def _as_data(
 
 
 def _print_csv(result: Mapping[str, Any]) -> None:
+    from harness.text.escapes import csv_cell
+
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["label", result["over"], result["quantity"], "mark", "exponent", "exponent_low", "exponent_high"])
     for row in result["rows"]:
         fit = [row["fit"][key] for key in ("exponent", "low", "high")]
         for point in row["points"]:
-            writer.writerow([row["label"], point["size"], point["cost"], point["mark"], *fit])
+            writer.writerow([csv_cell(row["label"]), point["size"], point["cost"], point["mark"], *fit])
 
 
 def _print(parsed: argparse.Namespace, series: list[CostSeries], changes: list[Change], left_out: list[str]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from harness.text.streams import console
 
     sizes = series[0].sizes
     table = Table("row", *map(str, sizes), "exponent", "95 % interval", "first to last step", box=None, pad_edge=False)
@@ -174,8 +177,7 @@ def _print(parsed: argparse.Namespace, series: list[CostSeries], changes: list[C
         costs = [_cell(cost, mark, parsed.measure) for cost, mark in zip(line.costs, line.marks, strict=True)]
         table.add_row(line.label, *costs, f"{fit.exponent:.3f}", interval, f"{fit.local[0]:.3f} to {fit.local[-1]:.3f}")
     print(f"{parsed.measure} over {parsed.over}")
-    console = Console() if Console().is_terminal else Console(width=220)
-    console.print(table, markup=False)
+    console(width=220).print(table, markup=False)
     for change in changes:
         print(_sentence(change, parsed.over))
     if left_out:

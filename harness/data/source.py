@@ -49,7 +49,7 @@ class ClipSource(ABC):
 
     labels: dict[str, int]
     num_views: int
-    #: a source whose clips take long calls it after each of them; whoever opened the source may set it
+    #: a source whose clips take long calls it after each of them; the code that opened the source may set it
     alive: Alive = staticmethod(say_nothing)
 
     @abstractmethod

@@ -16,13 +16,15 @@ from harness import units
 from harness.launch.tasks import TrialTask
 from harness.launch.workers import Running
 from harness.store import TrialStatus
+from harness.text.clean import one_line
+from harness.text.streams import console
 
 LINE_EVERY_SECONDS = 30.0
 
 
 def name_of(task: TrialTask) -> str:
     """Returns the row and the seed of a task, for messages."""
-    return f"{task.trial.label}, seed {task.trial.seed}"
+    return one_line(f"{task.trial.label}, seed {task.trial.seed}")
 
 
 class Clock:
@@ -81,7 +83,7 @@ class PlainLines:
             )
             return
         self.num_ended += 1
-        message = f": {status.message}" if status.message and status.status != "done" else ""
+        message = f": {one_line(status.message)}" if status.message and status.status != "done" else ""
         self._line(f"{status.status:9s} {name_of(task)}{message}  [{self.num_ended}/{self.num_trials}]")
 
     def tick(self, running: Sequence[Running], waiting: Sequence[TrialTask]) -> None:
@@ -117,16 +119,16 @@ class SearchLines:
     def tick(self, running: Sequence[Running], waiting: Sequence[TrialTask]) -> None:
         if time.monotonic() - self.last_line > LINE_EVERY_SECONDS:
             self.last_line = time.monotonic()
-            shown = [f"{item.task.trial.label}{_step(item.task)}" for item in running]
+            shown = [f"{one_line(item.task.trial.label)}{_step(item.task)}" for item in running]
             print(f"running   {', '.join(shown)}", flush=True)
 
 
 class LiveTable:
     """Shows a bar for the sweep and a row for each running trial; for terminals."""
 
-    def __init__(self, tasks: Sequence[TrialTask], console: Console | None = None):
+    def __init__(self, tasks: Sequence[TrialTask], shown_on: Console | None = None):
         self.clock = Clock(tasks)
-        self.console = console or Console()
+        self.console = shown_on or console()
         self.bar = Progress(
             TextColumn("[bold]trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"), console=self.console,
@@ -150,7 +152,9 @@ class LiveTable:
             return
         self.bar.advance(self.bar_id)
         if status.status != "done":
-            self.console.print(f"{status.status}: {name_of(task)}: {status.message}", style="red", markup=False)
+            self.console.print(
+                f"{status.status}: {name_of(task)}: {one_line(status.message)}", style="red", markup=False
+            )
 
     def tick(self, running: Sequence[Running], waiting: Sequence[TrialTask]) -> None:
         table = Table("trial", "stage", "step", "loss", "time", box=None, pad_edge=False, header_style="dim")

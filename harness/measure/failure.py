@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from harness.errors import UserError
+from harness.text.clean import one_line, said
 
 #: messages of torch and of the C++ library for a failed allocation on a CPU
 _REFUSALS = ("can't allocate memory", "not enough memory", "Cannot allocate memory", "bad_alloc", "bad allocation")
@@ -18,14 +19,15 @@ def verdict(error: BaseException) -> tuple[str, str]:
     from harness.train.distributed import RankFailed
     from harness.train.loop import NonFiniteLoss
 
-    message = f"{type(error).__name__}: {error}".splitlines()[0] if str(error) else type(error).__name__
+    text = said(error)
     if isinstance(error, UserError):
-        return "invalid", str(error)
+        return "invalid", text
     if isinstance(error, NonFiniteLoss):
-        return "nan", str(error)
+        return "nan", text
     if isinstance(error, RankFailed):
-        return error.status, str(error)
-    refused = isinstance(error, (RuntimeError, OSError)) and any(words in str(error) for words in _REFUSALS)
+        return error.status, text
+    message = ": ".join(filter(None, [one_line(type(error).__name__), text.split("\n")[0]]))
+    refused = isinstance(error, (RuntimeError, OSError)) and any(words in text for words in _REFUSALS)
     if refused or isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return "oom", message
     return "failed", message

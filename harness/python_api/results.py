@@ -9,10 +9,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.errors import UserError, did_you_mean
 from harness.python_api.plans import PathLike, SweepRun
 from harness.store import Store
 from harness.store.load import LoadedRun
 from harness.store.load import load as load_run
+from harness.text.clean import cleaned
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,8 +44,20 @@ class Plot:
     figure: Figure
 
     def save(self, path: PathLike) -> Path:
-        """Write the figure; the ending of the path (png, svg, pdf) decides the format."""
-        self.figure.savefig(path)
+        """Write the figure; the ending of the path (png, svg, pdf) decides the format.
+
+        Raises:
+            UserError: no figure can be written there, or not in this format.
+        """
+        kinds = self.figure.canvas.get_supported_filetypes()
+        ending = Path(path).suffix.removeprefix(".").lower() or "png"
+        if ending not in kinds:
+            hint = did_you_mean(ending, list(kinds))
+            raise UserError(f"{path}: a figure cannot have the format {ending}. Formats: {', '.join(kinds)}.{hint}")
+        try:
+            self.figure.savefig(path)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be written ({error.strerror}). Choose another place.") from error
         return Path(path)
 
     def __repr__(self) -> str:
@@ -119,7 +133,7 @@ def load(run: PathLike | SweepRun) -> Results:
         UserError: the folder is no run, or one of its files cannot be read.
     """
     path = _path(run)
-    return Results(path, load_run(path))
+    return Results(path, cleaned(load_run(path)))
 
 
 def report(run: PathLike | SweepRun) -> list[Path]:

@@ -28,7 +28,6 @@ class Reporter:
     def __init__(self, folder: TrialFolder, stage: Stage, lease: Lease):
         self.folder = folder
         self.lease = lease
-        self._notes: list[str] = []
         before = folder.written_status()
         host = socket.gethostname()
         self.status = TrialStatus(
@@ -40,9 +39,12 @@ class Reporter:
             node=os.environ.get(NODE_VARIABLE, host),
             job=before.job,
         )
+        if stage == "measure":
+            self.status.step, self.status.num_steps, self.status.loss = before.step, before.num_steps, before.loss
         self._written = 0.0
+        self._notes: list[str] = []
         self.alive: Callable[[str], None] = lambda unit: None
-        """Is called with the name of a unit of work that is done, such as "step"."""
+        """Takes signs of life: a unit of work is done, such as a step, an evaluation batch, a clip."""
         status = self.status
         folder.note_attempt(stage=stage, host=host, node=status.node, job=status.job, pid=status.pid, began=time.time())
         self.write()
@@ -79,4 +81,4 @@ class Reporter:
         if status == "done":
             self.status.record_stamp = self.folder.record_stamp()
         self.write()
-        self.folder.note_attempt(ended=status, by_another=by_another)
+        self.folder.note_attempt(ended=status, by_another=by_another, at=time.time())

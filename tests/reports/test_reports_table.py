@@ -108,7 +108,7 @@ def test_latex_escapes_and_keeps_its_columns() -> None:
     run = hostile_run()
     text = table.latex(run, build(run))
     body = text[text.index(r"\midrule") : text.index(r"\bottomrule")]
-    assert r"50\% | $<$script$>$alert(1)$<$/script$>$ \& a\_b \$x\$ \{y\}" in body
+    assert r"50\% \textbar{} $<$script$>$alert(1)$<$/script$>$ \& a\_b \$x\$ \{y\}" in body
     lines = [line for line in body.splitlines() if line.endswith(r"\\")]
     assert {len(re.findall(r"(?<!\\)&", line)) + 1 for line in lines} == {len(build(run).header)}
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
 from harness import units
 from harness.python_api.cost_fields import CostRow, differences, ledger_lines
 from harness.quantities import Quantity, by_key
+from harness.text.streams import console
 
 if TYPE_CHECKING:
     from harness.measure.count.any_module import ModuleCost
@@ -35,8 +35,7 @@ def print_rows(rows: Sequence[CostRow], not_built: Sequence[Published]) -> None:
 
 def _show(table: Table) -> None:
     # a pipe has no width; lines must not be cut
-    console = Console() if Console().is_terminal else Console(width=220)
-    console.print(table, markup=False)
+    console(width=220).print(table, markup=False)
 
 
 def _is_masked(row: CostRow) -> bool:

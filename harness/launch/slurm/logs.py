@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+from harness.text.log_files import tail_lines
+
 
 class RunFolder(Protocol):
     """Anything with the path of a run; `harness.store.Store`."""
@@ -60,13 +62,9 @@ def job_log(run: RunFolder, job: str) -> Path | None:
 
 
 def job_log_tail(run: RunFolder, job: str, num_lines: int = 5) -> list[str]:
-    """Returns the last lines of a job's own log, for messages; empty where there is none."""
+    """Returns the last lines of a job's own log, clean and bounded; empty where there is none."""
     path = job_log(run, job)
-    try:
-        text = "" if path is None else path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    return [line for line in text.splitlines() if line.strip()][-num_lines:]
+    return [] if path is None else tail_lines(path, num_lines)
 
 
 def job_fate(run: RunFolder, job: str) -> str:
