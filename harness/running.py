@@ -6,19 +6,22 @@ continues after any interruption.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from harness.errors import UserError
+from harness.errors import UserError, worded
 from harness.units import counted
 
 if TYPE_CHECKING:
     from harness.launch.base import LaunchRequest
+    from harness.launch.snapshot import Snapshot
     from harness.launch.tasks import Todo
     from harness.store import Store
+    from harness.store.plan_file import PlanSource
     from harness.sweep.plan import Plan, PlannedTrial
 
 
@@ -27,8 +30,9 @@ class RunOptions:
     """Options of a run. None of them changes the result of a trial.
 
     `jobs` is the number of trials at once (None: one per core or GPU).
-    `only` are conditions that all hold, `trial_ids` the trials to start again and no others (None: all that are open);
-    `from_scratch` removes their checkpoints. `rerun_stale` trains trials again whose record was made by other code.
+    `only` are conditions that all hold. `trial_ids` are trials to put back in the queue, and no others run (None: all
+    that are open); `from_scratch` removes their checkpoints. Trials that run or are done stay as they are.
+    `rerun_stale` trains trials again whose record was made by other code.
     """
 
     runs: Path = Path("runs")
@@ -69,11 +73,12 @@ def run_plan(plan: Plan, options: RunOptions) -> int:
     """
     from harness.launch.launchers import launcher
 
-    _check_ids(plan, options)
+    if plan.tuning is None:  # the plan of a search is only known after it
+        _check_ids(plan, options)
     store, chosen, todo = find_trials(plan, options)
     if plan.tuning is None:
         size = f"{counted(len(plan.rows), 'row')}, {counted(len(chosen), 'trial')}"
-        print(f"{plan.name}: {size}: {todo.summary()}", flush=True)
+        print(worded(f"{plan.name}: {size}: {todo.summary()}"), flush=True)
     elif options.only:
         raise UserError("--only: a sweep with `tune:` searches all its rows with the same budget. Leave it out.")
     will_start = bool(todo.tasks) or options.rerun_stale
@@ -82,21 +87,22 @@ def run_plan(plan: Plan, options: RunOptions) -> int:
 
 
 def _check_ids(plan: Plan, options: RunOptions) -> None:
-    """Check that the plan has the trials to start again. The plan of a search is only known after it."""
+    """Check that the plan has the trials to put back in the queue."""
     unknown = {*(options.trial_ids or ())} - {trial.trial_id for trial in plan.trials}
-    if unknown and plan.tuning is None:
+    if unknown:
         raise UserError(
             f"{', '.join(sorted(unknown))}: not in the plan of {plan.name}. If this version of the harness gives these "
             f"trials other ids, the old run can be read and not continued: run the sweep in another folder (--runs)."
         )
 
 
-def _request(plan: Plan, store: Store, options: RunOptions) -> LaunchRequest:
+def _request(plan: Plan, store: Store, options: RunOptions, code: Snapshot | None = None) -> LaunchRequest:
     """The request to the launcher of the plan."""
     from harness.launch.base import LaunchRequest
+    from harness.launch.snapshot import OWN
 
     return LaunchRequest(
-        plan, store, options.variant_dirs, options.jobs, options.time_budget_s, options.cancel_dropped
+        plan, store, code or OWN, options.jobs, options.time_budget_s, options.cancel_dropped
     )  # fmt: skip
 
 
@@ -112,17 +118,31 @@ def _run(plan: Plan, store: Store, chosen: list[PlannedTrial], options: RunOptio
                 f"{store.path}: another sweep command is running in this folder. "
                 f"Wait for it, or choose another folder with --runs."
             )
+        code = None
         if plan.tuning is not None:
-            tuned = _tune(plan, store, options)
+            code = _snapshot(plan, store, options)  # for the search and for the trials that follow it
+            tuned = _tune(plan, store, options, code)
             if tuned is None:
-                print("stopped during the search; the same command continues.")
+                print(worded("stopped during the search; the same command continues."))
                 return 1
+            _check_ids(tuned, options)
             plan, chosen = tuned, _wanted(tuned.trials, options)
         _check_plan(plan, store, options)
-        return _run_locked(plan, store, chosen, options)
+        return _run_locked(plan, store, chosen, options, code)
 
 
-def _run_locked(plan: Plan, store: Store, chosen: list[PlannedTrial], options: RunOptions) -> int:
+def _snapshot(plan: Plan, store: Store, options: RunOptions) -> Snapshot:
+    """Copy the code into the run, so that later edits change nothing for its trials."""
+    from harness.launch.snapshot import take
+    from harness.registry import packages_of
+
+    names = None if plan.tuning else {trial.config["variant"]["name"] for trial in plan.trials}
+    return take(store.path, options.variant_dirs, packages_of(names, options.variant_dirs).values())
+
+
+def _run_locked(
+    plan: Plan, store: Store, chosen: list[PlannedTrial], options: RunOptions, code: Snapshot | None
+) -> int:
     """Write the plan, run what is open of the chosen trials, report. The caller holds the run's lock."""
     from harness.launch.launchers import end_dropped, launcher, without_owned
     from harness.launch.tasks import find_todo, mark_done
@@ -130,7 +150,9 @@ def _run_locked(plan: Plan, store: Store, chosen: list[PlannedTrial], options: R
     stale = _repeat(plan, store, chosen, options)
     store.write_plan(plan.to_file(stale))
     todo = find_todo(plan, store, chosen)
-    chosen_launcher, request = launcher(plan.launch.where), _request(plan, store, options)
+    if todo.tasks and code is None:
+        code = _snapshot(plan, store, options)
+    chosen_launcher, request = launcher(plan.launch.where), _request(plan, store, options, code)
     if chosen_launcher.detaches:
         end_dropped(request)
     todo = replace(todo, tasks=without_owned(store, todo.tasks, chosen_launcher))
@@ -148,8 +170,11 @@ def _repeat(plan: Plan, store: Store, chosen: list[PlannedTrial], options: RunOp
     """Requeue the trials to run again; return the other trials whose record was made by other code."""
     from harness.launch.tasks import code_of_trials, find_todo, repeat
 
-    for trial_id in options.trial_ids or ():
-        store.trial(trial_id).requeue(from_scratch=options.from_scratch)
+    for folder in map(store.trial, options.trial_ids or ()):
+        if folder.is_held():
+            print(f"{folder.trial_id}: runs at the moment and is left as it is")
+        elif folder.path.exists():  # a trial that never started is open anyway
+            folder.requeue(from_scratch=options.from_scratch)
     stale = find_todo(plan, store, code_of=code_of_trials(options.variant_dirs)).stale
     if not options.rerun_stale:
         return stale
@@ -163,7 +188,7 @@ def _wanted(trials: Sequence[PlannedTrial], options: RunOptions) -> list[Planned
     return [trial for trial in trials if wanted is None or trial.trial_id in wanted]
 
 
-def _tune(plan: Plan, store: Store, options: RunOptions) -> Plan | None:
+def _tune(plan: Plan, store: Store, options: RunOptions, code: Snapshot) -> Plan | None:
     """Search every row; return the plan of what was chosen, or None where it was stopped before the end."""
     from harness.launch.launchers import launcher
     from harness.store import TUNING, Store, exclusive_lock
@@ -176,11 +201,11 @@ def _tune(plan: Plan, store: Store, options: RunOptions) -> Plan | None:
     size = f"{counted(budget, 'trial')} for each of {counted(len(plan.rows), 'row')}"
     print(f"{plan.name}: a search of {size}", flush=True)
     searched = Store(store.path / TUNING)
-    run = partial(launcher(plan.launch.where).search, _request(plan, searched, options))
+    run = partial(launcher(plan.launch.where).search, _request(plan, searched, options, code))
     with exclusive_lock(searched.lock_file) as got:
         if not got:  # `cancel` asked for this folder alone
             raise UserError(f"{searched.path}: another command is running in this folder. Wait for it.")
-        return tune(plan, store.path, options.variant_dirs, run)
+        return tune(plan, store.path, code, run)
 
 
 def _check_plan(plan: Plan, store: Store, options: RunOptions) -> None:
@@ -199,7 +224,7 @@ def _check_plan(plan: Plan, store: Store, options: RunOptions) -> None:
         raise
     except UserError:  # corrupt: it is replaced; the trials are stored separately
         return
-    if not old.command or old.command == plan.source.command():
+    if not old.command or (old.command == plan.source.command() and _same_content(old.source, plan.source)):
         return
     asked = {trial.trial_id for trial in plan.trials}
     dropped = {trial for row in old.rows for trial in row.trials.values()} - asked
@@ -208,6 +233,16 @@ def _check_plan(plan: Plan, store: Store, options: RunOptions) -> None:
             f"{store.path} holds the run of `{old.command}`; this command would take {len(dropped)} of its trials "
             f"out of the report. Choose another folder with --runs DIR, or add --replace-plan."
         )
+
+
+def _same_content(old: PlanSource | None, new: PlanSource) -> bool:
+    """Return whether two sources hold the same dict (a file may be edited). `launch:` cannot change a result."""
+
+    def content(source: PlanSource) -> dict[str, Any]:
+        found = json.loads(source.model_dump_json(include={"content"}))["content"] or {}
+        return {key: value for key, value in found.items() if key != "launch"}
+
+    return old is None or content(old) == content(new)
 
 
 def _report(run: Path) -> None:
@@ -226,5 +261,5 @@ def _closing(store: Store, todo: Todo, chosen: list[PlannedTrial], finished: boo
     if todo.failed:
         print(f"`python -m harness retry {store.path}` puts them back in the queue.")
     if not finished or todo.tasks:
-        print(f"stopped with {counted(len(todo.tasks), 'trial')} open; the same command continues.")
+        print(worded(f"stopped with {counted(len(todo.tasks), 'trial')} open; the same command continues."))
     return 1 if todo.failed or todo.tasks else 0

@@ -133,7 +133,7 @@ def _caption(rows: Sequence[RowSummary], drawn: Sequence[RowSummary], axis: str)
     without = [row.label for row in rows if row.top1 and axis not in row.plan.values]
     parts = [
         f"{plots.seeds_text(drawn)}. A line joins rows that differ in this field alone.",
-        plots.missing_text("Not drawn, no finished trial", unscored),
+        plots.missing_text("Not drawn, no trial done", unscored),
         plots.missing_text("Not drawn, without this field", without),
     ]
     return " ".join(part for part in parts if part)

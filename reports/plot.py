@@ -36,5 +36,5 @@ def accuracy_against(run: LoadedRun, x: str | None = None, label: str | None = N
     else:
         page = None if label is None else accuracy_cost.figure(run, x, label)
     if page is None:
-        raise UserError(f"x={x!r}: nothing to draw yet: no finished row has it, or no two rows differ in it alone.")
+        raise UserError(f"x={x!r}: nothing to draw yet: no row that is done has it, or no two rows differ in it alone.")
     return page

@@ -91,8 +91,11 @@ class FrameWindowAttention(FrameAttention):
         outputs: dict[int, Tensor] = {}
         for group in self.groups.values():
             queries = torch.stack([q[:, frame] for frame in group], dim=1)
-            # slices, not an index: the gradient of indexing adds in random order on a GPU
-            seen = [torch.stack([z[:, self.windows[frame]] for frame in group], dim=1) for z in (k, v)]
-            rows = with_shared([z.transpose(2, 3).flatten(3, 4) for z in seen], shared)
+            rows = with_shared([self._seen(z, group) for z in (k, v)], shared)
             outputs.update(zip(group, attend(queries, *rows).unbind(1), strict=True))
         return torch.stack([outputs[frame] for frame in range(len(self.windows))], dim=1)
+
+    def _seen(self, z: Tensor, group: list[int]) -> Tensor:
+        """Copy keys or values (B, T, h, N, c) to what frames of a group see, (B, frames, h, window * N, c)."""
+        # slices, not an index: the gradient of indexing adds in random order on a GPU
+        return torch.stack([z[:, self.windows[frame]].transpose(1, 2) for frame in group], dim=1).flatten(3, 4)

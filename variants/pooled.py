@@ -205,7 +205,7 @@ class PooledAttention(Attention):
     def _pool(self, z: Tensor, pool: nn.Module) -> Tensor:
         """Pool (B, h, [1 +] n, c) to (B, h, [1 +] pooled n, c), except the class token."""
         volume = z[:, :, self.num_class :].flatten(0, 1).transpose(1, 2).unflatten(2, self.size)
-        pooled = pool(volume).flatten(2).transpose(1, 2).unflatten(0, (-1, self.num_heads))
+        pooled = grid.convolve(pool, volume).flatten(2).transpose(1, 2).unflatten(0, (-1, self.num_heads))
         return torch.cat([z[:, :, : self.num_class], pooled], dim=2)
 
     def _position_scores(self, q: Tensor) -> Tensor | None:

@@ -111,7 +111,6 @@ class ShiftBlock(FrameBlock):
 
     def forward(self, frames: FrameTokens) -> FrameTokens:  # type: ignore[override]
         x, branch = self._shifted(frames.x)
-        added = self.attn(self.each(self.norm1, frames._replace(x=branch)))
-        frames = self.add(frames._replace(x=x), added)
+        frames = self.add(frames._replace(x=x), self.attn(self.each(self.norm1, frames._replace(x=branch))))
         x, branch = self._shifted(frames.x)
         return self.add_mlp(frames._replace(x=x), frames._replace(x=branch))

@@ -7,19 +7,19 @@ Exit codes: 0 all is well, 1 something asked for did not come out (a failed tria
 from __future__ import annotations
 
 import argparse
-import errno
 import importlib
 import sys
 from collections.abc import Sequence
 
 from harness import __version__
+from harness.cli.common.os_errors import os_error_line
+from harness.cli.common.streams import make_output_readable
 from harness.cli.common.verbs import HIDDEN, SHOWN, Verb, overview
-from harness.errors import EXIT_USER_ERROR, UserError, did_you_mean
+from harness.errors import EXIT_USER_ERROR, UserError, did_you_mean, on_command_line
 from harness.text.streams import clean_output
 
 EXIT_INTERRUPTED = 130
-# what is wrong with a place rather than with the program: no permission, read-only, full, no folder, no file
-_PLACE_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR}
+PROJECT = "video-attention-harness"
 
 VERBS: dict[str, Verb] = SHOWN | HIDDEN
 
@@ -33,7 +33,7 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
         epilog="`python -m harness VERB --help` explains a verb.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"harness {__version__}")
+    parser.add_argument("--version", action="version", version=f"{PROJECT} {__version__}")
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True, help=argparse.SUPPRESS)
     for name, described in VERBS.items():
         text = f"{described.summary[0].upper()}{described.summary[1:]}{'' if described.summary.endswith('?') else '.'}"
@@ -47,11 +47,12 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
 
 def _examples(verb: Verb) -> str | None:
     lines = [f"  python -m harness {example}" for example in verb.examples]
-    return "\n".join([f"example{'s' * (len(lines) > 1)}:", *lines]) if lines else None
+    return "\n".join(["examples:", *lines]) if lines else None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code. What it prints holds no control characters, wherever it is from."""
+    make_output_readable()
     with clean_output():
         return _main(arguments)
 
@@ -63,9 +64,9 @@ def _main(arguments: Sequence[str] | None) -> int:
     if verb is not None and verb not in VERBS:
         print(f"no verb {verb}. Verbs: {', '.join(SHOWN)}.{did_you_mean(verb, [*SHOWN])}", file=sys.stderr)
         return EXIT_USER_ERROR
-    parsed = _parser(verb).parse_args(given)
     try:
-        return int(importlib.import_module(f"harness.cli.{parsed.verb}").run(parsed))
+        with on_command_line():
+            return _run(given, verb)
     except UserError as error:
         print(error, file=sys.stderr)
         return EXIT_USER_ERROR
@@ -76,11 +77,15 @@ def _main(arguments: Sequence[str] | None) -> int:
         print("stopped", file=sys.stderr)
         return EXIT_INTERRUPTED
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)  # libraries do not say which file it was
-        if error.errno not in _PLACE_ERRORS or not (error.filename or full):
+        line = os_error_line(error, verb or "harness")
+        if line is None:
             raise
-        print(
-            f"{error.filename or parsed.verb}: {error.strerror}. Choose another place, or make this one usable.",
-            file=sys.stderr,
-        )
+        print(line, file=sys.stderr)
         return EXIT_USER_ERROR
+
+
+def _run(given: Sequence[str], verb: str | None) -> int:
+    parsed = _parser(verb).parse_args(given)
+    code = int(importlib.import_module(f"harness.cli.{parsed.verb}").run(parsed))
+    sys.stdout.flush()  # here a full disk is still reported as any other
+    return code

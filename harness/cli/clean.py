@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_run(parser)
-    parser.add_argument("--checkpoints", action="store_true", help="remove the checkpoints of finished trials")
+    parser.add_argument("--checkpoints", action="store_true", help="remove the checkpoints of trials that are done")
     parser.add_argument("--stale", action="store_true", help="remove trials that the sweep no longer asks for")
     parser.add_argument("--dry-run", action="store_true", help="print what would be removed and remove nothing")
 
@@ -78,6 +78,7 @@ def _spent_files(folder: TrialFolder) -> Iterator[Path]:
     """Yield removable files of a trial that stays: its checkpoint once it has ended, and files of killed writers."""
     from harness.launch.tasks import state_of
 
-    if folder.checkpoint_file.exists() and state_of(folder).status in ("done", "pruned"):
-        yield folder.checkpoint_file
+    checkpoints = [file for file in folder.checkpoint_files if file.exists()]
+    if checkpoints and state_of(folder).status in ("done", "pruned"):
+        yield from checkpoints
     yield from folder.stale_files()

@@ -103,8 +103,8 @@ def _requeue(store: Store, chosen: list[TrialFolder], from_scratch: bool) -> Non
 
 def _start(parsed: argparse.Namespace, store: Store, plan: PlanFile, trial_ids: list[str]) -> int:
     """Run only these trials. The sweep is planned again in the folder where it was planned before."""
-    from harness.python_api.plans import plan_again
-    from harness.python_api.plans import run as run_sweep
+    from harness.python_api.plans import plan_again, variant_dirs_of
+    from harness.running import RunOptions, run_plan
 
     source = source_of(store, plan)
     if store.path.name != plan.sweep:
@@ -112,7 +112,11 @@ def _start(parsed: argparse.Namespace, store: Store, plan: PlanFile, trial_ids: 
     if plan.directory and os.path.isdir(plan.directory):
         os.chdir(plan.directory)
     planned = plan_again(source, parsed.launch)
-    return run_sweep(planned, runs=store.path.parent, trial_ids=trial_ids, from_scratch=parsed.from_scratch).exit_code
+    options = RunOptions(
+        runs=store.path.parent, variant_dirs=variant_dirs_of(planned), trial_ids=tuple(trial_ids),
+        from_scratch=parsed.from_scratch,
+    )  # fmt: skip
+    return run_plan(planned, options)
 
 
 def source_of(store: Store, plan: PlanFile) -> PlanSource:

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--stale", choices=["keep", "rerun"], default="keep",
-        help="finished trials of other code: keep them (default), or move their records aside and train again",
+        help="trials that are done by other code: keep them (default), or move their records aside and train again",
     )  # fmt: skip
     parser.add_argument("--no-report", action="store_true", help="do not write the report at the end")
 
@@ -61,7 +61,9 @@ def _dry_run(plan: Plan, parsed: argparse.Namespace) -> int:
     from harness.cli.common.plan_table import print_plan
     from harness.running import RunOptions, find_trials
 
-    options = RunOptions(runs=parsed.runs, variant_dirs=tuple(parsed.variants), only=tuple(parsed.only))
+    options = RunOptions(
+        runs=parsed.runs, variant_dirs=tuple(parsed.variants), only=tuple(parsed.only), jobs=parsed.jobs
+    )  # fmt: skip
     _, chosen, todo = find_trials(plan, options)
-    print_plan(plan, chosen, todo, parsed.variants)
+    print_plan(plan, chosen, todo, options)
     return 0

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 from harness.errors import UserError
@@ -31,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     from harness import worker
+    from harness.worker import processes
 
     if (parsed.rank is None) != (parsed.rendezvous is None):
         raise UserError(
@@ -38,7 +42,34 @@ def run(parsed: argparse.Namespace) -> int:
         )
     if parsed.rank is not None and parsed.rank < 0:
         raise UserError(f"--rank {parsed.rank}: a rank is at least 0")
-    return worker.run(
-        parsed.folder, parsed.stage, alone=parsed.alone, parent=parsed.parent,
-        rank=parsed.rank, rendezvous=parsed.rendezvous,
-    )  # fmt: skip
+    processes.become_subreaper()
+    _use_code_of(parsed.folder)
+    try:
+        return worker.run(
+            parsed.folder, parsed.stage, alone=parsed.alone, parent=parsed.parent,
+            rank=parsed.rank, rendezvous=parsed.rendezvous,
+        )  # fmt: skip
+    finally:
+        if parsed.parent != os.getppid():  # else the pool ends what this worker leaves, after a grace period
+            processes.kill(processes.descendants_of(os.getpid()))
+
+
+def _use_code_of(folder: Path) -> None:
+    """Start this process again with the copy of the code that belongs to the trial, unless it runs from there.
+
+    The launchers of the harness start workers from the copy; others may know no more than the command.
+
+    Raises:
+        UserError: the copy is gone.
+    """
+    from harness.launch.snapshot import OWN, environment
+    from harness.store import TrialFolder
+
+    code = OWN.path
+    with suppress(UserError, KeyError, TypeError):  # the worker reports what is wrong with the trial's files
+        code = Path(TrialFolder(folder).config()["launch"]["code"])
+    if code.resolve() == OWN.path:
+        return
+    if not (code / "harness").is_dir():
+        raise UserError(f"{folder}: {code}, the code that it has to run from, is gone. Run the sweep command again.")
+    os.execve(sys.executable, [sys.executable, "-m", "harness", *sys.argv[1:]], os.environ | environment(code))

@@ -9,6 +9,7 @@ from abc import abstractmethod
 from collections.abc import Collection, Sequence
 
 from harness.errors import UserError
+from harness.launch import snapshot
 from harness.launch.assignment import assign, leave_job, release
 from harness.launch.base import Cancelled, Launcher, LaunchRequest, Log, Owners
 from harness.launch.source import EndedByFiles, Source, drive
@@ -45,7 +46,9 @@ class QueueLauncher(Launcher):
 
     def command_of(self, request: LaunchRequest, task: TrialTask, job: str) -> list[str]:
         """Returns the command of a job: it trains and measures its trial as long as the trial names the job."""
-        command = [sys.executable, "-m", "harness", "job", str(request.store.path.resolve()), job, task.trial.trial_id]
+        variables = (f"{name}={value}" for name, value in snapshot.environment(request.code.path).items())
+        start = ["env", *variables, sys.executable, "-m", "harness"]
+        command = [*start, "job", str(request.store.path.resolve()), job, task.trial.trial_id]
         limit = request.plan.launch.time_limit_minutes
         return [*command, *(["--time-limit-minutes", str(limit)] if limit is not None else [])]
 
@@ -66,7 +69,7 @@ class QueueLauncher(Launcher):
         return len(tasks) - len(free), free
 
     def _start_all(self, request: LaunchRequest, tasks: Sequence[TrialTask]) -> None:
-        prepare(Todo(list(tasks)), request.plan, request.variant_dirs)
+        prepare(Todo(list(tasks)), request.plan, request.code)
         for task in tasks:
             job = self.new_job(request)
             if not assign(task.folder, job):

@@ -22,11 +22,11 @@ class Local(Launcher):
         from harness.launch.local import LocalPool
         from harness.launch.progress import watch
 
-        prepare(todo, request.plan, request.variant_dirs)
+        prepare(todo, request.plan, request.code)
         if not todo.tasks:
             return True
         with watch(todo.tasks) as watcher:
-            pool = LocalPool(request.plan.launch, watcher, request.num_workers)
+            pool = LocalPool(request.plan.launch, watcher, request.num_workers, request.code.path)
             return pool.run(todo.tasks, request.time_budget_s)
 
     def search(self, request: LaunchRequest, source: Source) -> bool:
@@ -34,7 +34,7 @@ class Local(Launcher):
         from harness.launch.local import LocalPool
         from harness.launch.progress import SearchLines
 
-        pool = LocalPool(request.plan.launch, SearchLines(), request.num_workers)
+        pool = LocalPool(request.plan.launch, SearchLines(), request.num_workers, request.code.path)
         return pool.feed(source, request.time_budget_s)
 
     def doctor(self, launch: LaunchConfig, runs: Path, wait_s: float) -> Iterator[Finding]:

@@ -1,11 +1,11 @@
-"""Strided windows over a grid of tokens (time, height, width)."""
+"""Strided windows and convolutions over a grid of tokens (time, height, width)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Place = tuple[int, int, int]  # (time, height, width)
 
@@ -29,3 +29,12 @@ def windows(grid: Sequence[int], stride: Sequence[int], kernel: Sequence[int], p
         along = (inside >= 0) & (inside < width) if place is None else inside == place[axis]
         covers = torch.kron(covers, along.float())
     return covers > 0
+
+
+def convolve(convolution: nn.Module, volume: Tensor) -> Tensor:
+    """Apply a convolution with one filter per channel to a volume (B, c, t, h, w)."""
+    if volume.dtype == torch.bfloat16 and volume.device.type == "cpu":
+        # where channels lie innermost and the grid is small, the gradient of the weights reads memory that oneDNN
+        # (3.12, torch 2.13) never wrote: NaN there makes the gradient NaN
+        volume = volume.clone(memory_format=torch.contiguous_format)
+    return convolution(volume)

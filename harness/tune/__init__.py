@@ -6,9 +6,10 @@ controller may be killed at any time: the journal stores its proposals, and the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
+from harness.launch.snapshot import Snapshot
 from harness.launch.source import Source
 from harness.store import TUNING, Store
 from harness.sweep.plan import Plan
@@ -17,7 +18,7 @@ from harness.tune.controller import Controller
 SearchRunner = Callable[[Source], bool]
 
 
-def tune(plan: Plan, run_folder: Path, variant_dirs: Sequence[Path], run: SearchRunner) -> Plan | None:
+def tune(plan: Plan, run_folder: Path, code: Snapshot, run: SearchRunner) -> Plan | None:
     """Searches every row of a plan and returns the plan of the chosen configurations; None if stopped early.
 
     The caller holds the lock of the run. `run` runs a source with a launcher, see `Launcher.search`.
@@ -29,7 +30,7 @@ def tune(plan: Plan, run_folder: Path, variant_dirs: Sequence[Path], run: Search
     from harness.tune.choice import picks
 
     assert plan.tuning is not None
-    controller = Controller(plan, plan.tuning, run_folder, Store(run_folder / TUNING), variant_dirs)
+    controller = Controller(plan, plan.tuning, run_folder, Store(run_folder / TUNING), code)
     finished = run(controller)
     controller.write_summary()
     if controller.error is not None:

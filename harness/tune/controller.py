@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.launch.snapshot import Snapshot
 from harness.launch.tasks import State, Todo, TrialTask, prepare, state_of, task_of
 from harness.record import OPEN_STATUSES, Record
 from harness.store import Store, TrialFolder
@@ -41,9 +41,9 @@ class PendingTrial:
 class Controller:
     """A source of tuning trials (see `harness.launch.source.Source`)."""
 
-    def __init__(self, plan: Plan, tuning: Tuning, run_folder: Path, store: Store, variant_dirs: Sequence[Path]):
+    def __init__(self, plan: Plan, tuning: Tuning, run_folder: Path, store: Store, code: Snapshot):
         self.plan, self.tuning, self.config = plan, tuning, tuning.config
-        self.store, self.variant_dirs = store, variant_dirs
+        self.store, self.code = store, code
         store.path.mkdir(parents=True, exist_ok=True)
         storage = open_journal(run_folder)
         labels = {row.row_id: row.label for row in plan.rows}
@@ -83,7 +83,7 @@ class Controller:
 
     def ended(self, task: TrialTask) -> None:
         """Reports the result of a trial to its studies, or queues its next stage."""
-        record, trial_id = task.folder.record(), task.trial.trial_id
+        record, trial_id = task.folder.sound_record(), task.trial.trial_id
         self._forward_reports(trial_id)
         self._report_outcome(trial_id)
         if trial_id not in self.pending:
@@ -158,14 +158,14 @@ class Controller:
     def _start_or_report(self, trial: PlannedTrial, folder: TrialFolder) -> None:
         state = self._state(folder).status
         killed = state in ("killed", "lost")  # proposed again: resumes from its checkpoint
-        if self._is_complete(folder.record()) or (state not in OPEN_STATUSES and not killed):
+        if self._is_complete(folder.sound_record()) or (state not in OPEN_STATUSES and not killed):
             self._forward_reports(trial.trial_id)
             self._report_outcome(trial.trial_id)
             return
         if killed:
             folder.requeue()
         task = self._task(trial, folder)
-        prepare(Todo([task]), self.plan, self.variant_dirs)
+        prepare(Todo([task]), self.plan, self.code)
         self.ready.append(task)
         self._summarize(changed=True)
 
@@ -185,7 +185,7 @@ class Controller:
     def _state(self, folder: TrialFolder) -> State:
         """Returns the state of a trial; if the search needs timings, it is done only after the measuring stage."""
         state = state_of(folder)
-        if state.status == "done" and not self._is_complete(folder.record()):
+        if state.status == "done" and not self._is_complete(folder.sound_record()):
             return State("queued", "to be measured")
         return state
 
@@ -206,7 +206,7 @@ class Controller:
     def _report_outcome(self, trial_id: str) -> None:
         """Reports the result of a trial to every waiting proposal; a trial that can resume stays pending."""
         pending = self.pending[trial_id]
-        record, state = pending.folder.record(), self._state(pending.folder)
+        record, state = pending.folder.sound_record(), self._state(pending.folder)
         if not self._is_complete(record) and state.status in OPEN_STATUSES and state.status != "lost":
             return
         del self.pending[trial_id]

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from harness.errors import UserError
 from harness.measure.process_end import num_oom_kills, status_of_exit
 from harness.store import TrialFolder
+from harness.store.files import unlock_all
 from harness.worker.signals import EXIT_DONE, EXIT_FAILED, EXIT_PREEMPTED, blocked_stop_signals
 
 if TYPE_CHECKING:
@@ -195,6 +196,7 @@ def _supervise(store: Store, children: Children, end: Callable[[str, str], None]
         print(f"ended: {failure}", file=sys.stderr, flush=True)
         children.kill()
         end(failure.status, str(failure))
+        unlock_all()
         os._exit(EXIT_PREEMPTED if failure.status == "lost" else EXIT_FAILED)
 
 

@@ -6,7 +6,8 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -14,15 +15,23 @@ EXIT_DONE = 0
 EXIT_FAILED = 1  # the status says how
 EXIT_LOCKED = 75  # another worker has the trial
 EXIT_PREEMPTED = 85  # stopped on request after a checkpoint, or by the loss of another rank; start again
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGHUP)
+
+
+def handled_signals() -> list[signal.Signals]:
+    """Returns the stop signals that this thread can react to: not SIGHUP where it is ignored, as under `nohup`."""
+    if not can_handle_signals():
+        return []
+    return [item for item in STOP_SIGNALS if item != signal.SIGHUP or signal.getsignal(item) != signal.SIG_IGN]
 
 
 class StopRequest:
-    """A flag that SIGTERM, SIGINT or SIGUSR2 sets; the training loop checks it after every step."""
+    """A flag that a stop signal sets; the training loop checks it after every step."""
 
     def __init__(self) -> None:
         self.requested = False
-        for number in STOP_SIGNALS:
+        self.alive: Callable[[str], None] = lambda unit: None
+        for number in handled_signals():
             signal.signal(number, self._note)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # the parent may have blocked them until now
 
@@ -30,7 +39,13 @@ class StopRequest:
         self.requested = True
 
     def __call__(self) -> bool:
+        self.alive("step")
         return self.requested
+
+
+def can_handle_signals() -> bool:
+    """Returns whether this thread may set signal handlers: only the main thread may, and a notebook may use others."""
+    return threading.current_thread() is threading.main_thread()
 
 
 @contextmanager
@@ -41,6 +56,55 @@ def blocked_stop_signals() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def leave_terminal() -> None:
+    """Sends what is still printed to nowhere if the terminal is gone: after SIGHUP, writing to it is an error."""
+    for descriptor in (1, 2):
+        try:
+            os.write(descriptor, b"")
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, descriptor)
+            os.close(nowhere)
+
+
+@contextmanager
+def postponed_stop() -> Iterator[Callable[[], bool]]:
+    """Postpones SIGTERM and SIGHUP to the end of a block; yields a function that says whether one of them came."""
+    came: list[int] = []
+    if not can_handle_signals():
+        yield lambda: False
+        return
+    wanted = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in wanted}
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            sys.stdout.flush()  # the signal may end the process at once
+            signal.raise_signal(came[0])
+
+
+@contextmanager
+def time_limit(seconds: float, what: str) -> Iterator[None]:
+    """Raises TimeoutError in a block that takes longer; outside the main thread there is no limit."""
+    if not can_handle_signals():
+        yield
+        return
+
+    def too_late(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"{what} did not answer within {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, too_late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def end_with_parent(parent: int, number: int = signal.SIGTERM) -> None:

@@ -161,7 +161,7 @@ def _row_marks(run: LoadedRun, row: PlannedRow, records: dict[int, Record]) -> t
     if len(records) == 1:
         marks.append("n = 1: no interval and no test")
     if any(SPLIT not in record.scores for record in records.values()):
-        marks.append(f"a finished trial has no {SPLIT} score: it is missing from the accuracies")
+        marks.append(f"a trial that is done has no {SPLIT} score: it is missing from the accuracies")
     return tuple(marks)
 
 

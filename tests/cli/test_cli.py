@@ -143,7 +143,7 @@ def test_a_run_can_be_cleaned_retried_and_reported(tmp_path: Path) -> None:
     assert harness("sweep", sweep, "--only", "variant.temporal_window=1", cwd=tmp_path).returncode == 0
     assert len(list(run.glob("trials/*/record.json"))) == 1
     planned = harness("sweep", sweep, "--dry-run", cwd=tmp_path).stdout
-    assert " cached" in planned
+    assert " done" in planned
     assert " new" in planned
     table = (run / "report/table.csv").read_text()
     for file in (run / "report").iterdir():

@@ -216,9 +216,3 @@ def test_a_variant_that_was_edited_is_loaded_again(tmp_path: Path) -> None:
     file.write_text(joint, encoding="utf-8")
     expected = harness.count("joint", num_frames=2)["joint"].macs_per_view
     assert harness.count("mine", num_frames=2, variants=tmp_path)["mine"].macs_per_view == expected != before
-
-
-def test_trials_that_a_plan_does_not_have_are_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="deadbeef0000: not in the plan of notebook"):
-        harness.run(CONTENT, trial_ids=["deadbeef0000"], runs=tmp_path)
-    assert not list(tmp_path.iterdir())

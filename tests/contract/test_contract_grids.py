@@ -36,13 +36,18 @@ CASES = {
 }
 
 
+def case_named(label: str) -> Case:
+    """Return one of `CASES`."""
+    name, trunk, config = CASES[label]
+    return Case(label, load_variant(name), config, trunk)
+
+
 @pytest.mark.parametrize("check", [name for name in CHECKS if name not in ("description", "compile", "export")])
 @pytest.mark.parametrize("label", CASES)
 def test_contract_holds(label: str, check: str) -> None:
-    name, trunk, config = CASES[label]
+    case = case_named(label)
     if check == "macs":  # counted through a whole model, whose frames are square
-        trunk = replace(trunk, height=3, width=3)
-    case = Case(label, load_variant(name), config, trunk)
+        case = replace(case, trunk=replace(case.trunk, height=3, width=3))
     assert not list(case.variant().validate())
     CHECKS[check](case)
 

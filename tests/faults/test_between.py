@@ -49,7 +49,7 @@ def test_killed_between_its_writes_a_trial_is_where_its_record_says(place: Path,
     assert state_of(trial).status == "done", "the record is authoritative"
     assert json.loads(trained)["training"] == json.loads(trial.record_file.read_text())["training"]
     done = harness("sweep", "mini.yaml", "--no-report", cwd=place)
-    assert "0 to train, 0 to measure, 2 done before" in done.stdout
+    assert "0 to train, 0 to measure, 2 done" in done.stdout
     assert trial.written_status().status == "done"
     assert not trial.stale_files()
     assert results(store.path) == results(undisturbed)

@@ -49,7 +49,7 @@ def test_a_second_run_trains_nothing_and_is_quick(undisturbed: Path) -> None:
     done = harness("sweep", "mini.yaml", cwd=undisturbed.parent.parent)
     assert children_seconds() - begin < 5
     assert done.returncode == 0
-    assert "0 to train, 0 to measure, 2 done before" in done.stdout
+    assert "0 to train, 0 to measure, 2 done" in done.stdout
     assert before == {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*") if path.is_file()}
 
 

@@ -66,7 +66,7 @@ def test_everything_but_the_records_may_be_damaged_at_once(place: Path, undistur
     before = finished.record_file.read_bytes()
     done = harness("sweep", "mini.yaml", "--no-report", cwd=place)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 to train, 0 to measure, 1 done before" in done.stdout
+    assert "1 to train, 0 to measure, 1 done" in done.stdout
     assert finished.record_file.read_bytes() == before
     assert results(run) == results(undisturbed)
     assert records(run)[again.trial_id]["training"]["num_resumes"] == 0, "half a checkpoint was used"

@@ -29,7 +29,7 @@ if "worker" in words:
     if "\\n  seed: 1\\n" in config:
         sys.meta_path.insert(0, Absent("yaml"))
     if "\\n  seed: 2\\n" in config:
-        pathlib.Path("more/gone.py").unlink()
+        next(pathlib.Path("runs/mini/code").glob("*/extra_0/gone.py")).unlink()
     if "\\n  seed: 3\\n" in config:
         print("python: error while loading shared libraries: libfault.so.1", flush=True)
         os._exit(127)

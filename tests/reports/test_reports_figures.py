@@ -45,8 +45,8 @@ def test_names_of_points_do_not_overlap(run: object) -> None:
 def test_a_row_that_cannot_be_drawn_is_named_in_the_caption() -> None:
     for page in accuracy_cost.figures(variants_run()):
         assert "trajectory" not in texts(page)
-        assert "Not drawn, no finished trial: trajectory." in page.caption
-    assert "Not drawn, no finished trial: trajectory." in accuracy_axis.figures(variants_run())[0].caption
+        assert "Not drawn, no trial done: trajectory." in page.caption
+    assert "Not drawn, no trial done: trajectory." in accuracy_axis.figures(variants_run())[0].caption
 
 
 def test_foreign_and_missing_costs_are_named_and_not_drawn() -> None:

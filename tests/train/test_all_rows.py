@@ -12,6 +12,7 @@ import torch
 
 from harness import worker
 from harness.data import data_identity
+from harness.launch.snapshot import OWN
 from harness.launch.tasks import find_todo, prepare
 from harness.registry import variant_names
 from harness.store import Store, TrialFolder
@@ -62,7 +63,7 @@ def process_as_before() -> Iterator[None]:
 def run_row(store: Store, trial_id: str, stage: worker.Stage = "train") -> TrialFolder:
     """Runs a stage of one trial in this process."""
     plan, trial = TRIALS[trial_id]
-    prepare(find_todo(plan, store, [trial]), plan, [])
+    prepare(find_todo(plan, store, [trial]), plan, OWN)
     folder = store.trial(trial_id)
     code = worker.run(folder.path, stage)
     assert code == worker.EXIT_DONE, folder.written_status().message

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data import data_identity
+from harness.launch.snapshot import OWN
 from harness.launch.source import drive
 from harness.launch.tasks import TrialTask
 from harness.record import Record, Score
@@ -81,11 +82,14 @@ class SimulatedLauncher:
 
 
 def record_of(task: TrialTask, outcome: SimulatedResult) -> Record:
-    """Returns a record whose test score cannot be converted to an accuracy."""
-    record = make_record(task.trial.trial_id, config=task.trial.config)
+    """Returns a record with a test score that no search may see: all wrong."""
+    trial = task.trial
+    record = make_record(trial.trial_id, trial.seed, config=trial.config).model_copy(
+        update={"config": trial.config, "data_identity": trial.data_identity}
+    )
     record.scores = {
-        "val": {"verb": Score(top1_correct=outcome.correct, top5_correct=None, total=1000)},
-        "test": {"verb": Score(top1_correct=0, top5_correct=None, total=0)},
+        "val": {"verb": Score(top1_correct=max(0, outcome.correct), top5_correct=None, total=1000)},
+        "test": {"verb": Score(top1_correct=0, top5_correct=None, total=1000)},
     }
     record.costs = make_costs(outcome.macs, outcome.latency_ms, 1.0)
     return record
@@ -101,7 +105,7 @@ def plan_of(folder: Path, text: str = SWEEP, *overrides: str) -> Plan:
 def controller_of(plan: Plan, run: Path) -> Controller:
     """Returns the controller of a search in the folder of a run."""
     assert plan.tuning is not None
-    return Controller(plan, plan.tuning, run, Store(run / "tuning"), [])
+    return Controller(plan, plan.tuning, run, Store(run / "tuning"), OWN)
 
 
 def search(plan: Plan, run: Path, launcher: SimulatedLauncher) -> Controller:

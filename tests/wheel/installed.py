@@ -43,7 +43,7 @@ class Installed:
 
     def harness(self, *arguments: str) -> str:
         """Runs the console script and returns what it prints; fails where it does."""
-        done = self.run("attention-harness", *arguments)
+        done = self.run("video-attention-harness", *arguments)
         assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
         return done.stdout
 

@@ -129,7 +129,7 @@ def code_hash_of_the_clone() -> str:
 
 def test_the_snapshot_for_cluster_jobs_is_whole(wheel: Installed) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from harness.launch.slurm.snapshot import take;"
+        "import os, sys; from pathlib import Path; from harness.launch.snapshot import take;"
         "taken = take(Path('run'), []); os.environ['PYTHONPATH'] = str(taken.path.resolve());"
         "os.execv(sys.executable, [sys.executable, '-m', 'harness', 'list', 'variants'])"
     )

@@ -2,43 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
 from harness import units
-from harness.launch.tasks import Todo
+from harness.cli.common.forecast import forecast
+from harness.launch.tasks import Todo, TrialTask
 from harness.measure.count.planned import planned_costs
 from harness.record import Costs
+from harness.running import RunOptions
+from harness.sweep.launch.launcher_names import LOCAL
 from harness.sweep.plan import Plan, PlannedTrial
+from harness.sweep.tune.space import Tuning
 from harness.text.streams import console
 from harness.units import counted
 
 
-def print_plan(plan: Plan, trials: Sequence[PlannedTrial], todo: Todo, variant_dirs: Sequence[Path]) -> None:
-    """Print one line for each trial; models are counted on the meta device, once for each row."""
-    state = {task.trial.trial_id: "new" if task.stage == "train" else "to measure" for task in todo.tasks}
-    state |= dict.fromkeys(todo.done, "cached")
-    state |= {trial_id: f"failed before ({text.split(':')[0]})" for trial_id, text in todo.failed.items()}
+def print_plan(plan: Plan, trials: Sequence[PlannedTrial], todo: Todo, options: RunOptions) -> None:
+    """Print one line for each trial, then the totals; models are counted on the meta device, once for each row."""
+    state = {task.trial.trial_id: _state(task) for task in todo.tasks}
+    num_running = sum(text.startswith("running") for text in state.values())
+    state |= dict.fromkeys(todo.done, "done")
+    state |= {trial_id: text.split(":")[0] for trial_id, text in todo.failed.items()}
+    configs = {trial.row_id: trial.config for trial in trials}
+    costs = {row_id: planned_costs(config, options.variant_dirs) for row_id, config in configs.items()}
+    _print_trials(trials, costs, state)
+    if plan.tuning is not None:
+        _print_search(plan, plan.tuning)
+        return
+    running = f", {num_running} of them running now" if num_running else ""
+    print(f"{plan.name}: {counted(len(plan.rows), 'row')}, {counted(len(trials), 'trial')}: {todo.summary()}{running}")
+    if plan.launch.where == LOCAL and any(task.stage == "train" for task in todo.tasks):
+        found = forecast(todo.tasks, costs.__getitem__, options.runs, options.jobs or plan.launch.num_workers)
+        print(found or "no time is predicted: no earlier run on this machine computed in this way")
+
+
+def _state(task: TrialTask) -> str:
+    """The state of an open trial in a word or two."""
+    status = task.folder.status()
+    if status.status == "running":
+        steps = f", step {status.step}/{status.num_steps}" if status.stage == "train" and status.num_steps else ""
+        return f"running{steps}"
+    if task.stage == "measure":
+        return "to measure"
+    return "new" if status.status in ("pending", "done") else status.status
+
+
+def _print_trials(trials: Sequence[PlannedTrial], costs: Mapping[str, Costs], state: Mapping[str, str]) -> None:
     table = Table("trial", "row", "seed", "parameters", "MACs per view", "state", box=None, pad_edge=False)
-    costs: dict[str, Costs] = {}
     for trial in trials:
-        if trial.row_id not in costs:
-            costs[trial.row_id] = planned_costs(trial.config, variant_dirs)
         row = costs[trial.row_id]
         mark = "" if row.macs.status == "exact" else f" ({row.macs.status})"
         text, parameters = units.macs(row.macs.macs_per_view) + mark, units.count(row.num_parameters)
         table.add_row(trial.trial_id, trial.label, str(trial.seed), parameters, text, state[trial.trial_id])
     # a pipe has no width; lines must not be cut
     console(width=200).print(table, markup=False)
-    if plan.tuning is None:
-        print(f"{plan.name}: {counted(len(plan.rows), 'row')}, {counted(len(trials), 'trial')}: {todo.summary()}")
-        return
-    budget = plan.tuning.config.num_trials
+
+
+def _print_search(plan: Plan, tuning: Tuning) -> None:
+    budget = tuning.config.num_trials
     size = f"{counted(budget, 'trial')} for each of {counted(len(plan.rows), 'row')}"
     print(f"{plan.name}: first a search of {size}, which begins at these")
     print("configurations; then what is chosen is trained with each seed.")
-    for row_id, space in plan.tuning.spaces.items():
+    for row_id, space in tuning.spaces.items():
         label = next(row.label for row in plan.rows if row.row_id == row_id)
         print(f"{label}: over {', '.join(item.name for item in space.parameters)}")

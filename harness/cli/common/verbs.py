@@ -29,13 +29,21 @@ GROUPS: dict[str, dict[str, Verb]] = {
         ),
     },
     "inspect": {
-        "status": Verb("show the status of each trial of a run", ("status runs/window_size",)),
+        "status": Verb(
+            "show the status of each trial of a run",
+            ("status runs/window_size", "status runs/mine --all --json"),
+        ),
         "watch": Verb(
             "show the status live, until no trial is open",
             ("watch runs/window_size", "watch runs/window_size --interval 10s"),
         ),
-        "report": Verb("write a run's report again, from its records alone", ("report runs/window_size",)),
-        "list": Verb("list variants, readouts, sweeps or reports", ("list variants", "list sweeps")),
+        "report": Verb(
+            "write a run's report again, from its records alone",
+            ("report runs/window_size", "report /shared/runs/mine"),
+        ),
+        "list": Verb(
+            "list variants, readouts, data sets, sweeps, recipes or reports", ("list variants", "list sweeps")
+        ),
     },
     "measure": {
         "cost": Verb(
@@ -68,19 +76,31 @@ GROUPS: dict[str, dict[str, Verb]] = {
         ),
         "check": Verb("check that variants keep their contract", ("check mixing", "check near_frames --variants mine")),
         "data": Verb(
-            "export embedded clips as video files", ("data export moving_shapes --to runs/videos",)
+            "export embedded clips as video files",
+            ("data export moving_shapes --to runs/videos",
+             "data export moving_shapes --to runs/order --task order --num-train 512"),
         ),
         "weights": Verb(
             "import a file of weights into a sweep's model and print what was loaded",
-            ("weights vit.safetensors --for sweeps/window_size.yaml",),
+            ("weights vit.safetensors --for sweeps/paper_table3.yaml",
+             "weights vit.safetensors --for sweeps/paper_table3.yaml --set weights.layout=vit_npz"),
         ),
-        "schema": Verb("print the JSON Schema of sweep files, for editors", ("schema",)),
+        "schema": Verb(
+            "print the JSON Schema of sweep files, for editors", ("schema > schema.json", "schema --variants mine")
+        ),
     },
     "cluster": {
-        "doctor": Verb("check this machine and the cluster, and say what to do", ("doctor sweeps/window_size.yaml",)),
-        "logs": Verb("print what a trial and its cluster job wrote", ("logs runs/window_size 397cdb01326a",)),
+        "doctor": Verb(
+            "check this machine and the cluster, and say what to do",
+            ("doctor sweeps/window_size.yaml", "doctor sweeps/window_size.yaml --wait 5m"),
+        ),
+        "logs": Verb(
+            "print what a trial and its cluster job wrote",
+            ("logs runs/window_size 397cdb01326a", "logs runs/window_size 397c --follow"),
+        ),
         "cancel": Verb(
-            "end the cluster jobs of a run, or of a part of it; finished results stay", ("cancel runs/window_size",)
+            "end the cluster jobs of a run, or of a part of it; what is done stays",
+            ("cancel runs/window_size", "cancel runs/window_size --only variant.temporal_window=3 --only seed=0"),
         ),
     },
 }  # fmt: skip
@@ -88,6 +108,7 @@ GROUPS: dict[str, dict[str, Verb]] = {
 HIDDEN: dict[str, Verb] = {
     "worker": Verb("run one trial (started by launchers)"),
     "job": Verb("run the trials of one cluster job (started by the cluster)"),
+    "server": Verb("fork workers for a sweep (started by the sweep)"),
     "probe": Verb("run one measurement (started by bench and frontier)"),
 }
 #: every verb that people use

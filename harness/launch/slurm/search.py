@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from harness.errors import UserError
 from harness.launch.queued import AT_ONCE
 from harness.launch.slurm.reconcile import Queue, ask_queue
 from harness.launch.slurm.submit import submit
+from harness.launch.snapshot import Snapshot
 from harness.launch.source import EndedByFiles, Source, drive
 from harness.launch.tasks import TrialTask
 from harness.store import Store
@@ -33,10 +33,11 @@ class Arrays(EndedByFiles):
     While SLURM does not answer, or accepts no more jobs, new tasks wait here; running tasks are still reported.
     """
 
-    def __init__(self, plan: Plan, store: Store, variant_dirs: Sequence[Path], *, needs_timings: bool = False):
+    def __init__(self, plan: Plan, store: Store, code: Snapshot, *, needs_timings: bool = False):
         super().__init__(self._put, needs_timings=needs_timings, is_gone=self._is_gone)
-        self.plan, self.store, self.variant_dirs = plan, store, variant_dirs
+        self.plan, self.store, self.code = plan, store, code
         self.queue = Queue()
+        self.tested: set[tuple[str, ...]] = set()
         self.waiting: list[TrialTask] = []
         self._next_question = self._next_try = 0.0
         self._wait_s = FIRST_WAIT_SECONDS
@@ -76,7 +77,7 @@ class Arrays(EndedByFiles):
     def _try_to_submit(self) -> str:
         """Submits what waits; returns the error of a SLURM that does not answer, or an empty string."""
         try:
-            result = submit(self.plan, self.store, self.waiting, self.variant_dirs, partly=True)
+            result = submit(self.plan, self.store, self.waiting, self.code, partly=True, tested=self.tested)
         except UserError as error:
             if not TRANSIENT.search(str(error)):
                 raise
@@ -105,12 +106,10 @@ class Arrays(EndedByFiles):
         return not self.queue.problem and task.folder.written_status().job not in self.queue.live
 
 
-def run_search(
-    plan: Plan, store: Store, variant_dirs: Sequence[Path], source: Source, time_budget_s: float | None = None
-) -> bool:
+def run_search(plan: Plan, store: Store, code: Snapshot, source: Source, time_budget_s: float | None = None) -> bool:
     """Runs a search to its end; returns False if the time budget ended before. Its jobs continue."""
     assert plan.tuning is not None
-    queue = Arrays(plan, store, variant_dirs, needs_timings=plan.tuning.config.needs_timings)
+    queue = Arrays(plan, store, code, needs_timings=plan.tuning.config.needs_timings)
     deadline = None if time_budget_s is None else time.monotonic() + time_budget_s
     most = plan.launch.array_parallelism or AT_ONCE
     return drive(source, queue, most=most, should_stop=lambda: deadline is not None and time.monotonic() > deadline)

@@ -23,12 +23,12 @@ def compose_mapping(content: Mapping[str, Any], faults: FaultList) -> Node | Non
     a YAML file: keys are text, numbers are finite, text holds no control characters.
     """
     try:
-        return _Composer(faults).node(content, (), None)
+        return _DictComposer(faults).node(content, (), None)
     except _TooLarge:
         return None
 
 
-class _Composer:
+class _DictComposer:
     """Turns values into nodes, None for a value with a fault of its own; `num_values` orders the faults."""
 
     def __init__(self, faults: FaultList):

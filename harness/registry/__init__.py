@@ -9,26 +9,26 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
-import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from harness import locations
 from harness.code_identity import code_identity
+from harness.code_identity.closure import ENTRY_POINT_GROUP, closure_of, refusals
 from harness.errors import Fault, UserError, did_you_mean
+from harness.registry.loading import import_file
 
 if TYPE_CHECKING:
     from harness.api import Variant
 
-ENTRY_POINT_GROUP = "harness.variants"
 OUR_VARIANTS = locations.VARIANTS
 #: what to do with a file that cannot be corrected
 AWAY = "take it out of the folder"
@@ -103,6 +103,15 @@ def _module_file(name: str, point: EntryPoint) -> Path:
     return Path(spec.origin)
 
 
+def packages_of(names: Iterable[str] | None, extra_dirs: Sequence[Path] = ()) -> dict[str, Path]:
+    """Return the top-level packages with code of these variants (None: all), and their folders or files."""
+    found: dict[str, Path] = {}
+    for name in _entry_points() if names is None else set(names) & set(_entry_points()):
+        with suppress(UserError):  # one that cannot be found cannot be run
+            found |= closure_of(variant_file(name, extra_dirs)).packages
+    return dict(sorted(found.items()))
+
+
 def describe(name: str, extra_dirs: Sequence[Path] = ()) -> VariantInfo:
     """Return first line and source of a variant's docstring, without running the file."""
     return describe_file(variant_file(name, extra_dirs), name)
@@ -170,8 +179,13 @@ def _load(file: Path, name: str) -> type[Variant]:
 
     _stamps[file] = _stamp(file)
     _parse(file)  # a syntax error with its line
-    code_identity(file)  # kept from here on: it says what was loaded, whatever becomes of the file
-    module = _import(file, name)
+    imported = closure_of(file)
+    if messages := list(refusals(imported)):
+        raise UserError(Fault("", "", message) for message in messages)
+    for path in imported.files.values():
+        _stamps[path] = _stamp(path)
+    code_identity(file)  # kept from here on: it says what was loaded, whatever becomes of the files
+    module = import_file(file, imported)
     classes = [
         item
         for item in vars(module).values()
@@ -210,22 +224,6 @@ def _line_of(file: Path, class_name: str, knob: str) -> int:
             own = [item for item in node.body if isinstance(item, ast.AnnAssign)]
             line = next((x.lineno for x in own if ast.unparse(x.target) == knob), node.lineno)
     return line
-
-
-def _import(file: Path, name: str) -> ModuleType:
-    # by file, even for shipped variants: a snapshot of the code must find its own copies, not the installed ones
-    prefix = "harness.variants." if file.parent == OUR_VARIANTS else "harness_variant_"
-    spec = importlib.util.spec_from_file_location(prefix + name, file)
-    if spec is None or spec.loader is None:
-        raise UserError(f"{file}: cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[spec.name]
-        raise
-    return module
 
 
 def load_variant(name: str, extra_dirs: Sequence[Path] = ()) -> type[Variant]:

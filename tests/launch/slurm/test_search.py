@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,57 +9,17 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
-from harness.data import data_identity
 from harness.errors import UserError
 from harness.launch.overview import StrandedDetector, standings
 from harness.launch.slurm import search
 from harness.launch.slurm.search import Arrays
-from harness.launch.tasks import TrialTask, find_todo
+from harness.launch.snapshot import OWN
+from harness.launch.tasks import TrialTask
 from harness.store import Store, exclusive_lock
-from harness.sweep.plan import Plan, plan_sweep
-from tests.e2e import write_sweep
+from tests.launch.slurm.conftest import Fake, planned
 from tests.tune.simulated import SWEEP as SEARCH
 
 AWAY = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)"
-SQUEUE = 'test -e {folder}/away && echo "Unable to contact slurm controller" >&2 && exit 1\ncat {folder}/queue\n'
-SBATCH = (
-    "if test -e {folder}/refuse; then cat {folder}/refuse >&2; exit 1; fi\n"
-    'name=$(sed -n "s/^#SBATCH --job-name=//p" "$1")\n'
-    'for index in 0 1; do echo "$name|7|$index|PENDING"; done >> {folder}/queue\necho Submitted batch job 7\n'
-)
-
-
-class Fake:
-    """A SLURM of one file: what sbatch takes, squeue lists as pending."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.queue, self.refuse, self.away = folder / "queue", folder / "refuse", folder / "away"
-        self.queue.touch()
-        for name, text in (("squeue", SQUEUE), ("sbatch", SBATCH), ("srun", ""), ("scancel", ": > {folder}/queue\n")):
-            program = folder / name
-            program.write_text("#!/bin/sh\n" + text.format(folder=folder), encoding="utf-8")
-            program.chmod(0o755)
-
-
-@pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    return Fake(folder)
-
-
-def planned(folder: Path) -> tuple[Plan, Store, Sequence[TrialTask]]:
-    """Two trials in a fresh run."""
-    plan = plan_sweep(
-        write_sweep(folder), ["launch.where=slurm"], data_identity=data_identity, device=lambda: "cpu"
-    )  # fmt: skip
-    store = Store(folder / "runs/mini")
-    store.path.mkdir(parents=True)
-    store.write_plan(plan.to_file())
-    return plan, store, find_todo(plan, store).tasks
 
 
 def start_and_poll(arrays: Arrays, tasks: Sequence[TrialTask]) -> None:
@@ -73,7 +32,7 @@ def test_a_search_outlasts_a_controller_that_is_away(
 ) -> None:
     monkeypatch.setattr(search, "FIRST_WAIT_SECONDS", 0.0)
     plan, store, tasks = planned(tmp_path)
-    arrays = Arrays(plan, store, [])
+    arrays = Arrays(plan, store, OWN)
     slurm.refuse.write_text(AWAY)
     arrays.start(tasks)
     assert "Retrying for 10 minutes" in capsys.readouterr().out
@@ -95,7 +54,7 @@ def test_a_search_waits_at_a_limit_of_jobs_until_some_have_ended(
     monkeypatch.setattr(search, "FIRST_WAIT_SECONDS", 0.0)
     monkeypatch.setattr(search, "PATIENCE_SECONDS", -1.0)  # SLURM answers, so its patience does not matter
     plan, store, tasks = planned(tmp_path)
-    arrays = Arrays(plan, store, [])
+    arrays = Arrays(plan, store, OWN)
     slurm.refuse.write_text("sbatch: error: QOSMaxSubmitJobPerUserLimit")
     for _ in range(3):
         start_and_poll(arrays, tasks if not arrays.tasks else [])
@@ -112,7 +71,7 @@ def test_a_search_ends_where_sbatch_refuses_for_good_or_is_away_for_too_long(
     monkeypatch.setattr(search, "FIRST_WAIT_SECONDS", 0.0)
     monkeypatch.setattr(search, "PATIENCE_SECONDS", patience)
     plan, store, tasks = planned(tmp_path)
-    arrays = Arrays(plan, store, [])
+    arrays = Arrays(plan, store, OWN)
     slurm.refuse.write_text(said)
     with pytest.raises(UserError, match="pending again"):
         start_and_poll(arrays, tasks)
@@ -127,7 +86,7 @@ def orphaned(slurm: Fake, tmp_path: Path) -> Path:
     Store(run).write_plan(replace(plan, rows=[], trials=[], baseline_row=None).to_file())
     searched = Store(run / "tuning")
     moved = [replace(task, folder=searched.trial(task.trial.trial_id)) for task in tasks]
-    Arrays(plan, searched, []).start(moved)
+    Arrays(plan, searched, OWN).start(moved)
     searched.write_plan(replace(plan, rows=plan.rows[:1], baseline_row=None).to_file())
     assert len(slurm.queue.read_text().splitlines()) == 2
     return run
@@ -166,7 +125,7 @@ def test_a_search_holds_the_lock_of_its_folder(tmp_path: Path, capsys: pytest.Ca
 def queued(folder: Path) -> Path:
     """A run whose two trials have a job."""
     plan, store, tasks = planned(folder)
-    Arrays(plan, store, []).start(tasks)
+    Arrays(plan, store, OWN).start(tasks)
     return store.path
 
 
