@@ -16,6 +16,7 @@ import pytest
 import harness
 from harness.cli import main
 from harness.cli.common.os_errors import os_error_line
+from harness.cli.common.streams import make_output_readable
 from harness.store import Store
 from tests.e2e import MINI, write_sweep
 
@@ -43,6 +44,13 @@ COMMANDS = {
     "weights": "weights vit.safetensors --for mini.yaml",
     "data": "data export moving_shapes --to videos --num-train 1 --num-val 1 --num-test 1",
 }
+ASCII = COMMANDS | {
+    "cost of rows": "cost wide.yaml --by op",
+    "list of sweeps": "list sweeps",
+    "an unknown verb": "größe",
+    "a bad value": "sweep wide.yaml --dry-run --set variant=größe",
+    "an unknown label": "sweep wide.yaml --only größe×中",
+}
 CALLS = {
     "open": [(builtins, "open"), (io, "open"), (os, "open")],
     "look": [(os, "stat"), (os, "lstat"), (os, "scandir"), (os, "listdir")],
@@ -60,6 +68,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     store.write_plan(plan.to_file())
     for trial in plan.trials:
         store.trial(trial.trial_id).create({"trial": trial.config, "launch": {"variant_dirs": []}})
+        store.trial(trial.trial_id).log_file.write_text("Größe ± 中\n", encoding="utf-8")
     (tmp_path / "mine").mkdir()
     (tmp_path / "vit.safetensors").write_bytes(b"\0" * 16)
     return tmp_path
@@ -112,6 +121,27 @@ def test_the_line_names_the_file_the_cause_and_a_way_out(name: str) -> None:
     assert line.startswith(f"runs/x: {os.strerror(number)}. ")
     assert line.rstrip(".").count(". ") == 1
     assert (os_error_line(OSError(number, os.strerror(number)), "report") or "").startswith("report: ")
+
+
+def test_a_loop_of_links_is_an_error_of_the_system() -> None:
+    assert "Choose a path without a loop" in (os_error_line(RuntimeError("Symlink loop from 'x'"), "retry") or "")
+    assert os_error_line(RuntimeError("another"), "retry") is None
+
+
+@pytest.mark.parametrize("command", ASCII.values(), ids=ASCII)
+def test_a_terminal_that_knows_ascii_only(command: str, scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_sweep(scene, MINI.replace("[0, 1]", "[0]").replace("question: Does", "question: Größe ± 中"), "wide")
+    out, err = io.BytesIO(), io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(out, encoding="ascii", write_through=True))
+    monkeypatch.setattr("sys.stderr", io.TextIOWrapper(err, encoding="ascii", write_through=True))
+    assert main(command.split()) in (0, 1, 2)
+    assert (out.getvalue() + err.getvalue()).decode("ascii").strip()
+
+
+def test_characters_that_a_terminal_lacks_stay_readable() -> None:
+    make_output_readable()
+    assert "5 ± 1 × 2 … Größe café → 中".encode("ascii", "readable") == b"5 +/- 1 x 2 ... Grosse cafe -> \\u4e2d"
+    assert "a\udcff".encode("utf-8", "readable") == b"a\\udcff", "a file name that is not UTF-8"
 
 
 def test_an_error_of_the_program_keeps_its_traceback() -> None:
