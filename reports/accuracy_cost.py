@@ -94,9 +94,15 @@ def _draw(
             alpha=0.6 if clear[index] else 1, elinewidth=1.2, capsize=2.5, linestyle="none", zorder=3,
         )  # fmt: skip
         whiskers.append((max(below, above), half))
+    handles: list[Line2D] = []
     if quantity.direction != "none":
         _front_line(axes, [points[index] for index in front])
-        _legend(axes, len(front) < len(drawn), any(clear))
+        handles += _front_handles(len(front) < len(drawn), any(clear))
+    if any(cost.marks for cost in found):
+        kinds = dict.fromkeys(mark.partition(":")[0] for cost in found for mark in cost.marks)
+        handles.append(Line2D([], [], linestyle="none", label=f"* {', '.join(kinds)}"))
+    if handles:
+        axes.figure.legend(handles=handles, loc="outside lower left", ncols=3)
     axes.margins(x=0.12, y=0.12)
     point_labels.place(axes, points, [_point_name(row, quantity.key) for row in drawn], whiskers)
 
@@ -125,7 +131,7 @@ def _front_line(axes: Axes, front: Sequence[tuple[float, float]]) -> None:
     axes.step(*zip(*front, strict=True), where="post", color=plots.FAINT, linewidth=2.2, zorder=0.9)
 
 
-def _legend(axes: Axes, any_dominated: bool, any_clear: bool) -> None:
+def _front_handles(any_dominated: bool, any_clear: bool) -> list[Line2D]:
     base: dict[str, Any] = {"color": plots.MUTED, "marker": "o", "markersize": 6}
     handles = [Line2D([], [], **base, markerfacecolor=plots.MUTED, linestyle="none", label="on the Pareto front")]
     if any_dominated:
@@ -133,7 +139,7 @@ def _legend(axes: Axes, any_dominated: bool, any_clear: bool) -> None:
     if any_clear:
         text = "clearly dominated: intervals apart"
         handles.append(Line2D([], [], **base, markerfacecolor="white", alpha=0.6, linestyle="none", label=text))
-    axes.figure.legend(handles=handles, loc="outside lower left", ncols=3)
+    return handles
 
 
 def _caption(rows: list[RowSummary], drawn: list[RowSummary], label: str, key: str) -> str:

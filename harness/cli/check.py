@@ -22,15 +22,12 @@ def run(parsed: argparse.Namespace) -> int:
 
     start = time.perf_counter()
     found = check(*parsed.variant, variants=parsed.variants, on_outcome=_print)
-    number, kept = len(found.outcomes), len(found.outcomes) - len(found.broken)
-    print(f"{kept} of {number} variants keep the contract, {time.perf_counter() - start:.0f} s")
-    if found.broken:
-        print(f"broken: {', '.join(found.broken)}")
+    print(f"{found.verdict} ({time.perf_counter() - start:.0f} s)")
     return 0 if found.is_kept else 1
 
 
 def _print(name: str, outcome: CheckOutcome) -> None:
     verdict = "ok" if not outcome.failures else "FAIL"
     print(f"{name:28s} {outcome.check:18s} {verdict:4s} {outcome.extent}", flush=True)
-    for failure in outcome.failures:
-        print(f"    {failure}")
+    for line in (*outcome.failures, *outcome.refused):
+        print(f"    {line}")

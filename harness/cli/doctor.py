@@ -28,8 +28,10 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.file is not None:
         from harness.data import data_identity
         from harness.sweep.plan import plan_sweep
+        from harness.sweep.sweep_file import find_sweep
 
-        plan = plan_sweep(parsed.file, parsed.overrides, data_identity=data_identity, variant_dirs=parsed.variants)
+        file = find_sweep(parsed.file)
+        plan = plan_sweep(file, parsed.overrides, data_identity=data_identity, variant_dirs=parsed.variants)
         launch = plan.launch
         size = f"{counted(len(plan.rows), 'row')}, {counted(len(plan.trials), 'trial')}"
         print(f"ok       sweep          {plan.name}: {size}")

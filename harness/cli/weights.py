@@ -25,11 +25,11 @@ def run(parsed: argparse.Namespace) -> int:
     from harness.data import open_split
     from harness.model.video_transformer import VideoTransformer
     from harness.model.weights.apply import import_weights
-    from harness.python_api.plans import plan
+    from harness.python_api.plans import plan_for
     from harness.sweep.schema import TrialConfig
 
     overrides = [*parsed.overrides, f"weights.file={json.dumps(parsed.file, ensure_ascii=False)}"]
-    planned = plan(parsed.sweep, set=overrides, variants=parsed.variants)
+    planned = plan_for(parsed.sweep, set=overrides, variants=parsed.variants, runs_here=False)
     trial = TrialConfig(**planned.trials[0].config)
     assert trial.weights is not None
     labels = open_split(trial.data, trial.model, "test", trial.seed).labels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:  # planning imports this file and must not pay for torch
@@ -12,6 +12,12 @@ if TYPE_CHECKING:  # planning imports this file and must not pay for torch
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+#: called with the name of the unit of work that was just done: "evaluation batch" or "clip"
+Alive = Callable[[str], None]
+
+
+def say_nothing(unit: str) -> None:
+    """Ignores a sign of life."""
 
 
 class Batch(NamedTuple):
@@ -43,6 +49,8 @@ class ClipSource(ABC):
 
     labels: dict[str, int]
     num_views: int
+    #: a source whose clips take long calls it after each of them; the code that opened the source may set it
+    alive: Alive = staticmethod(say_nothing)
 
     @abstractmethod
     def __len__(self) -> int:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import units
 from harness.code_identity import code_identity
-from harness.errors import UserError
+from harness.errors import UserError, did_you_mean
 from harness.nn.config import ModelConfig
 from harness.proofs import is_proven
 from harness.python_api.cost_fields import CostRow, flat
 from harness.python_api.plans import PathLike, Settings, folders_of, override_texts
 from harness.python_api.tables import Table
-from harness.python_api.targets import Target, is_file, plan_target
-from harness.registry import variant_file
+from harness.python_api.targets import Target, is_file, plan_target, sweep_of
+from harness.registry import load_variant, variant_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,14 +107,24 @@ def count(
     Raises:
         UserError: neither a sweep nor a variant, or a configuration that cannot be built.
     """
-    overrides = [*override_texts(set), *override_texts({_path(name): value for name, value in fields.items()})]
-    plan = plan_target(target, overrides, folders_of(variants))
+    folders = folders_of(variants)
+    target = sweep_of(target, folders)
+    overrides = [*override_texts(set), *override_texts(_settings(target, fields, folders))]
+    plan = plan_target(target, overrides, folders)
     published, table = _published(target) if not overrides else ([], None)
     return _counts(plan, published, table, backward=backward, memory=memory)
 
 
-def _path(name: str) -> str:
-    return f"model.{name}" if name in ModelConfig.model_fields else f"variant.{name}"
+def _settings(target: Target, fields: Mapping[str, Any], folders: Sequence[Path]) -> dict[str, Any]:
+    """The settings of fields that are given by their name alone. Raises: UserError for one that a variant lacks."""
+    model = ModelConfig.model_fields
+    if fields and isinstance(target, str) and not is_file(target):
+        known = [*model, *load_variant(target, folders).Config.model_fields]
+        for name in fields:
+            if name not in known:
+                message = f"{name}: neither the model nor {target} has this field. Fields: {', '.join(sorted(known))}."
+                raise UserError(message + did_you_mean(name, known))
+    return {f"model.{name}" if name in model else f"variant.{name}": value for name, value in fields.items()}
 
 
 def count_module(

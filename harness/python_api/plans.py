@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from harness.data import data_identity
 from harness.errors import UserError
-from harness.registry import forget_changed
+from harness.registry import forget_changed, variant_names
 from harness.running import RunOptions, run_plan
 from harness.store.load import load
 from harness.store.plan_file import PlanSource
 from harness.sweep.plan import Plan, plan_sweep
+from harness.sweep.sweep_file import find_sweep
 
 if TYPE_CHECKING:
     from harness.launch.base import Launcher
@@ -61,7 +62,7 @@ def plan(
     """Expand a sweep into trials and check every one of them. Nothing is run.
 
     Args:
-        sweep: a sweep file, or a dict with the same content.
+        sweep: a sweep file, the name of a file in `sweeps/` or of a shipped sweep, or a dict with the same content.
         set: fields that replace those of the sweep, e.g. `{"train.num_steps": 100, "seeds": 2}`.
         variants: folders with more variant files.
         name: names the run of a dict (default: notebook). A file has its own name.
@@ -69,12 +70,26 @@ def plan(
     Raises:
         UserError: with every fault of the sweep; a fault of a dict names its place, such as `vary[0].grid`.
     """
+    return plan_for(sweep, set=set, variants=variants, name=name, runs_here=True)
+
+
+def plan_for(
+    sweep: PathLike | Mapping[str, Any],
+    *,
+    set: Settings = None,
+    variants: PathLike | Sequence[PathLike] = (),
+    name: str | None = None,
+    runs_here: bool,
+) -> Plan:
+    """Plan as `plan` does. `runs_here`: refuse devices that this machine lacks, unless the sweep runs elsewhere."""
     forget_changed()
-    source = sweep if isinstance(sweep, Mapping) else Path(sweep)
+    source = sweep if isinstance(sweep, Mapping) else find_sweep(sweep)
     if name is not None and isinstance(source, Path):
         raise UserError(f"name={name!r}: a sweep file is named by its file. Leave it out.")
+    folders = folders_of(variants)
+    variant_names(folders)  # a wrong folder is one fault, however many rows look into it
     return plan_sweep(
-        source, override_texts(set), name=name, data_identity=data_identity, variant_dirs=folders_of(variants)
+        source, override_texts(set), name=name, data_identity=data_identity, variant_dirs=folders, runs_here=runs_here
     )
 
 

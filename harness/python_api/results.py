@@ -9,6 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.errors import UserError, did_you_mean
 from harness.python_api.plans import PathLike, SweepRun
 from harness.store import Store
 from harness.store.load import LoadedRun
@@ -43,8 +44,20 @@ class Plot:
     figure: Figure
 
     def save(self, path: PathLike) -> Path:
-        """Write the figure; the ending of the path (png, svg, pdf) decides the format."""
-        self.figure.savefig(path)
+        """Write the figure; the ending of the path (png, svg, pdf) decides the format.
+
+        Raises:
+            UserError: no figure can be written there, or not in this format.
+        """
+        kinds = self.figure.canvas.get_supported_filetypes()
+        ending = Path(path).suffix.removeprefix(".").lower() or "png"
+        if ending not in kinds:
+            hint = did_you_mean(ending, list(kinds))
+            raise UserError(f"{path}: a figure cannot have the format {ending}. Formats: {', '.join(kinds)}.{hint}")
+        try:
+            self.figure.savefig(path)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be written ({error.strerror}). Choose another place.") from error
         return Path(path)
 
     def __repr__(self) -> str:

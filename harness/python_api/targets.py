@@ -6,16 +6,18 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.errors import UserError, did_you_mean
-from harness.python_api.plans import PathLike, Settings, override_texts, plan
-from harness.registry import variant_file
+from harness.python_api.plans import PathLike, Settings, override_texts, plan_for
+from harness.registry import variant_names
 from harness.sweep.plan import Plan
+from harness.sweep.sweep_file import sweep_named, sweep_names
 
 #: a sweep file, the dict that it would hold, a plan, or the name of a variant
 Target = PathLike | Mapping[str, Any] | Plan
 Configs = dict[str, dict[str, Any]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,19 @@ def is_file(target: object) -> bool:
     return str(text).endswith((".yaml", ".yml")) or "/" in str(text)
 
 
-def plan_target(target: Target, overrides: Settings = None, variant_dirs: Sequence[PathLike] = ()) -> Plan:
+def sweep_of(target: T, variant_dirs: Sequence[PathLike] = ()) -> T | Path:
+    """Return the file of a sweep that is given by its name alone; anything else, and names of variants, as it is."""
+    if not isinstance(target, str) or is_file(target) or target in variant_names([*map(Path, variant_dirs)]):
+        return target
+    return sweep_named(target) or target
+
+
+def plan_target(
+    target: Target, overrides: Settings = None, variant_dirs: Sequence[PathLike] = (), *, runs_here: bool = False
+) -> Plan:
     """Return the plan of a sweep, or of one variant with random clips of 400 classes.
+
+    `runs_here`: what is planned is timed on this machine, so that its devices must be there.
 
     Raises:
         UserError: neither a sweep nor a variant, or a configuration that cannot be built.
@@ -43,17 +56,23 @@ def plan_target(target: Target, overrides: Settings = None, variant_dirs: Sequen
         if override_texts(overrides):
             raise UserError("set: a plan is fixed. Set fields in harness.plan(...) instead.")
         return target
+    target = sweep_of(target, variant_dirs)
     if isinstance(target, Mapping) or is_file(target):
-        return plan(target, set=overrides, variants=variant_dirs)
-    name = os.fspath(target)
-    variant_file(name, [*map(Path, variant_dirs)])  # an unknown name is reported with the known ones
+        return plan_for(target, set=overrides, variants=variant_dirs, runs_here=runs_here)
+    name, names = os.fspath(target), variant_names([*map(Path, variant_dirs)])
+    if name not in names:
+        sweeps = sweep_names()
+        raise UserError(
+            f"no variant named {name}, and no sweep. Variants: {', '.join(names)}. Sweeps: {', '.join(sweeps)}."
+            f"{did_you_mean(name, [*names, *sweeps])}"
+        )
     question = {
         "question": f"What does {name} cost?",
         "data": {"name": "random"},
         "variant": name,
         "vary": [{"list": [{"label": name}]}],
     }
-    return plan(question, set=overrides, variants=variant_dirs, name=name)
+    return plan_for(question, set=overrides, variants=variant_dirs, name=name, runs_here=runs_here)
 
 
 def plan_targets(targets: Sequence[Target], overrides: Settings, variant_dirs: Sequence[PathLike]) -> list[Plan]:
@@ -62,11 +81,12 @@ def plan_targets(targets: Sequence[Target], overrides: Settings, variant_dirs: S
     Raises:
         UserError: a sweep together with something else, or as `plan_target`.
     """
+    targets = [sweep_of(target, variant_dirs) for target in targets]
     if len(targets) > 1 and any(is_file(target) or isinstance(target, Mapping | Plan) for target in targets):
-        given = " ".join(item if isinstance(item, str) else type(item).__name__ for item in targets)
+        given = " ".join(str(item) if isinstance(item, str | os.PathLike) else type(item).__name__ for item in targets)
         raise UserError(f"{given}: give one sweep file alone, or names of variants, e.g. mixing joint")
     unique = list(dict.fromkeys(targets)) if len(targets) > 1 else list(targets)
-    return [plan_target(target, overrides, variant_dirs) for target in unique]
+    return [plan_target(target, overrides, variant_dirs, runs_here=True) for target in unique]
 
 
 def read_rows(
@@ -99,7 +119,7 @@ def _chosen(given: Sequence[str], labels: list[str], name: str) -> list[str]:
     for label in wanted:
         if label not in labels:
             raise UserError(
-                f"--rows {label}: no row of {name} has this label. "
+                f"--rows '{label}': no row of {name} has this label. "
                 f"Labels: {'; '.join(labels)}.{did_you_mean(label, labels)}"
             )
     return list(dict.fromkeys(wanted)) or labels

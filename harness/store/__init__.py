@@ -7,9 +7,10 @@ a part. The worker of a trial holds the trial's lease while it is alive, see `le
 from harness.store.files import exclusive_lock, side_by_side, write_atomically, written_aside
 from harness.store.lease import Lease
 from harness.store.run import TUNING, Store, parts_of
-from harness.store.trial import TrialFolder, TrialStatus
+from harness.store.status import TrialStatus
+from harness.store.trial import TrialFolder, previous_checkpoint
 
 __all__ = [
-    "TUNING", "Lease", "Store", "TrialFolder", "TrialStatus", "exclusive_lock", "parts_of", "side_by_side",
-    "write_atomically", "written_aside",
+    "TUNING", "Lease", "Store", "TrialFolder", "TrialStatus", "exclusive_lock", "parts_of",
+    "previous_checkpoint", "side_by_side", "write_atomically", "written_aside",
 ]  # fmt: skip

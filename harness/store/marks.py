@@ -6,6 +6,7 @@ the colon are of one kind: a row shows the first of a kind, with their number.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from harness import units
@@ -72,7 +73,8 @@ def backward_marks(costs: Costs) -> tuple[str, ...]:
 
 def dirty_faults(costs: Costs) -> list[str]:
     """Return what the preflight found wrong with the machine just before the trial was timed."""
-    return list((costs.timings.preflight or {}).get("dirty", [])) if costs.timings else []
+    found = (costs.timings.preflight or {}).get("dirty", []) if costs.timings else []
+    return [re.sub(r" \(\d+\)(?= \()", "", fault) for fault in found]  # earlier records name process ids
 
 
 def timing_marks(name: str) -> CostMarks:

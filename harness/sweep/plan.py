@@ -13,6 +13,7 @@ from harness.fields import path_of
 from harness.store.plan_file import PlanFile, PlannedRow, PlanSource
 from harness.sweep import identity
 from harness.sweep.blocks import VariantLoader
+from harness.sweep.early_baseline import check_baseline
 from harness.sweep.expand import Axis, VaryPoint, axes_of, check_overrides, expand
 from harness.sweep.launch.config import LaunchConfig
 from harness.sweep.launch.launcher_names import LOCAL, check_launcher
@@ -95,12 +96,13 @@ def plan_sweep(
     variant_dirs: Sequence[Path] = (),
     device: Callable[[], str] = auto_device,
     load_variant: VariantLoader | None = None,
+    runs_here: bool = False,
 ) -> Plan:
     """Expands a sweep file, or the dict that it would hold, and checks every trial of it.
 
     `overrides` are `--set` arguments (path=value), applied to the file before it is expanded. `name` is that of a dict;
     a file has its own. `data_identity` names the content of a data block, `device` resolves `auto`, `load_variant`
-    takes the place of the registry.
+    takes the place of the registry. With `runs_here`, `cuda` without a GPU is a fault, unless the sweep runs elsewhere.
 
     Raises:
         UserError: the file, a base, an override or a resulting trial has faults; the error lists all of them.
@@ -119,9 +121,12 @@ def plan_sweep(
         check_launcher(launch.config, launch.node, faults)
     if launch is not None and launch.config.where != LOCAL:  # this machine's devices do not matter
         resolver.device = lambda: "cuda" if launch.config.gpus else "cpu"
+    elif runs_here:
+        resolver.check_device = True
     resolved = [(point, row) for point in points if (row := resolver.row(point))]
     tuning = check_tune(root, head, overridden, resolved, resolver)
     if launch is None or len(faults):
+        check_baseline(root, points, faults)
         raise faults.error()
     configs = [
         {**row.blocks, "seed": seed} for _, row in resolved for seed in _seeds_for_resources(head, launch.config)

@@ -51,6 +51,7 @@ class Resolver:
         self.root, self.faults = root, faults
         self.checker = BlockChecker(load_variant, faults)
         self.data_identity, self.device = data_identity, device
+        self.check_device = False  # whether a GPU that a row names must be there
         self._memo: dict[Any, Any] = {}
 
     def _once(self, key: Any, make: Callable[..., Any], *inputs: Any) -> Any:
@@ -194,7 +195,16 @@ class Resolver:
             fields["sha256"] = self._find_weights(checked[name])
         if name == "train" and fields["device"] == "auto":
             fields["device"] = self._once("device", self.device)
+        elif name == "train" and fields["device"] == "cuda" and self.check_device:
+            self._check_gpu(checked[name].node)
         return fields, identity.block_text(name, fields)
+
+    def _check_gpu(self, train: Node) -> None:
+        """Adds a fault where this machine has no GPU."""
+        if self._once("device", self.device) != "cuda":
+            node, _, via = nearest(train, ("device",))
+            message = "cuda given, but torch sees no CUDA device here; write cpu or auto, or run it on a cluster"
+            self.faults.add(node.mark, f"{via}train.device", message)
 
     def _identity(self, data: CheckedBlock) -> str | None:
         try:

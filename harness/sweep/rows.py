@@ -109,8 +109,8 @@ def find_baseline(
     if len(matching) > 1 and base is not None and base.row_id in matching:
         return base.row_id
     if len(matching) > 1:
-        shown = "; ".join(labels[name] for name in matching[:5]) + ("; ..." if len(matching) > 5 else "")
-        message = f"{len(matching)} rows have these values ({shown}); name more fields, or a label"
+        some = "; ".join(labels[name] for name in matching[:5]) + ("; ..." if len(matching) > 5 else "")
+        message = f"{len(matching)} rows have these values ({some}); name more fields, or a label"
         faults.add(node.head, "baseline", message)
         return None
     return matching[0]
@@ -121,10 +121,11 @@ def _no_row(key: str, wanted: Node, present: Mapping[str, Any], rows: Mapping[st
         filled = [item for row in rows.values() for item in row.blocks.items()]
         fields = {f"{block}.{field}" for block, of_block in filled for field in of_block or ()}
         return f"no row has such a field.{did_you_mean(key, sorted(fields | {'label'}))}"
-    seen = list(dict.fromkeys(_shown(value) for value in present.values()))
+    seen = list(dict.fromkeys(shown(value) for value in present.values()))
     more = ", ..." if len(seen) > 10 else ""
     return f"no row has {describe(wanted.plain())} here and the values above; rows have {', '.join(seen[:10])}{more}"
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Returns a value for a message: the name of a block, else JSON."""
     return str(value["name"]) if isinstance(value, Mapping) and "name" in value else canonical_json(value)

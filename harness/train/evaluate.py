@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.data import ClipSource
+from harness.data.source import Alive, say_nothing
 from harness.record import Score
 from harness.sweep.schema import TrainConfig
 from harness.train.loop import NonFiniteLoss
@@ -17,11 +18,12 @@ TOP_K = 5
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, source: ClipSource, config: TrainConfig) -> dict[str, Score]:
+def evaluate(model: nn.Module, source: ClipSource, config: TrainConfig, alive: Alive = say_nothing) -> dict[str, Score]:
     """Returns the scores of every label. Class probabilities are averaged over the views (softmax, then mean).
 
     A forward pass holds at most as many views as a training step of one process holds clips; the views of one clip may
     be split over several passes. Data with the labels verb and noun also gets `action`, the pair, as in EPIC-Kitchens.
+    `alive` is called after every batch.
 
     Raises:
         NonFiniteLoss: a probability is NaN or infinite; ranking would still produce a score.
@@ -39,6 +41,7 @@ def evaluate(model: nn.Module, source: ClipSource, config: TrainConfig) -> dict[
             ranks["action"] = _action_ranks(probabilities, batch.labels)
         for label, rank in ranks.items():
             hits.setdefault(label, []).append(rank)
+        alive("evaluation batch")
     return {label: _score(torch.cat(ranks), _num_classes(source.labels, label)) for label, ranks in hits.items()}
 
 

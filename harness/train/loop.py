@@ -86,11 +86,15 @@ def training_step(model: nn.Module, optimizer: torch.optim.Optimizer, batch: Bat
 
 @dataclass(frozen=True)
 class CheckpointPolicy:
-    """The checkpoint file, the steps between two checkpoints, and the identity of the training code."""
+    """The checkpoint file, the steps between two checkpoints, the identity of the training code, and the trial.
+
+    A checkpoint of another trial is not resumed from.
+    """
 
     file: Path
     every: int
     code: str = ""
+    trial_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,12 +103,14 @@ class TrainingHooks:
 
     `report` runs after every `report_every` steps except the last one and may evaluate the model; its time does not
     count as training time. Only one rank of a group has it; the others wait in their next step.
+    `on_fallback` gets a message if the newest checkpoint cannot be used.
     """
 
     on_progress: Callable[[Progress], None]
     should_stop: Callable[[], bool]
     report: Callable[[int], None] | None = None
     report_every: int = 0
+    on_fallback: Callable[[str], None] = print
 
 
 def train(
@@ -123,7 +129,8 @@ def train(
         Interrupted: `should_stop` returned True on some rank; a checkpoint is saved first.
     """
     optimizer = build_optimizer(model, config)
-    progress = checkpoint.load(policy.file, model, optimizer, group) or Progress()
+    found = checkpoint.load(policy.file, model, optimizer, group, policy.trial_id, hooks.on_fallback)
+    progress = found or Progress()
     if policy.code not in progress.codes:
         progress.codes.append(policy.code)
     forward = group.wrap(model).train()
@@ -149,7 +156,7 @@ def train(
         stop = group.any(hooks.should_stop())
         if progress.step % policy.every == 0 or last or stop:
             check()  # a checkpoint between two checks would lose the pending losses
-            checkpoint.save(policy.file, model, optimizer, progress, group)
+            checkpoint.save(policy.file, model, optimizer, progress, group, policy.trial_id)
         if stop and not last:
             raise Interrupted
     return progress

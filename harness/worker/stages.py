@@ -31,9 +31,9 @@ def _train(
     group: Group,
     on_progress: Callable[[Progress], None],
     stop: StopRequest,
-    reporting: bool = False,
+    reporter: Reporter | None = None,
 ) -> tuple[VideoTransformer, dict[str, ClipSource], Progress]:
-    """Builds and trains the model, as every rank of a trial does. With `reporting`, also reports to a search.
+    """Builds and trains the model, as every rank of a trial does. With `reporter` (rank 0), also reports to a search.
 
     Raises: Interrupted.
     """
@@ -41,11 +41,14 @@ def _train(
 
     trial, launch = trial_of(folder)
     model, sources = build(trial, launch)
+    for source in sources.values():
+        source.alive = stop.alive
     group.seed(trial.seed)
-    every = launch.get("report_every_steps") if reporting else None
-    report = _report(folder, model, sources["val"], trial) if every else None
-    saving = CheckpointPolicy(folder.checkpoint_file, launch["checkpoint_every_steps"], code_of(trial, launch))
-    hooks = TrainingHooks(on_progress, stop, report, every or 0)
+    every = launch.get("report_every_steps") if reporter else None
+    report = _report(folder, model, sources["val"], trial, stop.alive) if every else None
+    code = code_of(trial, launch)
+    saving = CheckpointPolicy(folder.checkpoint_file, launch["checkpoint_every_steps"], code, folder.trial_id)
+    hooks = TrainingHooks(on_progress, stop, report, every or 0, reporter.note if reporter else print)
     progress = train(model, sources["train"], trial.train, trial.seed, saving, hooks, group)
     return model, sources, progress
 
@@ -82,7 +85,7 @@ def train_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, rend
     reporter.status.num_steps = trial.train.num_steps
     try:
         with ranks.leading(folder, trial, rendezvous, reporter.end) as group:
-            model, sources, progress = _train(folder, group, _progress_noted(folder, reporter), stop, reporting=True)
+            model, sources, progress = _train(folder, group, _progress_noted(folder, reporter), stop, reporter)
     except Interrupted:
         reporter.end("preempted", f"stopped on request at step {reporter.status.step}")
         return EXIT_PREEMPTED
@@ -91,11 +94,13 @@ def train_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, rend
         return EXIT_FAILED
     print(f"trained to step {progress.step} in {progress.duration_s:.0f} s, loss {_last_loss(progress)}", flush=True)
     # a search must not see the test split: its trials have no score on it
-    scores = {split: evaluate(model, sources[split], trial.train) for split in launch.get("splits", ("val", "test"))}
+    splits = launch.get("splits", ("val", "test"))
+    scores = {split: evaluate(model, sources[split], trial.train, reporter.alive) for split in splits}
     costs = planned_costs(trial.model_dump(), variant_dirs(launch), backward=True, memory=True)
     record = _record(folder.trial_id, trial, launch, progress, scores, costs)
     reporter.ensure_ours()
     folder.write_record(record)
+    folder.checkpoint_files[1].unlink(missing_ok=True)  # the newest one stays, for those who want the weights
     print(", ".join(_score_lines(scores)), flush=True)
     return _conclude(reporter, record)
 
@@ -131,13 +136,13 @@ def _progress_noted(folder: TrialFolder, reporter: Reporter) -> Callable[[Progre
 
 
 def _report(
-    folder: TrialFolder, model: VideoTransformer, source: ClipSource, trial: TrialConfig
+    folder: TrialFolder, model: VideoTransformer, source: ClipSource, trial: TrialConfig, alive: Callable[[str], None]
 ) -> Callable[[int], None]:
     """Returns a callback that evaluates on the validation split during training."""
     from harness.train.evaluate import evaluate
 
     def report(step: int) -> None:
-        scores = evaluate(model, source, trial.train)
+        scores = evaluate(model, source, trial.train, alive)
         append_report(folder, step, {label: (score.top1_correct, score.total) for label, score in scores.items()})
 
     return report
@@ -147,6 +152,7 @@ def _record(
     trial_id: str, trial: TrialConfig, launch: dict[str, Any], progress: Progress, scores: Any, costs: Costs
 ) -> Record:
     from harness.data import ceilings
+    from harness.data.sets import data_sets
     from harness.measure.machine.environment import environment
     from harness.proofs import is_proven
     from harness.record import Record, Training
@@ -159,6 +165,7 @@ def _record(
         config=trial.model_dump(),
         seed=trial.seed,
         data_identity=launch["data_identity"],
+        location_fields=sorted(data_sets()[trial.data.name].location_fields),
         scores=scores,
         ceilings=ceilings(trial.data),
         training=Training(
@@ -194,7 +201,7 @@ def measure_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, al
     model, sources = build(trial, launch)
     record.costs.environment = environment(trial.train.device)
     record.costs.memory = measure_memory(model, trial, sources["train"].labels)
-    record.costs.timings = measure_timings(model, trial, sources["train"].labels, alone=alone)
+    record.costs.timings = measure_timings(model, trial, sources["train"].labels, alone, reporter.alive)
     measure_metrics(record.costs, model, trial, sources["train"].labels)
     if stop():
         reporter.end("preempted", "stopped on request; to be measured")

@@ -17,7 +17,7 @@ def add_sweep_file(parser: argparse.ArgumentParser) -> None:
 
 def add_sweep(parser: argparse.ArgumentParser) -> None:
     """Add the sweep file, fields to set and folders of variants."""
-    parser.add_argument("file", type=Path, help="the sweep file, e.g. sweeps/window_size.yaml")
+    parser.add_argument("file", type=Path, help="a sweep file, or the name of one in sweeps/")
     add_overrides(parser)
     add_variants(parser)
 

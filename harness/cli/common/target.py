@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def add_target(parser: argparse.ArgumentParser, more: str = "") -> None:
     """Add a sweep file or a variant, fields to set and folders of variants."""
-    parser.add_argument("target", help=f"a sweep file (.yaml), or the name of a variant{more}")
+    parser.add_argument("target", help=f"a sweep (a .yaml file, or its name), or the name of a variant{more}")
     arguments.add_overrides(parser)
     arguments.add_variants(parser)
 
@@ -24,7 +24,7 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
         "targets",
         nargs="+",
         metavar="TARGET",
-        help="a sweep file (.yaml), or names of variants: the first is the baseline",
+        help="a sweep (a .yaml file, or its name), or names of variants: the first is the baseline",
     )
     arguments.add_overrides(parser)
     arguments.add_variants(parser)

@@ -30,14 +30,16 @@ GROUPS: dict[str, dict[str, Verb]] = {
     },
     "inspect": {
         "status": Verb(
-            "show the status of each trial of a run", ("status runs/window_size", "status runs/mine --all --json")
+            "show the status of each trial of a run",
+            ("status runs/window_size", "status runs/mine --all --json"),
         ),
         "watch": Verb(
             "show the status live, until no trial is open",
             ("watch runs/window_size", "watch runs/window_size --interval 10s"),
         ),
         "report": Verb(
-            "write a run's report again, from its records alone", ("report runs/window_size", "report shared/runs/mine")
+            "write a run's report again, from its records alone",
+            ("report runs/window_size", "report /shared/runs/mine"),
         ),
         "list": Verb(
             "list variants, readouts, data sets, sweeps, recipes or reports", ("list variants", "list sweeps")
@@ -90,7 +92,7 @@ GROUPS: dict[str, dict[str, Verb]] = {
     "cluster": {
         "doctor": Verb(
             "check this machine and the cluster, and say what to do",
-            ("doctor sweeps/window_size.yaml", "doctor sweeps/window_size.yaml --set launch.where=slurm --wait 5m"),
+            ("doctor sweeps/window_size.yaml", "doctor sweeps/window_size.yaml --wait 5m"),
         ),
         "logs": Verb(
             "print what a trial and its cluster job wrote",
@@ -106,6 +108,7 @@ GROUPS: dict[str, dict[str, Verb]] = {
 HIDDEN: dict[str, Verb] = {
     "worker": Verb("run one trial (started by launchers)"),
     "job": Verb("run the trials of one cluster job (started by the cluster)"),
+    "server": Verb("fork workers for a sweep (started by the sweep)"),
     "probe": Verb("run one measurement (started by bench and frontier)"),
 }
 #: every verb that people use

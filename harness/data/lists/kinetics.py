@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from harness.data.lists.list_format import Entry, ListFormat
+from harness.data.lists.list_format import ListEntry, ListFormat
 from harness.errors import Fault
 
 # Read from the right: the label, perhaps the number of frames, and all before them is the path, spaces included.
@@ -19,7 +19,7 @@ def parse_line(line: str) -> tuple[str, int] | None:
     return (match["path"], int(match["label"])) if match else None
 
 
-def read(path: Path, text: str, faults: list[Fault]) -> list[Entry]:
+def read(path: Path, text: str, faults: list[Fault]) -> list[ListEntry]:
     """Returns the entries of a list; blank lines are skipped, other lines that cannot be read go to `faults`."""
     entries = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -28,7 +28,7 @@ def read(path: Path, text: str, faults: list[Fault]) -> list[Entry]:
         if (parsed := parse_line(line)) is None:
             faults.append(Fault(f"{path}:{number}", "", f"cannot read {line.strip()!r}; {SUMMARY}"))
         else:
-            entries.append(Entry(*parsed, f"{path}:{number}"))
+            entries.append(ListEntry(*parsed, f"{path}:{number}"))
     return entries
 
 

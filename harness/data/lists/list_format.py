@@ -10,7 +10,7 @@ from harness.errors import Fault
 
 
 @dataclass(frozen=True)
-class Entry:
+class ListEntry:
     """One video of a list: its path as written, its class, and `list:line` for messages."""
 
     path: str
@@ -28,4 +28,4 @@ class ListFormat:
 
     summary: str
     recognises: Callable[[Path, str], bool]
-    read: Callable[[Path, str, list[Fault]], list[Entry]]
+    read: Callable[[Path, str, list[Fault]], list[ListEntry]]

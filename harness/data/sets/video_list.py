@@ -181,10 +181,13 @@ class VideoClips(ClipSource):
             return self._cache[index][places]
         info = self._info(index)
         if info.num_bytes > min(CACHE_VIDEO_BYTES, self._free_bytes):
-            return read_frames(self._videos[index].path, places)
-        self._cache[index] = read_frames(self._videos[index].path, np.arange(info.num_frames))
-        self._free_bytes -= info.num_bytes
-        return self._cache[index][places]
+            frames = read_frames(self._videos[index].path, places)
+        else:
+            self._cache[index] = read_frames(self._videos[index].path, np.arange(info.num_frames))
+            self._free_bytes -= info.num_bytes
+            frames = self._cache[index][places]
+        self.alive("clip")
+        return frames
 
 
 def _to_clip(frames: Frames) -> torch.Tensor:

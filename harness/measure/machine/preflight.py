@@ -51,7 +51,11 @@ def _faults(found: dict[str, Any], num_threads: int) -> list[str]:
     foreign = sum(found["busy_processes"].values())
     faults = []
     if foreign + num_threads > cores + BUSY_SHARE:
-        names = ", ".join(f"{name} ({share:.0%})" for name, share in found["busy_processes"].items())
+        by_name: dict[str, float] = {}  # without process ids, which say nothing later
+        for process, share in found["busy_processes"].items():
+            name = process.rpartition(" (")[0]
+            by_name[name] = by_name.get(name, 0.0) + share
+        names = ", ".join(f"{name} ({share:.0%})" for name, share in by_name.items())
         faults.append(f"other processes use {foreign:.1f} of {cores} cores: {names}")
     if num_threads > available:
         faults.append(f"{num_threads} threads asked for, {available:g} cores allowed (affinity {cores}, quota {quota})")

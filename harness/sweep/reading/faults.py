@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from harness.aliases import nearest_name
 from harness.errors import Fault, UserError, did_you_mean
 from harness.sweep.reading.node import FieldPath, Mark, Node, dotted, nearest
 
@@ -115,7 +116,19 @@ def unknown_field(owner: str, given: str, fields: Sequence[str]) -> str:
 @lru_cache(maxsize=1024)  # one misspelt axis gives the same fault in each of its rows
 def _unknown_field(owner: str, given: str, fields: tuple[str, ...]) -> str:
     names = ", ".join(sorted(fields)) or "none"
-    return f"{owner} has no such field. Fields: {names}.{did_you_mean(given, fields)}"
+    hint = did_you_mean(given, fields) or _hint_elsewhere(given, fields)
+    return f"{owner} has no such field. Fields: {names}.{hint}"
+
+
+def _hint_elsewhere(given: str, fields: Sequence[str]) -> str:
+    """Return ' Did you mean train.learning_rate?' where a field of another block was meant, or an empty string."""
+    from harness.sweep.blocks import PLAIN_MODELS  # it words its faults with this module
+
+    for block, model in PLAIN_MODELS.items():
+        near = nearest_name(given, list(model.model_fields), cutoff=0.85)
+        if near is not None and {*model.model_fields} != {*fields}:
+            return f" Did you mean {block}.{near}?"
+    return ""
 
 
 def hint(value: Any, kind: str) -> str:

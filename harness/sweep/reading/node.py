@@ -17,7 +17,8 @@ FieldPath = tuple[str | int, ...]
 class Mark:
     """A place in a file (or in a command-line argument); line and column count from 1.
 
-    `place` names a place that has no line, such as a value of a dict; then line and column only order the faults.
+    `place` names a place that has no line, such as a value of a dict; then line and column only order the faults. The
+    same holds where `file` is an option.
     """
 
     file: str
@@ -26,7 +27,7 @@ class Mark:
     place: str = ""
 
     def __str__(self) -> str:
-        return self.place or f"{self.file}:{self.line}:{self.column}"
+        return self.place or (self.file if self.file.startswith("--") else f"{self.file}:{self.line}:{self.column}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

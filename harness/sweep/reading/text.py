@@ -22,7 +22,7 @@ def read_file(path: Path, faults: FaultList, blame: Mark | None = None) -> Node 
     """
     file = printable(str(path))
     start = Mark(file, 1, 1)
-    data = _read_bytes(path, faults, blame or start)
+    data = _read_bytes(path, faults, blame)
     text = _decode(data, file, faults) if data is not None else None
     if text is None or not check_characters(text, file, faults):
         return None
@@ -48,23 +48,26 @@ def printable(name: str) -> str:
     return _FORBIDDEN.sub(lambda bad: f"\\x{ord(bad[0]):02x}", safe).replace("\n", "\\n")
 
 
-def _read_bytes(path: Path, faults: FaultList, blame: Mark) -> bytes | None:
-    problem = None
+def _read_bytes(path: Path, faults: FaultList, blame: Mark | None) -> bytes | None:
     try:
         if path.is_dir():
-            problem = f"{path} is a folder; name a sweep file in it{_yaml_files(path)}"
+            problem = f"a folder; name a sweep file in it{_yaml_files(path)}"
         elif not path.exists():
-            problem = f"{path}: no such file.{_neighbour(path)}"
+            problem = f"no such file.{_neighbour(path)} `python -m harness list sweeps` shows the shipped sweeps."
         elif not path.is_file():
-            problem = f"{path} is not a regular file"
+            problem = "not a regular file"
         elif path.stat().st_size > MAX_BYTES:
-            problem = f"{path} is larger than {MAX_BYTES // 1024} KiB, the limit for a sweep file"
+            problem = f"larger than {MAX_BYTES // 1024} KiB, the limit for a sweep file"
         else:
             return path.read_bytes()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         problem = f"cannot be read: {reason}"
-    faults.add(blame, "", printable(problem))
+    file = printable(str(path))
+    if blame is None:  # the file itself is the place, as a whole
+        faults.add(Mark(file, 1, 1, file), "", printable(problem))
+    else:
+        faults.add(blame, "", f"{file}: {printable(problem)}")
     return None
 
 
