@@ -39,6 +39,8 @@ class Reporter:
             node=os.environ.get(NODE_VARIABLE, host),
             job=before.job,
         )
+        if stage == "measure":
+            self.status.step, self.status.num_steps, self.status.loss = before.step, before.num_steps, before.loss
         self._written = 0.0
         self._notes: list[str] = []
         self.alive: Callable[[str], None] = lambda unit: None
@@ -79,4 +81,4 @@ class Reporter:
         if status == "done":
             self.status.record_stamp = self.folder.record_stamp()
         self.write()
-        self.folder.note_attempt(ended=status, by_another=by_another)
+        self.folder.note_attempt(ended=status, by_another=by_another, at=time.time())

@@ -86,6 +86,25 @@ def leave_terminal() -> None:
 
 
 @contextmanager
+def postponed_stop() -> Iterator[Callable[[], bool]]:
+    """Postpones SIGTERM and SIGHUP to the end of a block; yields a function that says whether one of them came."""
+    came: list[int] = []
+    if not can_handle_signals():
+        yield lambda: False
+        return
+    wanted = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in wanted}
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            sys.stdout.flush()  # the signal may end the process at once
+            signal.raise_signal(came[0])
+
+
+@contextmanager
 def time_limit(seconds: float, what: str) -> Iterator[None]:
     """Raises TimeoutError in a block that takes longer; outside the main thread there is no limit."""
     if not can_handle_signals():

@@ -92,7 +92,7 @@ GROUPS: dict[str, dict[str, Verb]] = {
     "cluster": {
         "doctor": Verb(
             "check this machine and the cluster, and say what to do",
-            ("doctor sweeps/window_size.yaml", "doctor sweeps/window_size.yaml --set launch.where=slurm --wait 5m"),
+            ("doctor sweeps/window_size.yaml", "doctor sweeps/window_size.yaml --wait 5m"),
         ),
         "logs": Verb(
             "print what a trial and its cluster job wrote",

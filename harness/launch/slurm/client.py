@@ -9,6 +9,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from harness.launch.base import seconds_left
+from harness.text.clean import one_line
+
 TIMEOUT_SECONDS = 30.0
 MAX_NAMES = 100  # of jobs in one command line
 MAX_ARRAY_SIZE = 1000  # SLURM's own default, less the element that counting from 0 costs
@@ -18,6 +21,11 @@ ENDED_STATES = (
     "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED",
     "TIMEOUT",
 )  # fmt: skip
+#: text on standard error that makes an answer incomplete although the exit code is 0; any error makes an empty one so
+INCOMPLETE = re.compile(r"slurm_load_jobs|unable to|timed? ?out|connection|communication|socket", re.IGNORECASE)
+#: of one line of squeue; the reason may hold any character, and older formats have none
+QUEUE_FORMAT = "%j|%F|%K|%T|%r"
+QUEUE_LINE = re.compile(r"\s*([^|]+)\|(\d+)\|(\d+|N/A)\|([A-Z_]+)\s*(?:\|(.*))?", re.ASCII)
 #: Variables that change what SLURM's commands do or say. `squeue` with a user's SQUEUE_STATES would hide our jobs.
 OPTIONS = ("SLURM_", "SUBMITIT_", "SQUEUE_", "SBATCH_", "SCANCEL_", "SINFO_", "SRUN_", "SALLOC_", "SCONTROL_")
 #: Those that only say on which account, and where, a user's jobs run.
@@ -26,10 +34,11 @@ KEPT = ("SLURM_CONF", "SBATCH_ACCOUNT", "SBATCH_PARTITION", "SBATCH_QOS", "SBATC
 
 @dataclass(frozen=True)
 class CommandResult:
-    """Output of a command. `problem` is empty where it succeeded."""
+    """Output of a command, and what it wrote to standard error. `problem` is empty where it succeeded."""
 
     out: str
     problem: str = ""
+    errors: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,17 @@ class QueueLine:
     index: int
     state: str
     is_array: bool
+    reason: str = ""
+
+    @property
+    def has_ended(self) -> bool:
+        """Returns whether SLURM only remembers the job."""
+        return self.state in ENDED_STATES
+
+    @property
+    def words(self) -> str:
+        """Returns what SLURM says of the job: 'PENDING, PartitionConfig'."""
+        return self.state if self.reason in ("", "None") else one_line(f"{self.state}, {self.reason}")
 
     @property
     def full_id(self) -> str:
@@ -49,18 +69,23 @@ class QueueLine:
 
 
 def ask(*command: str, timeout_s: float = TIMEOUT_SECONDS) -> CommandResult:
-    """Runs a command; one that is missing, fails or hangs gives a result with a problem."""
+    """Runs a command; one that is missing, fails or hangs gives a result with a problem.
+
+    It takes no longer than the deadline of the calling command allows, see `answers_within`.
+    """
+    timeout_s = seconds_left(timeout_s)
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, env=clean_environment(),
             check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return CommandResult("", f"{command[0]} did not answer within {timeout_s:g} s")
+        return CommandResult("", f"{command[0]} did not answer within {timeout_s:.2g} s")
     except OSError as error:
         return CommandResult("", f"{command[0]}: {error.strerror}")
     out, errors = (text.decode(errors="replace").strip() for text in (done.stdout, done.stderr))
-    return CommandResult(out, f"{command[0]}: {errors or f'exit code {done.returncode}'}" if done.returncode else "")
+    problem = f"{command[0]}: {one_line(errors) or f'exit code {done.returncode}'}" if done.returncode else ""
+    return CommandResult(out, problem, errors)
 
 
 def queue(names: Sequence[str], *, ended: bool = False) -> tuple[list[QueueLine], str]:
@@ -70,19 +95,45 @@ def queue(names: Sequence[str], *, ended: bool = False) -> tuple[list[QueueLine]
     """
     found: list[QueueLine] = []
     for first in range(0, len(names), MAX_NAMES):
-        some = ",".join(names[first : first + MAX_NAMES])
-        answer = ask(
-            "squeue", "--noheader", "--array", "--states=all", f"--name={some}", "--format=%j|%F|%K|%T"
-        )  # fmt: skip
-        if answer.problem:
-            return [], answer.problem
-        for line in answer.out.splitlines():
-            match = re.fullmatch(r"\s*([^|]+)\|(\d+)\|(\d+|N/A)\|([A-Z_]+)\s*", line)
-            if match is None:
-                return [], f"squeue: not understood: {line[:80]!r}"
-            name, job_id, index, state = match.groups()
-            found.append(QueueLine(name, job_id, 0 if index == "N/A" else int(index), state, index != "N/A"))
-    return [line for line in found if ended or line.state not in ENDED_STATES], ""
+        lines, problem = _squeue("--name", names[first : first + MAX_NAMES])
+        if problem:
+            return [], problem
+        found += lines
+    return [line for line in found if ended or not line.has_ended], ""
+
+
+def queue_by_id(job_ids: Collection[str]) -> list[QueueLine]:
+    """Returns the jobs with these ids that SLURM surely has; none where it does not answer, or knows none of the ids.
+
+    It may have given an id again, to a job with another name.
+    """
+    ids = sorted(job_ids)
+    found: list[QueueLine] = []
+    for first in range(0, len(ids), MAX_NAMES):
+        lines, problem = _squeue("--jobs", ids[first : first + MAX_NAMES])
+        if problem:
+            continue
+        found += [line for line in lines if not line.has_ended]
+    return found
+
+
+def _squeue(option: str, values: Sequence[str]) -> tuple[list[QueueLine], str]:
+    """Returns the lines of squeue for some names or ids, and why they cannot be used."""
+    wanted = f"{option}={','.join(values)}"
+    answer = ask("squeue", "--noheader", "--array", "--states=all", wanted, f"--format={QUEUE_FORMAT}")
+    if answer.problem:
+        return [], answer.problem
+    if INCOMPLETE.search(answer.errors) or (not answer.out and "error" in answer.errors.lower()):
+        return [], f"squeue: {one_line(answer.errors) or 'no answer'}"
+    found: list[QueueLine] = []
+    for line in answer.out.splitlines():
+        match = QUEUE_LINE.fullmatch(line)
+        if match is None:
+            return [], f"squeue: not understood: {line[:80]!r}"
+        name, job_id, index, state, reason = match.groups()
+        element = 0 if index == "N/A" else int(index[:9])
+        found.append(QueueLine(name, job_id, element, state, index != "N/A", (reason or "").strip()))
+    return found, ""
 
 
 def max_array_size() -> int:

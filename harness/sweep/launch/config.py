@@ -107,6 +107,10 @@ class LaunchConfig(Resources):
         100,
         description="restarts of a job after preemption, time limit or a lost node; then its trials fail",
     )
+    max_resubmissions: Annotated[int, Field(ge=0)] = Field(
+        3,
+        description="jobs submitted again for a trial that none of them ever started; then the trial is invalid",
+    )
     overrides: list[ResourceOverride] = Field(
         [], description="different resources for some trials; the last match wins"
     )
