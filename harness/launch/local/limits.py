@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from harness.launch.local.workers import Running, write_if_possible, wrote_its_end
 from harness.launch.tasks import TrialTask
-from harness.launch.workers import Running, write_if_possible, wrote_its_end
 from harness.store import TrialStatus
 from harness.store.holders import holder_of
 from harness.store.lease import BEAT_SECONDS
