@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness import units
+from harness.launch.local.workers import Running
 from harness.launch.tasks import TrialTask
-from harness.launch.workers import Running
 from harness.store import TrialStatus
 from harness.text.clean import one_line
 from harness.text.streams import console

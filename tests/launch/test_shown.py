@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from harness.cli.watch import _table
-from harness.launch.local import Running
+from harness.launch.local.workers import Running
 from harness.launch.overview import Standing
 from harness.launch.progress import LiveTable
 from harness.launch.tasks import TrialTask

@@ -11,7 +11,7 @@ import numpy as np
 
 from harness import units
 from harness.errors import UserError
-from harness.launch.local import num_cores, visible_gpus
+from harness.launch.local.pool import num_cores, visible_gpus
 from harness.launch.tasks import TrialTask
 from harness.measure.machine.environment import environment
 from harness.record import Costs, Record

@@ -19,7 +19,7 @@ class Local(Launcher):
 
     def run(self, request: LaunchRequest, todo: Todo) -> bool:
         """Trains and measures the open tasks."""
-        from harness.launch.local import LocalPool
+        from harness.launch.local.pool import LocalPool
         from harness.launch.progress import watch
 
         prepare(todo, request.plan, request.code)
@@ -31,7 +31,7 @@ class Local(Launcher):
 
     def search(self, request: LaunchRequest, source: Source) -> bool:
         """Runs the tasks of a search as they come."""
-        from harness.launch.local import LocalPool
+        from harness.launch.local.pool import LocalPool
         from harness.launch.progress import SearchLines
 
         pool = LocalPool(request.plan.launch, SearchLines(), request.num_workers, request.code.path)
