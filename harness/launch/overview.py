@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -124,7 +125,10 @@ def _is_starting(store: Store, found: Sequence[Standing]) -> bool:
 def no_longer_planned(store: Store, plan: PlanFile) -> list[str]:
     """Returns the trials that have a folder and are not in the plan."""
     planned = {trial_id for row in plan.rows for trial_id in row.trials.values()}
-    return [folder.trial_id for folder in store.trials() if folder.trial_id not in planned]
+    if not store.trials_folder.is_dir():
+        return []
+    with os.scandir(store.trials_folder) as entries:  # names only: a run may have thousands of trials
+        return sorted(entry.name for entry in entries if entry.name not in planned and entry.is_dir())
 
 
 @dataclass(frozen=True)
