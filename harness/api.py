@@ -29,17 +29,17 @@ from harness.nn.blocks import (
 from harness.nn.config import StrictConfig as VariantConfig
 from harness.nn.degenerate import DegenerateCase
 from harness.nn.geometry import TrunkGeometry, layer_set
-from harness.nn.layout import Layout, then
+from harness.nn.layout import Layout, TokenPlace, then
 from harness.nn.shift import lend_channels, source_frame
 from harness.nn.steps import DropPath, Mlp, ZeroLinear
 from harness.nn.tokens import ClassToken, FrameTokens, Tokens, from_sequence, to_sequence
 
 __all__ = [
     "Attention", "Block", "ClassToken", "DegenerateCase", "DropPath", "Field", "FrameAttention", "FrameBlock",
-    "FrameEncoder", "FrameTokens", "Layout", "MaskedBlock", "MaskedEncoder", "MaskedVariant", "Mlp", "SequenceEncoder",
-    "Tokens", "TokensEncoder", "TrunkGeometry", "Variant", "VariantConfig", "ZeroLinear", "attend", "count",
-    "from_sequence", "grid", "layer_set", "lend_channels", "plain", "plain_attention", "pooled_means", "source_frame",
-    "steps", "then", "to_sequence", "with_shared",
+    "FrameEncoder", "FrameTokens", "Layout", "MaskedBlock", "MaskedEncoder", "MaskedVariant", "Mlp",
+    "SequenceEncoder", "TokenPlace", "Tokens", "TokensEncoder", "TrunkGeometry", "Variant", "VariantConfig",
+    "ZeroLinear", "attend", "count", "from_sequence", "grid", "layer_set", "lend_channels", "plain",
+    "plain_attention", "pooled_means", "source_frame", "steps", "then", "to_sequence", "with_shared",
 ]  # fmt: skip
 
 _READOUT_OF: dict[str, str] = {"clip": "class_token", "frame": "mean_frames", "none": "mean_tokens"}
@@ -175,7 +175,7 @@ class Variant(Generic[ConfigT]):
 class MaskedVariant(Variant[ConfigT]):
     """A variant in which who sees whom is one mask: block, MACs, influence and oracle follow from `allowed`.
 
-    Since they share the mask, the variant also states a fact that does not come from it: `visible_keys`, or a
+    Since they share the mask, the variant also states a fact that does not come from it: `visible_keys`, `sees`, or a
     degenerate case. The block is a masked dense attention; a variant that computes the visible pairs alone names
     another `encoder_type` and its own `build_block`.
     """
@@ -197,6 +197,10 @@ class MaskedVariant(Variant[ConfigT]):
 
     def visible_keys(self, layout: Layout, layer: int) -> Tensor | None:
         """Return the number of tokens that each token sees (n,), in closed form and not from `allowed`."""
+        return None
+
+    def sees(self, query: TokenPlace, key: TokenPlace) -> bool | None:
+        """Return whether one token sees another, from their places and not from `allowed`; None: not stated."""
         return None
 
     def _visible_pairs(self, layer: int) -> int:

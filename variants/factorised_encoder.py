@@ -116,9 +116,7 @@ class FactorisedEncoder(MaskedVariant[FactorisedEncoderConfig]):
         return torch.cat([frames if self.class_token_out == "frame" else frames[:1], space[~of_class]])
 
     def reference(self, encoder: Any, tokens: Tokens) -> Tokens:
-        layout, x = self.layout(), to_sequence(tokens)
-        for layer, block in enumerate(encoder.blocks):
-            x = self.reference_block(block, x, layout, layer)
+        layout, x = self.layout(), to_sequence(super().reference(encoder, tokens))
         y = plain.norm(encoder.norm, x)
         chosen = layout.is_patch if self.config.frame_feature == "mean" else layout.slot == -2
         z = torch.stack([y[:, chosen & (layout.frame == t)].mean(1) for t in range(layout.num_frames)], dim=1)

@@ -29,5 +29,5 @@ def run(parsed: argparse.Namespace) -> int:
 def _print(name: str, outcome: CheckOutcome) -> None:
     verdict = "ok" if not outcome.failures else "FAIL"
     print(f"{name:28s} {outcome.check:18s} {verdict:4s} {outcome.extent}", flush=True)
-    for failure in outcome.failures:
-        print(f"    {failure}")
+    for line in (*outcome.failures, *outcome.refused):
+        print(f"    {line}")

@@ -29,12 +29,16 @@ __all__ = [
 
 @dataclass(frozen=True)
 class CheckOutcome:
-    """Result of one check of one variant; `extent` is how many cases it ran on, or why none."""
+    """Result of one check of one variant; `extent` is how many cases it ran on, or why none.
+
+    `refused` holds the cases that the variant refuses, with the reason, in the outcome `cases`.
+    """
 
     check: str
     num_applied: int
     extent: str
     failures: tuple[str, ...]
+    refused: tuple[str, ...] = ()
 
 
 def run(name: str, variant_dirs: Sequence[Path] = ()) -> Iterator[CheckOutcome]:
@@ -72,10 +76,15 @@ def _proof(code: str) -> CheckOutcome:
 def _cases(found: CaseSpread) -> CheckOutcome:
     """Return the outcome `cases`: it fails for a variant without any case, which no check could run on."""
     failures = [f"{label}: cannot be set up: {_crash(error)}" for label, error in found.crashed.items()]
+    labels: dict[str, list[str]] = {}
+    for label, reason in found.refused.items():
+        labels.setdefault(" ".join(reason.split()), []).append(label)
+    refused = tuple(f"{'; '.join(of)}: refused: {reason}" for reason, of in labels.items())
     if not found.cases:
-        failures += [f"{label}: refused: {text}" for label, text in found.refused.items()]
+        failures += refused
     total = len(found.cases) + len(found.refused) + len(found.crashed)
-    return CheckOutcome("cases", len(found.cases), f"{len(found.refused)} of {total} refused", tuple(failures))
+    extent = f"{len(found.refused)} of {total} refused"
+    return CheckOutcome("cases", len(found.cases), extent, tuple(failures), refused if found.cases else ())
 
 
 def _outcome(check_name: str, all_cases: Sequence[Case]) -> CheckOutcome:

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from harness.api import Tokens, TrunkGeometry, Variant, from_sequence, plain_attention, to_sequence
+from harness.api import Layout, Tokens, TrunkGeometry, Variant, from_sequence, plain_attention, to_sequence
 from harness.contract.cases import Case, perturbed_encoder, random_tokens, refusals
 from harness.contract.compare import TOLERANCE, Broken, difference_of, parts, require
 from harness.contract.degenerate import check_degenerate
@@ -148,7 +148,14 @@ def check_influence(case: Case) -> None:
     ):
         if wrong.any():
             i, j = wrong.nonzero()[0].tolist()
-            raise Broken(f"output token {i} {verb} with input token {j} ({int(wrong.sum())} such pairs)")
+            output, given = _layout_out(variant).tokens()[i], variant.layout().tokens()[j]
+            raise Broken(f"the output {output} {verb} with the input {given} ({int(wrong.sum())} such pairs)")
+
+
+def _layout_out(variant: Variant) -> Layout:
+    out = variant.trunk_out
+    registers = out.global_tokens.registers
+    return Layout(out.num_frames, out.height, out.width, variant.class_token_out, registers)
 
 
 def _square(case: Case) -> tuple[ModelConfig, Variant]:

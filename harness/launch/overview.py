@@ -61,14 +61,14 @@ class Standing:
         )
 
 
-def standings(store: Store, plan: PlanFile) -> Iterator[Standing]:
-    """Yields every trial of the plan, by row and seed."""
+def standings(store: Store, plan: PlanFile, *, verify: bool = False) -> Iterator[Standing]:
+    """Yields every trial of the plan, by row and seed; `verify`: see `state_of`."""
     for row in plan.rows:
         for seed, trial_id in row.trials.items():
             folder = store.trial(trial_id)
             try:
-                state = state_of(folder)
-            except UserError as error:  # a damaged record concerns this trial alone
+                state = state_of(folder, verify=verify)
+            except UserError as error:  # a record of a newer version concerns this trial alone
                 state = State("invalid", str(error))
             is_done = state.status == "done"
             written = TrialStatus() if is_done else folder.written_status()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,6 +11,23 @@ from torch import Tensor
 from harness.nn.tokens import ClassToken
 
 NOWHERE = -1
+
+
+class TokenPlace(NamedTuple):
+    """A token and its place in the clip; `frame`, `row` and `column` are -1 where it has none."""
+
+    kind: Literal["class token", "patch", "register"]
+    frame: int = NOWHERE
+    row: int = NOWHERE
+    column: int = NOWHERE
+    #: of a register, from 0
+    number: int = 0
+
+    def __str__(self) -> str:
+        if self.kind == "register":
+            return f"register {self.number}"
+        name = f"patch (row {self.row}, column {self.column})" if self.kind == "patch" else self.kind
+        return f"{name} of the clip" if self.frame == NOWHERE else f"{name} of frame {self.frame}"
 
 
 @dataclass(frozen=True)
@@ -145,6 +163,16 @@ class Layout:
         for step in steps:
             total = then(total, step | self.itself())
         return total
+
+    def tokens(self) -> list[TokenPlace]:
+        """Return kind and place of each token of the row."""
+        places = zip(self.frame.tolist(), self.row.tolist(), self.column.tolist(), strict=True)
+        first_patch, first_register = self.num_class, self.num_class + self.num_patches
+        return [
+            TokenPlace("register", number=i - first_register) if i >= first_register
+            else TokenPlace("patch" if i >= first_patch else "class token", *place)
+            for i, place in enumerate(places)
+        ]  # fmt: skip
 
     def places(self) -> dict[tuple[int, int], int]:
         """Return (frame, slot) -> number of the token in the row, for the tokens that belong to a frame."""

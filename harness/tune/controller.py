@@ -83,7 +83,7 @@ class Controller:
 
     def ended(self, task: TrialTask) -> None:
         """Reports the result of a trial to its studies, or queues its next stage."""
-        record, trial_id = task.folder.record(), task.trial.trial_id
+        record, trial_id = task.folder.sound_record(), task.trial.trial_id
         self._forward_reports(trial_id)
         self._report_outcome(trial_id)
         if trial_id not in self.pending:
@@ -158,7 +158,7 @@ class Controller:
     def _start_or_report(self, trial: PlannedTrial, folder: TrialFolder) -> None:
         state = self._state(folder).status
         killed = state in ("killed", "lost")  # proposed again: resumes from its checkpoint
-        if self._is_complete(folder.record()) or (state not in OPEN_STATUSES and not killed):
+        if self._is_complete(folder.sound_record()) or (state not in OPEN_STATUSES and not killed):
             self._forward_reports(trial.trial_id)
             self._report_outcome(trial.trial_id)
             return
@@ -185,7 +185,7 @@ class Controller:
     def _state(self, folder: TrialFolder) -> State:
         """Returns the state of a trial; if the search needs timings, it is done only after the measuring stage."""
         state = state_of(folder)
-        if state.status == "done" and not self._is_complete(folder.record()):
+        if state.status == "done" and not self._is_complete(folder.sound_record()):
             return State("queued", "to be measured")
         return state
 
@@ -206,7 +206,7 @@ class Controller:
     def _report_outcome(self, trial_id: str) -> None:
         """Reports the result of a trial to every waiting proposal; a trial that can resume stays pending."""
         pending = self.pending[trial_id]
-        record, state = pending.folder.record(), self._state(pending.folder)
+        record, state = pending.folder.sound_record(), self._state(pending.folder)
         if not self._is_complete(record) and state.status in OPEN_STATUSES and state.status != "lost":
             return
         del self.pending[trial_id]

@@ -9,6 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.store import Store, write_atomically
+from harness.store.load import sealed_text
 from harness.store.plan_file import PlanFile, PlannedRow, TunedRow, TunedTrial, TuningFile
 from harness.sweep.plan import Plan
 from harness.sweep.tune.config import TuneConfig
@@ -31,7 +32,7 @@ def write(store: Store, plan: Plan, tuning: Tuning, studies: Sequence[Study]) ->
         sampler=f"{_sampler(config)}, seed {config.seed}; pruner: {config.pruner}; optuna {optuna.__version__}",
         rows=[_row(study, config) for study in studies],
     )
-    write_atomically(store.path / STUDIES_FILE, content.model_dump_json(indent=1))
+    write_atomically(store.path / STUDIES_FILE, sealed_text(content))
     rows: dict[str, PlannedRow] = {}
     for row in content.rows:
         for trial in row.trials:

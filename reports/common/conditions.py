@@ -28,12 +28,17 @@ def _config(path: str) -> Reader:
 
 
 def _environment(key: str) -> Reader:
-    return lambda record: record.environment.get(key)
+    return lambda record: _plain(record.environment.get(key))
 
 
 def _measured(key: str) -> Reader:
     """Read the environment of the measurement; that of the training where nothing was measured."""
-    return lambda record: (record.costs.environment or record.environment).get(key)
+    return lambda record: _plain((record.costs.environment or record.environment).get(key))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that can be counted: a record of an older version may hold anything."""
+    return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
 def _hardware(record: Record) -> Any:
@@ -110,6 +115,8 @@ class Condition:
 def conditions(run: LoadedRun) -> list[Condition]:
     """Return the conditions of all records of a run, without those that no record has."""
     found = [Condition(name, _counted(map(reader, run.records.values()))) for name, reader in _LISTED]
+    if run.num_unsealed:
+        found.append(Condition("unsealed records", (("of an older version, without a checksum", run.num_unsealed),)))
     return [condition for condition in found if any(value != "not recorded" for value, _ in condition.values)]
 
 
@@ -174,7 +181,7 @@ def _time_warnings(run: LoadedRun) -> list[str]:
 
 def _code_warnings(run: LoadedRun) -> list[str]:
     """Warn of records of several versions of the code, or of uncommitted changes."""
-    commits = {(_code(record), record.environment.get("code_hash")) for record in run.records.values()}
+    commits = {(_code(record), _environment("code_hash")(record)) for record in run.records.values()}
     if len(commits) > 1:
         return ["Trials ran with different versions of the code: see the conditions."]
     if any(record.environment.get("git_dirty") for record in run.records.values()):

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import harness
+from harness.errors import UserError
 from harness.store.load import (
     PLAN_FILE,
     RECORD_FILE,
@@ -21,6 +22,7 @@ from harness.store.load import (
     read_statuses,
 )  # fmt: skip
 from harness.store.marks import trial_marks
+from harness.store.reading import DamagedError, read_bytes
 
 DRAFT = b'"proven": false'  # as pydantic writes it, with an indent
 _INPUTS = ".inputs.sha256"
@@ -41,7 +43,7 @@ def inputs_digest(run_folder: Path) -> str:
     inputs = [run_folder / PLAN_FILE, run_folder / STUDIES_FILE, *records]
     digest = hashlib.sha256(json.dumps(read_statuses(run_folder, plan)).encode())
     for path in [*(path for path in inputs if path.is_file()), *_sources()]:
-        content = path.read_bytes()
+        content = _content(path)
         digest.update(f"{path.parent.name}/{path.name}\0{len(content)}\0".encode())
         digest.update(content)
         if path.name == RECORD_FILE and DRAFT in content:
@@ -49,8 +51,19 @@ def inputs_digest(run_folder: Path) -> str:
     return digest.hexdigest()
 
 
+def _content(path: Path) -> bytes:
+    """Return the bytes of a file, or why there are none: `load` says what that means."""
+    try:
+        return read_bytes(path)
+    except (OSError, DamagedError) as error:
+        return str(error).encode()
+
+
 def _marks_text(trial: Path) -> str:
-    record = read_record(trial)
+    try:
+        record = read_record(trial)
+    except UserError:
+        return ""
     return "" if record is None else "; ".join(trial_marks(record))
 
 

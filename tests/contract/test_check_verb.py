@@ -70,6 +70,9 @@ def test_what_is_refused_is_counted(check: Check) -> None:
     code, said = check("check_tokens", SPACE.replace("cannot_carry = {}", ""))
     assert code == 0, said
     assert re.search(r"cases +ok +3 of 6 refused", said)  # a masked variant carries registers
+    reason = r"global_tokens.summary: 1 given, but masked attention over the tokens of a row has no summaries"
+    assert re.search(rf"^    summary=1; summary=1,registers=1: refused: {reason}; set it to 0$", said, re.MULTILINE)
+    assert re.search(r"^    summary=2,summary_mixed=True: refused: global_tokens.summary: 2 given", said, re.MULTILINE)
 
 
 def test_a_variant_without_an_oracle_fails(check: Check) -> None:

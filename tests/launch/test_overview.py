@@ -111,10 +111,10 @@ def test_a_trial_that_a_job_may_still_run_is_not_removed(place: Path) -> None:
     folder = Store(place / "runs/mini").trial("0123456789ab")
     folder.create({"trial": {}})
     folder.write_status(TrialStatus(status="queued", job="token/0"))
-    assert "its job token/0 may still run it" in harness("clean", "runs/mini", "--stale", cwd=place).stdout
+    assert "its job token/0 may still run it" in harness("clean", "runs/mini", "--stale", "--yes", cwd=place).stdout
     assert folder.path.exists()
     folder.requeue()
-    harness("clean", "runs/mini", "--stale", cwd=place)
+    harness("clean", "runs/mini", "--stale", "--yes", cwd=place)
     assert not folder.path.exists()
 
 
@@ -138,8 +138,9 @@ def test_results_of_other_code_are_reported_and_repeated_on_request(place: Path,
     store = Store(place / "runs/mini")
     old = records(store.path)
     edited, same = store.trials()
-    record = json.loads(edited.record_file.read_text())
-    edited.record_file.write_text(json.dumps({**record, "code": "another"}))
+    record = edited.record()
+    assert record is not None
+    edited.write_record(record.model_copy(update={"code": "another"}))
     told = harness("sweep", "mini.yaml", "--dry-run", cwd=place)
     assert "1 of them by other code" in told.stdout
     kept = harness("sweep", "mini.yaml", cwd=place)
@@ -153,7 +154,7 @@ def test_results_of_other_code_are_reported_and_repeated_on_request(place: Path,
     assert new[edited.trial_id]["scores"] == old[edited.trial_id]["scores"]
     assert new[same.trial_id] == old[same.trial_id]
     assert "trained by other code" not in (store.path / "report/table.md").read_text()
-    assert json.loads((edited.path / "record.old-1.json").read_text())["code"] == "another"
+    assert json.loads((store.path / "trash/0001/record.json").read_text())["code"] == "another"
     assert statuses(store.path)[same.trial_id]["num_starts"] == 2, "train and measure, once each"
 
 

@@ -36,10 +36,10 @@ def test_every_proposal_is_there(tmp_path: Path, objectives: tuple[str, ...]) ->
     paths = tuning.write(run, tmp_path)
     assert {path.name for path in paths} == {"tuning.md", "tuning.csv", "tuning.png", "tuning.svg"}
     text = (tmp_path / "tuning.md").read_text()
-    assert "latency_ms ≤ 5" in text
+    assert r"latency\_ms ≤ 5" in text
     assert text.count("**chosen**") == 1
-    assert "exceeds latency_ms by 0.5" in text
-    assert "refused; 4 / 3" in text
+    assert r"exceeds latency\_ms by 0.5" in text
+    assert r"refused; 4 \| 3" in text
     with (tmp_path / "tuning.csv").open(newline="") as stream:
         lines = list(csv.DictReader(stream))
     assert [line["val_top1"] for line in lines] == ["0.6", "0.7", "0.8", ""]

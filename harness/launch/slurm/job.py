@@ -77,7 +77,7 @@ def _run(store: Store, noted: Submission, index: int, restart: int) -> int:
         file = _rendezvous_file(store, noted, index, restart)
         if _own_rank():
             return _follow(tasks, file)
-        pool.leading = _rank_arguments(0, file)
+        pool.starter.leading = _rank_arguments(0, file)
         tasks = [replace(task, num_processes=-(-task.num_processes // noted.nodes)) for task in tasks]  # those here
     pool.cores, warning = cores()
     pool.alone = has_whole_node()
