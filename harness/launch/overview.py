@@ -12,8 +12,8 @@ from harness import units
 from harness.errors import UserError
 from harness.launch import launchers
 from harness.launch.base import answers_within
+from harness.launch.display.time_left import seconds_left
 from harness.launch.tasks import State, state_of
-from harness.launch.time_left import seconds_left
 from harness.record import OPEN_STATUSES
 from harness.store import Store, TrialFolder, TrialStatus
 from harness.store.files import is_locked
@@ -21,6 +21,7 @@ from harness.store.plan_file import PlanFile
 from harness.text.clean import LINE_LIMIT, one_line
 
 TROUBLED = ("failed", "killed", "lost", "oom", "nan", "timeout", "invalid")
+STARTING = "starting workers"  # what a sweep does before the first step of a trial
 ASK_SECONDS = 10.0  # between two questions to a launcher while a user watches
 ANSWER_SECONDS = 3.5  # for all answers of launchers to one command that only shows where trials stand
 
@@ -107,7 +108,7 @@ def summary(store: Store, found: Sequence[Standing], *, timed: bool = True) -> t
     """
     note = tally(found)
     if _is_starting(store, found):
-        note += ", starting workers"
+        note = f"{note}, {STARTING}"
     num_done = sum(item.status == "done" for item in found)
     num_trained = sum(item.is_trained for item in found)
     return progress_line(len(found), num_trained, num_done if timed else None, note), seconds_left(found, timed=timed)
