@@ -45,7 +45,7 @@ def run(parsed: argparse.Namespace) -> int:
             _show(part, standing, answer)
         _print_summary(part, found, plan.sweep, is_search=part is not store)
     for problem in dict.fromkeys(answer.problem for answer in answers if answer.problem):
-        print(f"{problem}. Whether the jobs of these trials still wait is unknown.")
+        print(f"{problem.rstrip('.')}. Whether the jobs of these trials still wait is unknown.")
     if not plan.is_sealed:
         print("unsealed: files of an older version, which have no checksum that would show damage")
     stale = no_longer_planned(store, plan)

@@ -36,6 +36,7 @@ def run(slurm: Fake, tmp_path: Path) -> Path:
         "echo 'squeue: error: plugin' >&2",
         "head -n 1 {queue}; echo 'slurm_load_jobs error: Zero bytes were transmitted' >&2",
         "head -c -20 {queue}",
+        "yes",
         "kill -9 $$",
         "exec 1>&-; exec 2>&-; exit 1",
         "printf '%s' '|||||'",
