@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -153,7 +154,7 @@ def ask_about_jobs(store: Store, found: Iterable[Standing], wait_s: float = ANSW
     try:
         with answers_within(wait_s):
             owners = launchers.owners(store, [item.folder for item in waiting])
-    except UserError as error:  # a damaged submission file: the sweep command reports it too
+    except (UserError, OSError, subprocess.SubprocessError) as error:  # a damaged submission file, a hanging ssh
         return JobAnswers(None, {}, str(error))
     if owners.problem or is_locked(store.lock_file):
         return JobAnswers(None, owners.reasons, owners.problem)

@@ -113,4 +113,8 @@ def _pid(store: Store, job: str) -> int | None:
 
 
 def _ssh(host: str, line: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["ssh", host, line], capture_output=True, text=True, timeout=seconds_left(60), check=False)
+    command, timeout_s = ["ssh", host, line], seconds_left(60)
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 255, "", f"no answer within {timeout_s:.2g} s")
