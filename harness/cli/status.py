@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli.common import arguments
+from harness.errors import UserError
 from harness.units import counted
 
 if TYPE_CHECKING:
@@ -92,8 +94,9 @@ def _as_json(standing: Standing, answer: JobAnswers) -> dict[str, object]:
     folder = standing.folder
     written = folder.written_status() if standing.status == "done" else standing.written
     if standing.is_trained and not written.num_steps:  # of an older version, or of a worker that was killed
-        record = folder.record()
-        written.step = written.num_steps = record.training.num_steps if record else 0
+        with suppress(UserError):  # a damaged record
+            record = folder.record()
+            written.step = written.num_steps = record.training.num_steps if record else 0
     return {
         "trial_id": folder.trial_id,
         "label": standing.label,

@@ -74,7 +74,7 @@ class QueueLauncher(Launcher):
         return len(tasks) - len(free), free
 
     def _start_all(self, request: LaunchRequest, tasks: Sequence[TrialTask]) -> list[TrialTask]:
-        """Starts a job for each task; returns those for which too many were started in vain, which are invalid now."""
+        """Starts a job for each task; returns those that too many jobs did not start; they are invalid now."""
         most, ended = request.plan.launch.max_resubmissions, []
         prepare(Todo(list(tasks)), request.plan, request.code)
         for task in tasks:

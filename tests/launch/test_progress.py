@@ -66,7 +66,8 @@ def test_status_counts_trained_and_timed_trials_and_names_the_others(
         folder.write_status(TrialStatus("failed", message="for a reason"))
         if folder is first:
             record = record_of(task, SimulatedResult())
-            folder.write_record(record.model_copy(update={"scores": {**record.scores, "test": {}}}))
+            costs = record.costs.model_copy(update={"timings": None})
+            folder.write_record(record.model_copy(update={"scores": {**record.scores, "test": {}}, "costs": costs}))
             folder.write_status(TrialStatus("queued"))
     capsys.readouterr()
     assert main(["status", str(store.path)]) == 0

@@ -155,7 +155,7 @@ def test_a_broken_package_is_one_message(
     [
         ("{away: {hosts: [a]}}", ""),
         ("{own: {no_such: 1}}", "launch.options.own.no_such"),
-        ("{owm: {}}", "Did you mean own?"),
+        ("{ownn: {}}", "Did you mean own?"),
         ("{slurm: {mem: 1G}}", "slurm has no options"),
     ],
     ids=["of a launcher that is not installed", "unknown", "misspelled", "of a built-in launcher"],

@@ -97,7 +97,7 @@ def test_an_sbatch_without_an_id_submits_nothing_and_says_so(
 def test_an_id_that_slurm_gave_again_is_not_cancelled(
     slurm: Fake, program: Program, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    program("squeue", '[[ "$*" != *--jobs=7* ]] || echo "of somebody else|7|N/A|RUNNING|None"')
+    program("squeue", '[[ "$*" != *--jobs=7* ]] || echo "another|7|N/A|RUNNING|None"')
     program("scancel", f'echo "$*" >> {slurm.folder}/cancelled')
     assert main(["cancel", str(run), "--wait", "1s"]) == 0
     assert not (slurm.folder / "cancelled").exists()
@@ -106,7 +106,7 @@ def test_an_id_that_slurm_gave_again_is_not_cancelled(
     assert len({item["job"] for item in statuses(run).values()}) == 2
 
 
-def test_two_submissions_with_one_id_are_told_apart_by_name(slurm: Fake, run: Path, tmp_path: Path) -> None:
+def test_two_submissions_with_one_id_are_distinguished_by_name(slurm: Fake, run: Path, tmp_path: Path) -> None:
     """The fake always gives the id 7."""
     assert sweep(tmp_path, "--set", "seeds=2") == 0
     assert {item.job_id for item in submission.every(Store(run))} == {"7"}

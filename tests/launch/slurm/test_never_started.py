@@ -94,7 +94,7 @@ def test_refused_and_cancelled_submissions_do_not_count(slurm: Fake, tmp_path: P
 
 
 def test_a_worker_that_starts_begins_the_count_again(tmp_path: Path) -> None:
-    folder = Store(tmp_path).trial("a")
+    folder = Store(tmp_path).trial("0123456789ab")
     folder.create({"launch": {}})
     folder.write_status(TrialStatus("queued", job="t/0", num_submissions=4))
     with folder.lease().held():
