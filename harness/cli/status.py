@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli.common import arguments
+from harness.text.clean import one_line
 from harness.units import counted
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def run(parsed: argparse.Namespace) -> int:
         shown = [item for item in found if item.status != "done" and (item.is_open or not chosen_from)]
         for standing in found if parsed.all else shown:
             _show(part, standing, answer)
-        _print_summary(part, found, plan.sweep, is_search=part is not store)
+        _print_summary(part, found, one_line(plan.sweep), is_search=part is not store)
     for problem in dict.fromkeys(answer.problem for answer in answers if answer.problem):
         print(f"{problem}. Whether the jobs of these trials still wait is unknown.")
     if not plan.is_sealed:
