@@ -8,12 +8,14 @@ from collections.abc import Sequence
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from harness import units
+from harness.launch.overview import progress_line
 from harness.launch.tasks import TrialTask
+from harness.launch.time_left import GUESSED_TIMING_SECONDS
 from harness.launch.workers import Running
 from harness.store import TrialStatus
 from harness.text.clean import one_line
@@ -27,45 +29,63 @@ def name_of(task: TrialTask) -> str:
     return one_line(f"{task.trial.label}, seed {task.trial.seed}")
 
 
-class Clock:
-    """Estimates the time left from the tasks that have ended."""
+class Counts:
+    """Counts trained and timed trials of a sweep, and estimates the time left from the tasks that have ended.
 
-    def __init__(self, tasks: Sequence[TrialTask]):
-        self.num_stages = {"train": 0, "measure": 0}
-        for task in tasks:
-            self.num_stages["measure"] += 1
-            self.num_stages["train"] += task.stage == "train"
+    `num_done`: trials of the sweep that were done before and have no task.
+    """
+
+    def __init__(self, tasks: Sequence[TrialTask], num_done: int = 0):
+        self.num_trials = len(tasks) + num_done
+        self.num_timed = num_done
+        self.num_trained = num_done + sum(task.stage == "measure" for task in tasks)
+        self.num_stages = {"train": sum(task.stage == "train" for task in tasks), "measure": len(tasks)}
         self.spent: dict[str, list[float]] = {"train": [], "measure": []}
         self.begun: dict[tuple[str, str], float] = {}
+        self.has_news = False  # a worker has made a step, or ended
 
     def started(self, task: TrialTask) -> None:
         self.begun[task.trial.trial_id, task.stage] = time.monotonic()
 
-    def ended(self, task: TrialTask) -> None:
+    def ended(self, task: TrialTask, status: TrialStatus) -> None:
+        self.has_news = True
+        if task.stage == "train":
+            is_trained = status.status in ("queued", "done")
+            self.num_trained += is_trained
+            self.num_stages["measure"] -= not is_trained
+        self.num_timed += status.status == "done"
         now = time.monotonic()  # a worker that could not start took no time
         self.spent[task.stage].append(now - self.begun.get((task.trial.trial_id, task.stage), now))
+
+    def line(self, running: Sequence[Running]) -> str:
+        """Returns the line of progress, as `status` and `watch` show it."""
+        self.has_news = self.has_news or any(_has_begun(item.task) for item in running)
+        note = f"{len(running)} running" if self.has_news else "starting workers"
+        seconds = self.seconds_left(len(running))
+        return progress_line(self.num_trials, self.num_trained, self.num_timed, note, seconds)
 
     def seconds_left(self, num_side_by_side: int) -> float | None:
         """Returns the seconds until all stages are done; None before the first trial has ended."""
         training, measuring = self.spent["train"], self.spent["measure"]
-        if not training and not measuring:
+        to_train = self.num_stages["train"] - len(training)
+        if not (training or measuring) or (to_train and not training):
             return None
-        per_measure = sum(measuring) / len(measuring) if measuring else 5.0
+        per_measure = sum(measuring) / len(measuring) if measuring else GUESSED_TIMING_SECONDS
         left = (self.num_stages["measure"] - len(measuring)) * per_measure
-        if training:
-            to_train = self.num_stages["train"] - len(training)
-            left += to_train * (sum(training) / len(training)) / max(num_side_by_side, 1)
-        return left
+        return left + (to_train * (sum(training) / len(training)) / max(num_side_by_side, 1) if training else 0.0)
+
+
+def _has_begun(task: TrialTask) -> bool:
+    status = task.folder.written_status()
+    return status.status == "running" and (status.step > 0 or task.stage == "measure")
 
 
 class PlainLines:
-    """Prints one line when a trial ends, and one every half minute; for logs and pipes."""
+    """Prints the progress at the start, when a trial ends, and every half minute; for logs and pipes."""
 
-    def __init__(self, tasks: Sequence[TrialTask]):
-        self.clock = Clock(tasks)
-        self.num_trials = len(tasks)
-        self.num_ended = 0
-        self.last_line = time.monotonic()
+    def __init__(self, tasks: Sequence[TrialTask], num_done: int = 0):
+        self.counts = Counts(tasks, num_done)
+        self.last_line = 0.0
 
     def __enter__(self) -> PlainLines:
         return self
@@ -73,24 +93,21 @@ class PlainLines:
     def __exit__(self, *exc: object) -> None: ...
 
     def started(self, task: TrialTask) -> None:
-        self.clock.started(task)
+        self.counts.started(task)
 
     def ended(self, task: TrialTask, status: TrialStatus) -> None:
-        self.clock.ended(task)
-        if task.stage == "train" and status.status == "queued":
-            self._line(
-                f"trained   {name_of(task)} (loss {status.loss:.3f})" if status.loss else f"trained   {name_of(task)}"
-            )
-            return
-        self.num_ended += 1
+        self.counts.ended(task, status)
+        is_trained = task.stage == "train" and status.status == "queued"
         message = f": {one_line(status.message)}" if status.message and status.status != "done" else ""
-        self._line(f"{status.status:9s} {name_of(task)}{message}  [{self.num_ended}/{self.num_trials}]")
+        message = f" (loss {status.loss:.3f})" * (status.loss is not None) if is_trained else message
+        counted = f"trained {self.counts.num_trained}, timed {self.counts.num_timed} of {self.counts.num_trials}"
+        self._line(f"{'trained' if is_trained else status.status:9s} {name_of(task)}{message}  [{counted}]")
 
     def tick(self, running: Sequence[Running], waiting: Sequence[TrialTask]) -> None:
-        if time.monotonic() - self.last_line > LINE_EVERY_SECONDS:
-            left = self.clock.seconds_left(len(running))
-            now = ", ".join(_position(item) for item in running)
-            self._line(f"running   {now}; about {units.duration(left)} left" if left else f"running   {now}")
+        if time.monotonic() - self.last_line > LINE_EVERY_SECONDS or not self.last_line:
+            line = self.counts.line(running)
+            now = ", ".join(_position(item) for item in running) if self.counts.has_news else ""
+            self._line(f"{line}{': ' * bool(now)}{now}")
 
     def _line(self, text: str) -> None:
         self.last_line = time.monotonic()
@@ -124,17 +141,20 @@ class SearchLines:
 
 
 class LiveTable:
-    """Shows a bar for the sweep and a row for each running trial; for terminals."""
+    """Shows the progress of the sweep, with a bar of its stages, and a row for each running trial; for terminals."""
 
-    def __init__(self, tasks: Sequence[TrialTask], shown_on: Console | None = None):
-        self.clock = Clock(tasks)
+    def __init__(self, tasks: Sequence[TrialTask], num_done: int = 0, shown_on: Console | None = None):
+        self.counts = Counts(tasks, num_done)
         self.console = shown_on or console()
         self.bar = Progress(
-            TextColumn("[bold]trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"), console=self.console,
-        )  # fmt: skip
-        self.bar_id = self.bar.add_task("trials", total=len(tasks), left="")
+            TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn(), console=self.console
+        )
+        stages = 2 * self.counts.num_trials
+        self.bar_id = self.bar.add_task(self.counts.line([]), total=stages, completed=self._num_stages())
         self.live = Live(self.bar, console=self.console, refresh_per_second=4, transient=True)
+
+    def _num_stages(self) -> int:
+        return self.counts.num_trained + self.counts.num_timed
 
     def __enter__(self) -> LiveTable:
         self.live.start()
@@ -144,14 +164,11 @@ class LiveTable:
         self.live.stop()
 
     def started(self, task: TrialTask) -> None:
-        self.clock.started(task)
+        self.counts.started(task)
 
     def ended(self, task: TrialTask, status: TrialStatus) -> None:
-        self.clock.ended(task)
-        if task.stage == "train" and status.status == "queued":
-            return
-        self.bar.advance(self.bar_id)
-        if status.status != "done":
+        self.counts.ended(task, status)
+        if status.status not in ("queued", "done"):
             self.console.print(
                 f"{status.status}: {name_of(task)}: {one_line(status.message)}", style="red", markup=False
             )
@@ -164,11 +181,10 @@ class LiveTable:
             loss = "" if status.loss is None else f"{status.loss:.3f}"
             cells = (name_of(item.task), item.task.stage, step, loss, units.duration(time.monotonic() - item.started))
             table.add_row(*map(Text, cells))  # as Text: rich would read brackets in a label as markup
-        left = self.clock.seconds_left(len(running))
-        self.bar.update(self.bar_id, left="" if left is None else f"about {units.duration(left)} left")
+        self.bar.update(self.bar_id, description=self.counts.line(running), completed=self._num_stages())
         self.live.update(Group(self.bar, table))
 
 
-def watch(tasks: Sequence[TrialTask]) -> LiveTable | PlainLines:
-    """Returns the display that suits standard output."""
-    return LiveTable(tasks) if sys.stdout.isatty() else PlainLines(tasks)
+def watch(tasks: Sequence[TrialTask], num_done: int = 0) -> LiveTable | PlainLines:
+    """Returns the display that suits standard output. `num_done`: see `Counts`."""
+    return LiveTable(tasks, num_done) if sys.stdout.isatty() else PlainLines(tasks, num_done)

@@ -25,7 +25,7 @@ class Local(Launcher):
         prepare(todo, request.plan, request.code)
         if not todo.tasks:
             return True
-        with watch(todo.tasks) as watcher:
+        with watch(todo.tasks, len(todo.done)) as watcher:
             pool = LocalPool(request.plan.launch, watcher, request.num_workers, request.code.path)
             return pool.run(todo.tasks, request.time_budget_s)
 
