@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # planning imports this file and must not pay for torch
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
-#: called with the name of the unit of work that was just done: "step", "evaluation batch" or "clip"
+#: called with the name of the unit of work that was just done: "evaluation batch" or "clip"
 Alive = Callable[[str], None]
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from harness.worker.reporter import LeaseLost
+
 EXIT_DONE = 0
 EXIT_FAILED = 1  # the status says how
 EXIT_LOCKED = 75  # another worker has the trial
@@ -30,6 +32,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.requested = False
+        self._pid = os.getpid()
         self.alive: Callable[[str], None] = lambda unit: None
         for number in handled_signals():
             signal.signal(number, self._note)
@@ -39,6 +42,9 @@ class StopRequest:
         self.requested = True
 
     def __call__(self) -> bool:
+        """Returns whether a stop was asked for. Raises: LeaseLost in a forked copy of the worker, which must end."""
+        if os.getpid() != self._pid:
+            raise LeaseLost(f"process {os.getpid()}, a forked copy of the worker, ends without writing")
         self.alive("step")
         return self.requested
 

@@ -37,21 +37,18 @@ def _train(
 
     Raises: Interrupted.
     """
-    from harness.data.source import say_nothing
     from harness.train.loop import CheckpointPolicy, TrainingHooks, train
-
-    alive = reporter.alive if reporter else say_nothing
 
     trial, launch = trial_of(folder)
     model, sources = build(trial, launch)
     for source in sources.values():
-        source.alive = alive
+        source.alive = stop.alive
     group.seed(trial.seed)
     every = launch.get("report_every_steps") if reporter else None
-    report = _report(folder, model, sources["val"], trial, alive) if every else None
+    report = _report(folder, model, sources["val"], trial, stop.alive) if every else None
     code = code_of(trial, launch)
     saving = CheckpointPolicy(folder.checkpoint_file, launch["checkpoint_every_steps"], code, folder.trial_id)
-    hooks = TrainingHooks(on_progress, stop, report, every or 0, reporter.note if reporter else print, alive)
+    hooks = TrainingHooks(on_progress, stop, report, every or 0, reporter.note if reporter else print)
     progress = train(model, sources["train"], trial.train, trial.seed, saving, hooks, group)
     return model, sources, progress
 
