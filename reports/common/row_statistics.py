@@ -15,6 +15,7 @@ from harness.stats.paired import PairedDifference, holm, paired_difference
 from harness.store.load import LoadedRun
 from harness.store.marks import trial_marks
 from harness.store.plan_file import PlannedRow
+from harness.text.clean import one_line
 
 from . import code_versions
 from .conditions import machine, majority_machine
@@ -173,7 +174,7 @@ def unfinished(run: LoadedRun, row: PlannedRow) -> dict[str, int]:
     for trial in row.trials.values():
         missing = run.missing(trial)
         if missing is not None:
-            found[_reason(*missing)] += 1
+            found[one_line(_reason(*missing))] += 1
     return dict(found)
 
 
