@@ -30,11 +30,11 @@ OTHER_NAMES = {
     "local_window": "local neighbourhood neighborhood", "local_global": "sparse longformer",
     "class_token": "cls cls_token", "mean_tokens": "gap average mean", "temporal_attention": "ta", "gru": "lstm rnn",
     "video_list": "kinetics k400 ssv2 videos files", "moving_shapes": "synthetic shapes", "random": "noise",
-    "adamw": "adam", "bf16": "fp16 bfloat16 float16 half", "fp32": "float32", "cuda": "gpu", "slurm": "sbatch cluster",
+    "adamw": "adam", "bf16": "fp16 bfloat16 float16 half", "fp32": "float32", "cuda": "gpu",
     "sweep": "run launch start plan resume continue ablate train", "report": "plot table results",
     "bench": "time timing benchmark compare", "cost": "count macs flops profile", "list": "ls variants sweeps",
-    "cancel": "kill stop scancel", "clean": "delete rm remove", "check": "test verify validate", "new": "create add",
-    "data": "export dataset", "logs": "tail", "status": "squeue show", "watch": "progress monitor", "retry": "rerun",
+    "cancel": "kill stop", "clean": "delete rm remove", "check": "test verify validate", "new": "create add",
+    "data": "export dataset", "logs": "tail", "status": "show", "watch": "progress monitor", "retry": "rerun",
 }  # fmt: skip
 
 

@@ -7,12 +7,15 @@ was not measured is None, never 0.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
+from harness.bounds import Amount, AnyFloat, AnyInt, Count, Fraction, PositiveAmount, PositiveCount, Text
 
 #: of all files that this program writes; files of older versions stay readable
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+SEALED_SINCE = 3  # older files have no seal, see harness.store.seal
 
 STATUSES = (
     "pending", "queued", "running",
@@ -28,12 +31,31 @@ class RecordModel(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class FileModel(RecordModel):
+    """Base of all models that are a whole file."""
+
+    _is_sealed: bool = PrivateAttr(True)
+
+    @property
+    def is_sealed(self) -> bool:
+        """Return False for a file of an older version, which has no seal that could show damage."""
+        return self._is_sealed
+
+
 class Score(RecordModel):
     """Correct answers of one label on one split. `top5_correct` is None where there are fewer than six classes."""
 
-    top1_correct: int
-    top5_correct: int | None
-    total: int
+    top1_correct: Count
+    top5_correct: Count | None
+    total: PositiveCount
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        """Check top-1 <= top-5 <= total."""
+        top5 = self.total if self.top5_correct is None else self.top5_correct
+        if not self.top1_correct <= top5 <= self.total:
+            raise ValueError(f"{self.top1_correct} (top-1), {self.top5_correct} (top-5) correct of {self.total}")
+        return self
 
     @property
     def top1(self) -> float:
@@ -52,11 +74,11 @@ class BackwardMacs(RecordModel):
     """
 
     status: MacsStatus
-    macs_per_view: int = Field(description="counted by FlopCounterMode in a backward pass on the meta device")
-    rule_macs: int = Field(description="by the rule, from the graph of the forward pass")
-    one_sided_macs: int = Field(description="forward MACs of products of which one factor needs a gradient")
-    no_gradient_macs: int | None = Field(description="forward MACs of products that no gradient passes through")
-    uncounted_ops: dict[str, int] = Field(default_factory=dict)
+    macs_per_view: Count = Field(description="counted by FlopCounterMode in a backward pass on the meta device")
+    rule_macs: Count = Field(description="by the rule, from the graph of the forward pass")
+    one_sided_macs: Count = Field(description="forward MACs of products of which one factor needs a gradient")
+    no_gradient_macs: Count | None = Field(description="forward MACs of products that no gradient passes through")
+    uncounted_ops: dict[str, Count] = Field(default_factory=dict)
 
 
 class MacsCount(RecordModel):
@@ -68,14 +90,14 @@ class MacsCount(RecordModel):
     """
 
     status: MacsStatus
-    macs_per_view: int
-    flop_counter_macs: int | None
-    closed_form_macs: int | None = Field(description="None for a module that has none")
-    attention_macs: int = Field(description="of products of two computed tensors: scores and weighted sums")
-    useful_macs: int | None = Field(None, description="without (query, key) pairs that are computed and then masked")
-    counted_ops: dict[str, int] = Field(default_factory=dict, description="op -> its MACs")
-    zero_ops: dict[str, int] = Field(default_factory=dict, description="op without a product -> calls")
-    uncounted_ops: dict[str, int] = Field(default_factory=dict, description="op of unknown cost -> calls")
+    macs_per_view: Count
+    flop_counter_macs: Count | None
+    closed_form_macs: Count | None = Field(description="None for a module that has none")
+    attention_macs: Count = Field(description="of products of two computed tensors: scores and weighted sums")
+    useful_macs: Count | None = Field(None, description="without (query, key) pairs that are computed and then masked")
+    counted_ops: dict[str, Count] = Field(default_factory=dict, description="op -> its MACs")
+    zero_ops: dict[str, Count] = Field(default_factory=dict, description="op without a product -> calls")
+    uncounted_ops: dict[str, Count] = Field(default_factory=dict, description="op of unknown cost -> calls")
     backward: BackwardMacs | None = None
 
     @property
@@ -87,16 +109,16 @@ class MacsCount(RecordModel):
 class Timing(RecordModel):
     """One timed call: all samples in milliseconds, in the order of measurement."""
 
-    batch_size: int
-    samples_ms: list[float]
-    median_ms: float
-    median_low_ms: float = Field(description="bootstrap 95 % interval of the median")
-    median_high_ms: float
+    batch_size: PositiveCount
+    samples_ms: list[Amount]
+    median_ms: PositiveAmount
+    median_low_ms: PositiveAmount = Field(description="bootstrap 95 % interval of the median")
+    median_high_ms: PositiveAmount
     unstable: bool = Field(description="interquartile range over median above 5 %, or a drift over the run")
-    iqr_ms: float | None = Field(None, description="interquartile range of the samples")
-    p95_ms: float | None = Field(None, description="95th percentile of the samples")
+    iqr_ms: Amount | None = Field(None, description="interquartile range of the samples")
+    p95_ms: Amount | None = Field(None, description="95th percentile of the samples")
     freed_memory_kept: bool | None = Field(None, description="CPU: what was freed was kept, no page faulted in twice")
-    first_call_ms: float | None = Field(None, description="the very first call, which is no sample")
+    first_call_ms: Amount | None = Field(None, description="the very first call, which is no sample")
 
     @property
     def clips_per_s(self) -> float:
@@ -107,26 +129,26 @@ class Timing(RecordModel):
 class PredictedMemory(RecordModel):
     """Peak memory predicted from shapes and lifetimes alone, and the parts of the training step's peak."""
 
-    batch_size: int
-    inference_peak_bytes: int
-    train_step_peak_bytes: int
-    parameter_bytes: int = Field(description="parameters and buffers")
-    gradient_bytes: int
-    optimizer_bytes: int
-    batch_bytes: int = Field(description="clips and labels")
-    activation_bytes: int = Field(description="alive at the end of the forward pass in addition to the above")
-    temporary_bytes: int = Field(description="the rest of the peak of the training step")
+    batch_size: PositiveCount
+    inference_peak_bytes: Count
+    train_step_peak_bytes: Count
+    parameter_bytes: Count = Field(description="parameters and buffers")
+    gradient_bytes: Count
+    optimizer_bytes: Count
+    batch_bytes: Count = Field(description="clips and labels")
+    activation_bytes: Count = Field(description="alive at the end of the forward pass in addition to the above")
+    temporary_bytes: Count = Field(description="the rest of the peak of the training step")
 
 
 class MeasuredMemory(RecordModel):
     """Peak memory of inference and of a training step with `batch_size` clips."""
 
-    batch_size: int
-    method: str = Field(description="how the peaks were obtained")
-    inference_peak_bytes: int
-    train_step_peak_bytes: int
-    process_peak_bytes: int | None = Field(description="high-water mark of the measuring process, libraries included")
-    reserved_peak_bytes: int | None = Field(None, description="memory that CUDA's caching allocator reserved")
+    batch_size: PositiveCount
+    method: Text = Field(description="how the peaks were obtained")
+    inference_peak_bytes: Count
+    train_step_peak_bytes: Count
+    process_peak_bytes: Count | None = Field(description="high-water mark of the measuring process, libraries included")
+    reserved_peak_bytes: Count | None = Field(None, description="memory that CUDA's caching allocator reserved")
 
 
 class Timings(RecordModel):
@@ -137,30 +159,36 @@ class Timings(RecordModel):
     train_step: Timing = Field(description="forward, backward, update, a batch")
     alone: bool = Field(description="no other trial of this sweep ran at the same time")
     preflight: dict[str, Any] | None = Field(None, description="state of the machine just before; `dirty` lists faults")
-    noise_probe_ms: float | None = Field(  # reference_*: names in older records
+    noise_probe_ms: Amount | None = Field(  # reference_*: names in older records
         None, validation_alias=AliasChoices("noise_probe_ms", "reference_ms"),
         description="a fixed piece of work between the timings, median; None: on a GPU",
     )  # fmt: skip
-    noise_probe_work: str | None = Field(
+    noise_probe_work: Text | None = Field(
         None, validation_alias=AliasChoices("noise_probe_work", "reference_work"),
         description="the work of the noise probe; times of other work are not comparable",
     )  # fmt: skip
-    energy_j_per_clip: float | None = Field(
-        None, description="of inference of a batch, joules; None: this machine has no meter"
-    )
-    energy_source: str | None = Field(None, description="rapl or nvml; whole package or GPU, idle power included")
+    energy_j_per_clip: Amount | None = Field(None, description="of inference of a batch; None: no meter here")
+    energy_source: Text | None = Field(None, description="rapl or nvml; whole package or GPU, idle power included")
+
+    @model_validator(mode="after")
+    def _check_faults(self) -> Self:
+        """Check that the faults that the preflight found are texts."""
+        faults = (self.preflight or {}).get("dirty", [])
+        if not isinstance(faults, list) or not all(isinstance(fault, str) for fault in faults):
+            raise ValueError("preflight.dirty is no list of texts")
+        return self
 
 
 class Costs(RecordModel):
     """Costs of the configuration: counted, predicted, measured."""
 
-    num_parameters: int
+    num_parameters: Count
     macs: MacsCount
-    num_views: int
-    macs_per_video: int
+    num_views: PositiveCount
+    macs_per_video: Count
     environment: dict[str, Any] | None = Field(None, description="where memory and time were measured")
-    num_frames: int | None = Field(None, description="frames of a clip")
-    num_tokens: int | None = Field(None, description="patches or tubelets of a clip that enter the encoder")
+    num_frames: Count | None = Field(None, description="frames of a clip")
+    num_tokens: Count | None = Field(None, description="patches or tubelets of a clip that enter the encoder")
     predicted_memory: PredictedMemory | None = Field(None, description="peak memory, predicted without running")
     memory: MeasuredMemory | None = None
     timings: Timings | None = None
@@ -189,31 +217,34 @@ class Costs(RecordModel):
 class Training(RecordModel):
     """Course of the training."""
 
-    num_steps: int
-    final_loss: float | None
-    loss_curve: list[tuple[int, float]] = Field(description="(step, training loss), subsampled")
-    duration_s: float = Field(description="time spent in training steps, over all resumptions")
-    num_resumes: int
+    num_steps: Count
+    final_loss: AnyFloat | None
+    loss_curve: list[tuple[Count, AnyFloat]] = Field(description="(step, training loss), subsampled")
+    duration_s: Amount = Field(description="time spent in training steps, over all resumptions")
+    num_resumes: Count
 
 
-class Record(RecordModel):
+class Record(FileModel):
     """One finished trial."""
 
-    schema_version: int = SCHEMA_VERSION
-    trial_id: str
+    schema_version: Count = SCHEMA_VERSION
+    trial_id: Text
     config: dict[str, Any]
-    seed: int
-    data_identity: str
+    seed: AnyInt
+    data_identity: Text
+    location_fields: list[Text] | None = Field(
+        None, description="fields of `data` that say where the data lie and are no part of the id; None: older records"
+    )
     scores: dict[str, dict[str, Score]] = Field(description="split -> label -> score")
-    ceilings: dict[str, dict[str, float]] = Field(
+    ceilings: dict[str, dict[str, Fraction]] = Field(
         default_factory=dict, description="kind of model -> label -> best accuracy it can reach on the test split"
     )
     training: Training
     costs: Costs
     environment: dict[str, Any]
-    code: str | None = Field(
+    code: Text | None = Field(
         None,
-        description="identity of the code that trained it, see harness.code_identity; A+B if it changed meanwhile",
+        description="identity of the code that made it, see harness.code_identity; A+B if it changed meanwhile",
     )
     proven: bool | None = Field(None, description="`check` had passed for this code; None: not noted in older records")
-    finished_at: str
+    finished_at: Text

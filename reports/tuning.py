@@ -32,7 +32,7 @@ def write(run: LoadedRun, folder: Path) -> list[Path]:
     with table.open("w", encoding="utf-8", newline="") as stream:
         names = list(dict.fromkeys(key for line in lines for key in line))
         cells = [names, *([line.get(name, "") for name in names] for line in lines)]
-        csv.writer(stream).writerows(map(csv_cell, line) for line in cells)
+        csv.writer(stream, lineterminator="\n").writerows(map(csv_cell, line) for line in cells)
     return [markdown, table, *plots.save(figures(run), folder)]
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli.common import arguments
+from harness.errors import UserError
+from harness.text.clean import one_line
 from harness.units import counted
 
 if TYPE_CHECKING:
-    from harness.launch.overview import Standing
+    from harness.launch.overview import JobAnswers, Standing
     from harness.store import Store
 
 NUM_LOG_LINES = 3
@@ -24,59 +27,84 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from harness.launch.overview import no_longer_planned, standings, tally, without_job
+    from harness.launch.base import answers_within
+    from harness.launch.overview import ANSWER_SECONDS, ask_about_jobs, no_longer_planned, standings
     from harness.store import parts_of
 
     store, *searched = parts_of(parsed.run)
     plan = store.plan()
     parts = [(part, list(standings(part, part.plan()))) for part in (*searched, store)]
+    with answers_within(ANSWER_SECONDS):
+        answers = [ask_about_jobs(part, found) for part, found in parts]
     if parsed.json:
-        for standing in [standing for _, found in parts for standing in found]:
-            print(json.dumps(_as_json(standing)))
+        for (_, found), answer in zip(parts, answers, strict=True):
+            for standing in found:
+                print(json.dumps(_as_json(standing, answer)))
         return 0
-    for part, found in parts:
+    for (part, found), answer in zip(parts, answers, strict=True):
         chosen_from = part is not store and plan.rows  # the report of the search shows how its trials ended
         shown = [item for item in found if item.status != "done" and (item.is_open or not chosen_from)]
-        gone = {item.folder.trial_id for item in without_job(part, shown) or []}
         for standing in found if parsed.all else shown:
-            _show(part, standing, is_gone=standing.folder.trial_id in gone)
-        print(f"{plan.sweep}{', its search' * (part is not store)}: {tally(found) or 'no trials yet'}")
+            _show(part, standing, answer)
+        _print_summary(part, found, one_line(plan.sweep), is_search=part is not store)
+    for problem in dict.fromkeys(answer.problem for answer in answers if answer.problem):
+        print(f"{problem.rstrip('.')}. Whether the jobs of these trials still wait is unknown.")
+    if not plan.is_sealed:
+        print("unsealed: files of an older version, which have no checksum that would show damage")
     stale = no_longer_planned(store, plan)
     if stale:
         print(f"no longer asked for by the sweep: {counted(len(stale), 'trial')} (`clean --stale` removes them)")
     return 0
 
 
-def _show(store: Store, standing: Standing, *, is_gone: bool) -> None:
+def _print_summary(store: Store, found: list[Standing], sweep: str, *, is_search: bool) -> None:
+    from harness.launch.overview import summary, with_time_left
+
+    name = f"{sweep}{', its search' * is_search}"
+    print(f"{name}: {with_time_left(*summary(store, found, timed=not is_search)) if found else 'no trials yet'}")
+
+
+def _show(store: Store, standing: Standing, answer: JobAnswers) -> None:
     from harness.launch.overview import TROUBLED
 
     print(standing.text())
     lines = standing.folder.log_tail(NUM_LOG_LINES) if standing.status in TROUBLED else []
     if standing.status in ("queued", "lost", "preempted") and standing.written.job:
-        lines += _job_lines(store, standing.written.job, is_gone=is_gone)
+        lines += _job_lines(store, standing, answer)
     for line in lines:
         print(f"          | {line}")
 
 
-def _job_lines(store: Store, job: str, *, is_gone: bool) -> list[str]:
-    """Why the job of a trial will not start the trial, as far as that is known."""
+def _job_lines(store: Store, standing: Standing, answer: JobAnswers) -> list[str]:
+    """Return why the job of a trial waits, or will not start the trial, as far as that is known."""
     from harness.launch import launchers
 
-    state = launchers.describe(store, job)
+    job, reason = standing.written.job, answer.reasons.get(standing.folder.trial_id, "")
+    state, title = launchers.describe(store, job), launchers.titles_of([job])
+    lines = [f"submitted {standing.written.num_submissions} times, and none of the jobs started it; the one before: "
+             f"{standing.written.message}"] if standing.written.message else []  # fmt: skip
     if state.warning:
-        return [state.warning, *state.log_tail]
-    title = launchers.titles_of([job])
-    return [f"its job is not in {title} any more; the sweep command submits it again"] if is_gone else []
+        return [*lines, state.warning, *state.log_tail]
+    if any(item is standing for item in answer.gone or ()):
+        said = f" ({reason})" if reason else ""
+        return [*lines, f"its job is not in {title} any more{said}; the sweep command submits it again"]
+    return [*lines, f"in {title}: {reason}"] if reason else lines
 
 
-def _as_json(standing: Standing) -> dict[str, object]:
-    written, folder = standing.written, standing.folder
+def _as_json(standing: Standing, answer: JobAnswers) -> dict[str, object]:
+    folder = standing.folder
+    written = folder.written_status() if standing.status == "done" else standing.written
+    if standing.is_trained and not written.num_steps:  # of an older version, or of a worker that was killed
+        with suppress(UserError):  # a damaged record
+            record = folder.record()
+            written.step = written.num_steps = record.training.num_steps if record else 0
     return {
         "trial_id": folder.trial_id,
         "label": standing.label,
         "seed": int(standing.seed),
         "status": standing.status,
         "message": standing.message,
+        "reason": answer.reasons.get(folder.trial_id, ""),
         "stage": written.stage,
         "step": written.step,
         "num_steps": written.num_steps,

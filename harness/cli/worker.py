@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     from harness import worker
+    from harness.worker import processes
 
     if (parsed.rank is None) != (parsed.rendezvous is None):
         raise UserError(
@@ -41,11 +42,16 @@ def run(parsed: argparse.Namespace) -> int:
         )
     if parsed.rank is not None and parsed.rank < 0:
         raise UserError(f"--rank {parsed.rank}: a rank is at least 0")
+    processes.become_subreaper()
     _use_code_of(parsed.folder)
-    return worker.run(
-        parsed.folder, parsed.stage, alone=parsed.alone, parent=parsed.parent,
-        rank=parsed.rank, rendezvous=parsed.rendezvous,
-    )  # fmt: skip
+    try:
+        return worker.run(
+            parsed.folder, parsed.stage, alone=parsed.alone, parent=parsed.parent,
+            rank=parsed.rank, rendezvous=parsed.rendezvous,
+        )  # fmt: skip
+    finally:
+        if parsed.parent != os.getppid():  # else the pool ends what this worker leaves, after a grace period
+            processes.kill(processes.descendants_of(os.getpid()))
 
 
 def _use_code_of(folder: Path) -> None:

@@ -29,7 +29,7 @@ def source_files_of(folder: Path) -> Iterator[tuple[str, Path]]:
         num_files, num_bytes = num_files + 1, num_bytes + path.stat().st_size
         if num_files > MAX_FILES or num_bytes > MAX_BYTES:
             raise UserError(
-                f"{folder}: more than {MAX_FILES} files or {MAX_BYTES >> 20} MiB besides caches and runs. A sweep "
+                f"{folder}: more than {MAX_FILES} files or {MAX_BYTES >> 20} MiB without caches and runs. A sweep "
                 f"keeps a copy of this folder: move the variants into a folder with nothing but their source files."
             )
         yield path.relative_to(folder).as_posix(), path

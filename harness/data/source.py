@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # planning imports this file and must not pay for torch
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
-#: called with the name of the unit of work that was just done: "step", "evaluation batch" or "clip"
+#: called with the name of the unit of work that was just done: "evaluation batch" or "clip"
 Alive = Callable[[str], None]
 
 
@@ -49,7 +49,7 @@ class ClipSource(ABC):
 
     labels: dict[str, int]
     num_views: int
-    #: a source whose clips take long calls it after each of them; whoever opened the source may set it
+    #: a source whose clips take long calls it after each of them; the code that opened the source may set it
     alive: Alive = staticmethod(say_nothing)
 
     @abstractmethod

@@ -11,13 +11,17 @@ from harness.store import Store, TrialFolder, TrialStatus, exclusive_lock
 from harness.store.lease import last_beat
 
 
-def assign(folder: TrialFolder, job: str) -> bool:
-    """Notes that a job has an open trial; returns whether it was possible. Call it before the job can start."""
+def assign(folder: TrialFolder, job: str, words: str = "") -> bool:
+    """Notes that a job has an open trial; returns whether it was possible. Call it before the job can start.
+
+    `words`: what the launcher knows of a job before that never started the trial.
+    """
 
     def assigned(status: TrialStatus) -> TrialStatus:
         return TrialStatus(
             status="queued", job=job, num_starts=status.num_starts, step=status.step, num_steps=status.num_steps,
-            loss=status.loss,
+            loss=status.loss, num_submissions=status.num_submissions + 1,
+            message=words or (status.message if status.num_submissions else ""),
         )  # fmt: skip
 
     return _change_open(folder, assigned)
@@ -30,9 +34,27 @@ def release(folder: TrialFolder, is_the_job: Callable[[str], bool]) -> bool:
     """
 
     def released(status: TrialStatus) -> TrialStatus | None:
-        return replace(status, status="pending", job="", message="") if is_the_job(status.job) else None
+        number = max(0, status.num_submissions - 1)  # that job does not count: it was refused, or cancelled
+        fresh = replace(status, status="pending", job="", message=status.message if number else "")
+        return replace(fresh, num_submissions=number) if is_the_job(status.job) else None
 
     return _change_open(folder, released)
+
+
+def end_never_started(folder: TrialFolder, most: int, words: str) -> bool:
+    """Ends an idle trial as invalid whose jobs were submitted again `most` times and never started it.
+
+    Returns whether it did. `words`: what became of the last job.
+    """
+
+    def ended(status: TrialStatus) -> TrialStatus | None:
+        if status.num_submissions <= most:
+            return None
+        jobs = f"{status.num_submissions} jobs were submitted for it and none started it (launch.max_resubmissions)"
+        message = f"{jobs}; the last one: {words}. Correct its resources, then `retry`"
+        return replace(status, status="invalid", job="", message=message)
+
+    return folder.written_status().num_submissions > most and _change_open(folder, ended)
 
 
 def leave_job(folder: TrialFolder) -> None:

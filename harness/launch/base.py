@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -18,6 +21,27 @@ from harness.sweep.launch.config import LaunchConfig
 from harness.sweep.plan import Plan
 
 Log = Callable[[str], None]
+
+
+_end: ContextVar[float] = ContextVar("end", default=float("inf"))
+
+
+@contextmanager
+def answers_within(seconds: float) -> Iterator[None]:
+    """Allows so many seconds for all questions to queues and other machines within a block, see `seconds_left`."""
+    token = _end.set(min(_end.get(), time.monotonic() + seconds))
+    try:
+        yield
+    finally:
+        _end.reset(token)
+
+
+def seconds_left(at_most: float) -> float:
+    """Returns the seconds that a question to a queue or another machine may take now, at least 0.
+
+    Launchers use it as the timeout of their commands, so that none of them makes `status` or `watch` hang.
+    """
+    return max(0.0, min(at_most, _end.get() - time.monotonic()))
 
 
 @dataclass(frozen=True)
@@ -39,11 +63,15 @@ class LaunchRequest:
 
 @dataclass
 class Owners:
-    """Ids of trials that a worker or a job has (`taken`), or may have (`unknown`, because of a `problem`)."""
+    """Ids of trials that a worker or a job has (`taken`), or may have (`unknown`, because of a `problem`).
+
+    `reasons`: trial id -> what the queue says of its job, in the queue's own words.
+    """
 
     taken: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
     problem: str = ""
+    reasons: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass

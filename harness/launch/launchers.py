@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import cast
 
-from harness.errors import UserError, did_you_mean
+from harness.errors import UserError, did_you_mean, worded
 from harness.launch.assignment import dropped_trials
 from harness.launch.base import Cancelled, JobState, Launcher, LaunchRequest, Log, Owners
 from harness.launch.doctor import Finding
@@ -16,24 +14,20 @@ from harness.launch.tasks import TrialTask, state_of
 from harness.record import OPEN_STATUSES
 from harness.store import Store, TrialFolder
 from harness.sweep.launch.config import LaunchConfig
-from harness.sweep.launch.launcher_names import launcher_names, load_outside
+from harness.sweep.launch.launcher_names import launcher_names, load
 
 __all__ = ["LaunchRequest", "Launcher", "cancel", "end_dropped", "launcher", "launcher_names", "launcher_of", "owners"]
 
-BUILT_IN = {"local": "harness.launch.this_machine:Local", "slurm": "harness.launch.slurm.launcher:Slurm"}
 UNPREFIXED = "slurm"  # the launcher of jobs that are not named `LAUNCHER:...`
 CANCEL_SECONDS = 60.0
 
 
 def launcher(name: str) -> Launcher:
     """Returns the launcher of that name. Raises: UserError for an unknown name, or a package that cannot be used."""
-    if name in BUILT_IN:
-        module, _, attribute = BUILT_IN[name].partition(":")
-        return cast(Launcher, getattr(importlib.import_module(module), attribute)())
     if name not in launcher_names():
         known = launcher_names()
         raise UserError(f"no launcher {name}. Launchers: {', '.join(known)}.{did_you_mean(name, known)}")
-    made = load_outside(name)()
+    made = load(name)()
     if not isinstance(made, Launcher):
         raise UserError(f"launcher {name}: {type(made).__qualname__} is no subclass of harness.launch.base.Launcher.")
     return made
@@ -60,6 +54,7 @@ def owners(store: Store, folders: Sequence[TrialFolder]) -> Owners:
         part = job_launcher.owners(store, some)
         found.taken |= part.taken
         found.unknown |= part.unknown
+        found.reasons |= part.reasons
         found.problem = "; ".join(filter(None, [found.problem, part.problem]))
     return found
 
@@ -153,7 +148,8 @@ def end_dropped(request: LaunchRequest) -> None:
     for folder in found:
         print(f"no longer asked for: {folder.trial_id} ({folder.status().status})")
     if not request.cancel_dropped:
-        print(f"{len(found)} trials go on though the sweep no longer asks for them; --cancel-dropped ends them.")
+        said = f"{len(found)} trials go on though the sweep no longer asks for them; --cancel-dropped ends them."
+        print(worded(said))
         return
     done = cancel(request.store, found, CANCEL_SECONDS)
     print(f"{len(done.trials)} of them cancelled")

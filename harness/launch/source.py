@@ -119,7 +119,7 @@ class EndedByFiles:
         return ended
 
     def _has_ended(self, task: TrialTask) -> bool:
-        record = task.folder.record()
+        record = task.folder.sound_record()
         if record is not None and (record.costs.timings is not None or not self.needs_timings):
             return not task.folder.is_held()
         status = state_of(task.folder).status

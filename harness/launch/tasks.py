@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.code_identity import code_identity
+from harness.errors import UserError
+from harness.fields import get_field
 from harness.launch.snapshot import Snapshot
 from harness.record import FINAL_STATUSES, Record
 from harness.registry import variant_file
 from harness.store import Store, TrialFolder, side_by_side
+from harness.store.load import DamagedFileError, UnreadableError, damage_of
 from harness.sweep.plan import Plan, PlannedTrial
 
 
@@ -69,17 +72,22 @@ class State:
     is_marked: bool = False
 
 
-def state_of(folder: TrialFolder) -> State:
+def state_of(folder: TrialFolder, *, verify: bool = False) -> State:
     """Returns the status of a trial: the record is authoritative, `status.json` advisory.
 
-    A status that carries the stamp of the present record saves reading it: a run may have thousands.
+    A status that carries the stamp of the present record saves reading it, unless `verify`: a run may have thousands.
+    A trial whose record is damaged is invalid.
 
-    Raises: UserError for a damaged record.
+    Raises: UserError for a record of a newer version.
     """
     status = folder.status()
-    if status.status == "done" and status.record_stamp and status.record_stamp == folder.record_stamp():
+    stamp = "" if verify else status.record_stamp
+    if status.status == "done" and stamp and stamp == folder.record_stamp():
         return State("done", code=status.code, is_marked=True)
-    record = folder.record()
+    try:
+        record = folder.record()
+    except (DamagedFileError, UnreadableError) as error:
+        return State("invalid", damage_of(error))
     code = None if record is None else record.code
     if record is not None and (record.costs.timings is not None or not _is_timed(folder, record)):
         return State("done", code=code)
@@ -88,7 +96,7 @@ def state_of(folder: TrialFolder) -> State:
     if status.status == "queued" and status.job:
         return State("queued", f"job {status.job}", code, is_marked=True)
     if status.status in ("done", "pending", "queued"):  # done without its record, or only trained
-        return State("pending", code=code)
+        return State("pending", status.message if status.status == "pending" else "", code)
     return State(status.status, status.message, code, is_marked=True)
 
 
@@ -96,7 +104,10 @@ def _is_timed(folder: TrialFolder, record: Record) -> bool:
     """Returns whether a trial is measured after training: all but those of a search that needs no timings."""
     if "test" in record.scores:
         return True
-    return bool(folder.config()["launch"].get("timed", True))
+    try:
+        return bool(get_field(folder.config(), "launch.timed", True))
+    except UserError:  # the sweep command writes the file again
+        return True
 
 
 def find_todo(
@@ -141,11 +152,11 @@ def code_of_trials(variant_dirs: Sequence[Path]) -> Callable[[PlannedTrial], str
 
 
 def repeat(store: Store, trial_ids: Iterable[str]) -> None:
-    """Renames the records of trials, so that the trials are pending again."""
+    """Moves the records of trials to the trash, so that the trials are pending again."""
     for trial_id in trial_ids:
         folder = store.trial(trial_id)
         if not folder.is_held():
-            folder.set_record_aside()
+            folder.set_record_aside("made by other code; trained again")
             folder.requeue(from_scratch=True)
 
 
@@ -153,7 +164,7 @@ def mark_done(store: Store, trial_ids: Iterable[str]) -> None:
     """Writes the status of finished trials whose workers were killed, and removes their half-written files."""
     for trial_id in trial_ids:
         folder = store.trial(trial_id)
-        record = folder.record()
+        record = folder.sound_record()
         if record is None or folder.is_held():
             continue
         status = folder.written_status()
@@ -172,6 +183,7 @@ def prepare(todo: Todo, plan: Plan, code: Snapshot) -> None:
         "variant_dirs": [str(folder.resolve()) for folder in code.variant_dirs],
         "checkpoint_every_steps": plan.launch.checkpoint_every_steps,
         "memory_limit_mib": plan.launch.memory_limit_mib,
+        "stall_minutes": plan.launch.stall_minutes,
     }
 
     def write(task: TrialTask) -> None:

@@ -68,11 +68,21 @@ def measure_memory(model: nn.Module, trial: TrialConfig, labels: Mapping[str, in
     )
 
 
-def measure_timings(model: nn.Module, trial: TrialConfig, labels: Mapping[str, int], alone: bool) -> Timings:
-    """Measure latency of one clip, inference and training step of a batch, in milliseconds with all samples."""
+def measure_timings(
+    model: nn.Module,
+    trial: TrialConfig,
+    labels: Mapping[str, int],
+    alone: bool,
+    alive: Callable[[str], None] = lambda unit: None,
+) -> Timings:
+    """Measure latency of one clip, inference and training step of a batch, in milliseconds with all samples.
+
+    `alive` is called after samples, and not while they are taken.
+    """
     device, measure = trial.train.device, trial.measure
     state = preflight(trial.train.num_threads, trial.train.device)
-    limits: dict[str, Any] = {"min_samples": measure.min_samples, "max_seconds": measure.max_seconds, "device": device}
+    limits: dict[str, Any] = {"min_samples": measure.min_samples, "max_seconds": measure.max_seconds}
+    limits |= {"device": device, "alive": alive}
     one = random_batch(trial, labels, 1, device)
     many = random_batch(trial, labels, measure.batch_size, device)
     probe = NoiseProbe() if device == "cpu" else None

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Log = Callable[[str], None]
+ONE_ROW = "{label}: a single row, so there is nothing to compare it with; give two or more for ratios"
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,6 +60,7 @@ class Comparison:
     def table(self) -> Table:
         """Return medians and ratios as text."""
         marks = tuple(f"{row.label}: {mark}" for row in self.result.rows for mark in row.marks)
+        marks += (ONE_ROW.format(label=self.rows.baseline),) if len(self.result.rows) == 1 else ()
         lines = tuple((row.label, *_cells(row, self.result.baseline)) for row in self.result.rows)
         return Table(("row", "median", "ratio", "95 %", ""), lines, marks)
 
@@ -178,6 +180,8 @@ def _listed(targets: Target | Sequence[Target]) -> list[Target]:
 
 def _compare(rows: RowConfigs, options: BenchOptions, folder: Path | None, log: Log) -> Comparison:
     """Compare rows; with a folder, write all samples there and keep the best time of the machine."""
+    if len(rows.configs) == 1:
+        log(ONE_ROW.format(label=rows.baseline))
     train = rows.configs[rows.baseline]["train"]
     found = environment(train["device"])
     machine = found | {"num_threads": train["num_threads"]}

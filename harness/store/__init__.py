@@ -7,7 +7,8 @@ a part. The worker of a trial holds the trial's lease while it is alive, see `le
 from harness.store.files import exclusive_lock, side_by_side, write_atomically, written_aside
 from harness.store.lease import Lease
 from harness.store.run import TUNING, Store, parts_of
-from harness.store.trial import TrialFolder, TrialStatus, previous_checkpoint
+from harness.store.status import TrialStatus
+from harness.store.trial import TrialFolder, previous_checkpoint
 
 __all__ = [
     "TUNING", "Lease", "Store", "TrialFolder", "TrialStatus", "exclusive_lock", "parts_of",

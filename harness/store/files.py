@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, Any, TypeVar
 
 NUM_WRITERS = 16
 GLANCE_SECONDS = 0.1  # longer than a probe holds a lock
@@ -54,14 +54,40 @@ def side_by_side(write: Callable[[Written], object], items: Iterable[Written]) -
 def exclusive_lock(path: Path, patience_s: float = GLANCE_SECONDS) -> Iterator[bool]:
     """Yield True if this process got the lock of that file; the kernel releases it when the process ends.
 
+    A lock belongs to an open file, which a forked child shares. So the child closes it, see `_close_locks`, and the end
+    of this block unlocks it explicitly: a child that C code forked knows nothing of that and may live on.
     `patience_s`: how long to retry, in seconds; the default outlasts a probe of `is_locked`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + patience_s
     with open(path, "a") as file:
-        while not (got := _try_lock(file.fileno())) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        yield got
+        _lock_files.add(file)
+        try:
+            while not (got := _try_lock(file.fileno())) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            yield got
+        finally:
+            _lock_files.discard(file)
+            if not file.closed:  # a forked child that leaves this block must not unlock its parent's lock
+                fcntl.flock(file, fcntl.LOCK_UN)
+
+
+_lock_files: set[IO[Any]] = set()
+
+
+def unlock_all() -> None:
+    """Release the locks of this process, which is about to exit without leaving the blocks that hold them."""
+    for file in list(_lock_files):
+        fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _close_locks() -> None:
+    """Close the lock files of the parent in a forked child, which would keep their locks after the parent's end."""
+    while _lock_files:
+        _lock_files.pop().close()
+
+
+os.register_at_fork(after_in_child=_close_locks)
 
 
 def is_locked(path: Path) -> bool:

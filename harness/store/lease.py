@@ -82,7 +82,8 @@ class Lease:
     def __init__(self, lock_file: Path, beat_file: Path):
         self.lock_file = lock_file
         self.beat_file = beat_file
-        self._content = json.dumps(asdict(Beat(this_machine(), os.getpid(), 0.0)))
+        self._pid = os.getpid()
+        self._content = json.dumps(asdict(Beat(this_machine(), self._pid, 0.0)))
         self._ended = threading.Event()
 
     @contextmanager
@@ -105,7 +106,12 @@ class Lease:
                     self.beat_file.unlink(missing_ok=True)
 
     def is_ours(self) -> bool:
-        """Return False once another worker took the trial over because this one's heartbeat was stale."""
+        """Return False once another worker took the trial over because this one's heartbeat was stale.
+
+        A forked child, which goes on with a copy of this object, holds nothing.
+        """
+        if os.getpid() != self._pid:
+            return False
         try:
             return self.beat_file.read_text(encoding="utf-8") == self._content
         except OSError:  # no other worker took it; a folder that is gone fails at the next write

@@ -6,28 +6,48 @@ A file of an older schema version is readable, one of a newer version is refused
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from harness.bounds import is_id
 from harness.errors import Fault, UserError
-from harness.record import SCHEMA_VERSION, Record
-from harness.store.plan_file import PlanFile, TuningFile
+from harness.record import SCHEMA_VERSION, SEALED_SINCE, FileModel, Record
+from harness.store import seal
+from harness.store.identity import ids_of_record
+from harness.store.plan_file import PlanFile, PlannedRow, TuningFile
+from harness.store.reading import MAX_BYTES, MIB, DamagedError, read_object
 
 PLAN_FILE = "plan.json"
 RECORD_FILE = "record.json"
 STUDIES_FILE = "tuning/studies.json"
-_REWRITE = "Run the sweep command again: it writes the file"
-_REPEAT = "Delete the file and run the sweep again: only this trial is repeated"
+MAX_RECORD_BYTES = 32 * MIB
+_REWRITE = "Run the sweep command again: it writes the file, and finished trials stay"
+_REPEAT = "`python -m harness retry RUN` moves it to the trash and repeats this trial alone"
 _UPDATE = "Update the harness to the version that wrote the file"
-Model = TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model", bound=FileModel)
 
 
 class NewerVersionError(UserError):
     """A file that a newer version of this program wrote: sound, but not readable here."""
+
+
+class UnreadableError(UserError):
+    """A file that the system does not let us read, now: it need not be damaged."""
+
+
+class DamagedFileError(UserError):
+    """A file whose content cannot be used: `reasons` are (field or "", what is wrong), `way_out` what to do."""
+
+    def __init__(self, path: Path, reasons: Sequence[tuple[str, str]], way_out: str):
+        super().__init__(Fault(str(path), field, f"damaged ({what}). {way_out}.") for field, what in reasons)
+        field, what = reasons[0]
+        more = f", and {len(reasons) - 1} more faults" if len(reasons) > 1 else ""
+        self.reason = f"{f'{field}: ' * bool(field)}{what}{more}"
 
 
 @dataclass(frozen=True)
@@ -42,6 +62,11 @@ class LoadedRun:
     """Every proposal of the search that chose the rows; None for a run without a search."""
     search_records: dict[str, Record] = field(default_factory=dict)
     """The records of proposals that were trained to the end."""
+
+    @property
+    def num_unsealed(self) -> int:
+        """Return the number of records of older versions, which have no seal that could show damage."""
+        return sum(not record.is_sealed for record in self.records.values())
 
     def missing(self, trial_id: str) -> tuple[str, str] | None:
         """Return (status, message) of an unfinished trial, None for a finished one.
@@ -60,24 +85,30 @@ class LoadedRun:
 def load(run: Path) -> LoadedRun:
     """Read `plan.json` and, for each trial of the plan, its `record.json` and `status.json` where they exist.
 
-    A trial without a readable status file is pending: statuses are hints, records are authoritative. Trial folders
-    that the plan does not name (rows that were removed from the sweep file) are not read.
+    A trial without a readable status file is pending: statuses are hints, records are authoritative. A trial whose
+    record is damaged, or is not that of its row, is invalid; the other trials do not suffer. Trial folders that the
+    plan does not name (rows that were removed from the sweep file) are not read.
 
     Raises:
-        UserError: files that are missing, damaged or of a newer version; all of them at once.
+        UserError: the plan or the search is missing or damaged, or files are of a newer version; all of them at once.
     """
     plan = read_plan(run)
     statuses = read_statuses(run, plan)  # before the records: a trial that ends meanwhile has one then
     faults: list[Fault] = []
     records: dict[str, Record] = {}
     tuning = None
-    for trial_id in planned_trials(plan):
-        try:
-            record = read_record(run / "trials" / trial_id)
-        except UserError as error:
-            faults += error.faults
-            continue
-        records |= {trial_id: record} if record else {}
+    for row in plan.rows:
+        for seed, trial_id in row.trials.items():
+            try:
+                record = read_record(run / "trials" / trial_id)
+                _check_row(record, row, seed)
+            except NewerVersionError as error:
+                faults += error.faults
+                continue
+            except UserError as error:
+                statuses[trial_id] = ("invalid", damage_of(error))
+                continue
+            records |= {trial_id: record} if record else {}
     try:
         tuning = read_studies(run) if plan.tuned else None
     except UserError as error:
@@ -94,6 +125,23 @@ def read_search_records(run: Path, tuning: TuningFile) -> dict[str, Record]:
         with suppress(UserError):
             found[trial_id] = read_record(run / "tuning" / "trials" / trial_id)
     return {trial_id: record for trial_id, record in found.items() if record is not None}
+
+
+def damage_of(error: UserError) -> str:
+    """Return the status message of a trial whose record cannot be used."""
+    return f"damaged record ({error.reason})" if isinstance(error, DamagedFileError) else str(error)
+
+
+def _check_row(record: Record | None, row: PlannedRow, seed: str) -> None:
+    """Check that a record answers for its place in the table. Raises: UserError."""
+    if record is None:
+        return
+    own_row, _ = ids_of_record(record)
+    if (own_row, str(record.seed)) != (row.row_id, seed):
+        raise UserError(
+            f"the record is of row {own_row}, seed {record.seed}, and {PLAN_FILE} has it in row {row.row_id}, "
+            f"seed {seed}. {_REWRITE}."
+        )
 
 
 def planned_trials(plan: PlanFile) -> list[str]:
@@ -113,7 +161,7 @@ def read_plan(run: Path) -> PlanFile:
     """Read the plan of a run. Raises: UserError where there is none, or one that cannot be used."""
     path = run / PLAN_FILE
     try:
-        return _read_model(path, PlanFile, _REWRITE)
+        plan = _read_model(path, PlanFile, _REWRITE)
     except FileNotFoundError:
         raise UserError(
             f"{run}: no run is there (no {PLAN_FILE}). Give the folder of a run, e.g. runs/window_size; "
@@ -121,67 +169,87 @@ def read_plan(run: Path) -> PlanFile:
         ) from None
     except NotADirectoryError:
         raise UserError(f"{run}: is a file. Give the folder of a run, e.g. runs/{run.stem}.") from None
+    _check_ids(path, [text for row in plan.rows for text in (row.row_id, *row.trials.values())] + plan.stale)
+    return plan
 
 
 def read_record(trial: Path) -> Record | None:
     """Read the record in a trial's folder; None if there is none.
 
     Raises:
-        UserError: damaged, of a newer version, or the record of another trial.
+        UserError: damaged, of a newer version, or the record of another trial or configuration.
     """
     path = trial / RECORD_FILE
     try:
-        record = _read_model(path, Record, _REPEAT)
+        record = _read_model(path, Record, _REPEAT, MAX_RECORD_BYTES)
     except FileNotFoundError:
         return None
     if record.trial_id != trial.name:
-        message = f"{record.trial_id} lies in the folder of trial {trial.name}. {_REPEAT}."
-        raise UserError([Fault(str(path), "trial_id", message)])
+        reason = f"{record.trial_id[:40]} lies in the folder of trial {trial.name}"
+        raise DamagedFileError(path, [("trial_id", reason)], _REPEAT)
+    try:
+        _, own = ids_of_record(record)
+    except (ValueError, TypeError) as error:
+        raise DamagedFileError(path, [("config", str(error))], _REPEAT) from error
+    if own != record.trial_id:
+        raise DamagedFileError(path, [("config", f"it is the configuration of trial {own}")], _REPEAT)
     return record
 
 
 def read_studies(run: Path) -> TuningFile:
     """Read the search of a run. Raises: UserError where it is missing or cannot be used."""
+    path = run / STUDIES_FILE
     try:
-        return _read_model(run / STUDIES_FILE, TuningFile, _REWRITE)
+        found = _read_model(path, TuningFile, _REWRITE)
     except FileNotFoundError:
-        raise UserError(f"{run / STUDIES_FILE}: missing. {_REWRITE}.") from None
+        raise UserError(f"{path}: missing. {_REWRITE}.") from None
+    _check_ids(path, [trial.trial_id for row in found.rows for trial in row.trials if trial.trial_id is not None])
+    return found
 
 
-def _read_model(path: Path, model: type[Model], way_out: str) -> Model:
+def _check_ids(path: Path, ids: Iterable[str]) -> None:
+    """Check that these are ids: each becomes the name of a folder. Raises: UserError."""
+    for text in ids:
+        if not is_id(text):
+            raise DamagedFileError(path, [("", f"{text[:40]!r} is no id of 12 hex digits")], _REWRITE)
+
+
+def _read_model(path: Path, model: type[Model], way_out: str, limit: int = MAX_BYTES) -> Model:
     """Read a JSON file of one schema. Raises: UserError; FileNotFoundError and NotADirectoryError for the caller."""
-    content = _read_object(path, way_out)
-    version = content.get("schema_version")
-    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        raise UserError(f"{path}: damaged (schema_version is {version!r}, not a number from 1 on). {way_out}.")
+    try:
+        content, is_sealed = seal.check(read_object(path, limit))
+        version = content.get("schema_version")
+        if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+            raise DamagedError(f"schema_version is {version!r}, not a number from 1 on")
+        if version >= SEALED_SINCE and not is_sealed:
+            raise DamagedError("its seal is missing")
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise UnreadableError(f"{path}: cannot be read ({error.strerror}).") from error
+    except (DamagedError, seal.SealError) as error:
+        raise DamagedFileError(path, [("", str(error))], way_out) from error
     if version > SCHEMA_VERSION:
         raise NewerVersionError(
             f"{path}: schema version {version}; this version of the harness reads up to {SCHEMA_VERSION}. {_UPDATE}."
         )
     try:
-        return model.model_validate(content)
+        found = model.model_validate(content)
     except ValidationError as error:
-        raise _refusal(path, error, way_out) from error
+        raise _refusal(path, error, way_out, is_sealed) from error
+    found._is_sealed = is_sealed
+    return found
 
 
-def _refusal(path: Path, error: ValidationError, way_out: str) -> UserError:
-    """Fields that are unknown here are no damage: a newer version may have written them."""
-    faults = [(".".join(map(str, item["loc"])), item["type"], item["msg"]) for item in error.errors()]
-    if all(kind == "extra_forbidden" for _, kind, _ in faults):
+def sealed_text(model: FileModel) -> str:
+    """Return the text of a file with this content and its seal."""
+    return json.dumps(seal.seal(json.loads(model.model_dump_json())), indent=1, ensure_ascii=False)
+
+
+def _refusal(path: Path, error: ValidationError, way_out: str, is_sealed: bool) -> UserError:
+    """Fields that are unknown here are no damage where the seal is whole: a newer version has written them."""
+    faults = [(".".join(map(str, item["loc"]))[:80], item["type"], item["msg"]) for item in error.errors()]
+    if is_sealed and all(kind == "extra_forbidden" for _, kind, _ in faults):
         names = ", ".join(name for name, _, _ in faults)
         return NewerVersionError(f"{path}: fields that this version of the harness does not know: {names}. {_UPDATE}.")
-    return UserError(Fault(str(path), name, f"damaged ({message}). {way_out}.") for name, _, message in faults)
-
-
-def _read_object(path: Path, way_out: str) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: damaged ({str(error).splitlines()[0]}). {way_out}.") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: damaged (not a JSON object). {way_out}.")
-    return content
+    return DamagedFileError(path, [(name, message) for name, _, message in faults], way_out)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from harness.record import SCHEMA_VERSION, RecordModel
+from harness.bounds import AnyFloat, AnyInt, Count, SeedText, Text
+from harness.record import SCHEMA_VERSION, FileModel, RecordModel
 
 
 class PlannedRow(RecordModel):
     """A configuration without its seed: one line of the table."""
 
-    row_id: str
-    label: str
+    row_id: Text
+    label: Text
     values: dict[str, Any] = Field(description="every varied field -> its value in this row")
-    trials: dict[str, str] = Field(description="seed -> trial_id")
+    trials: dict[SeedText, Text] = Field(description="seed -> trial_id")
 
 
 class PlanSource(RecordModel):
@@ -53,35 +54,42 @@ class PlanSource(RecordModel):
         return f"harness.run(harness.plan({', '.join(words)}))"
 
 
-class PlanFile(RecordModel):
+class PlanFile(FileModel):
     """`plan.json` of a run: which trials answer the question, and how they form rows."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Count = SCHEMA_VERSION
     sweep: str
     question: str
-    axes: list[str] = Field(description="the varied fields, in the order of the file")
-    baseline_row: str | None = None
+    axes: list[Text] = Field(description="the varied fields, in the order of the file")
+    baseline_row: Text | None = None
     command: str = Field("", description="the command that made this plan: sweep file, overrides, folders of variants")
     source: PlanSource | None = Field(None, description="the same in a structured form; None in older plans")
     directory: str = Field("", description="working directory of that command, for its relative paths")
     tuned: bool = Field(False, description="the rows were chosen by a search, see `tuning/studies.json`")
     rows: list[PlannedRow]
-    stale: list[str] = Field(
+    stale: list[Text] = Field(
         default_factory=list, description="trials whose record was made by other code than that of the command"
     )
+
+    @model_validator(mode="after")
+    def _check_baseline(self) -> Self:
+        """Check that the baseline is one of the rows."""
+        if self.baseline_row is not None and self.baseline_row not in {row.row_id for row in self.rows}:
+            raise ValueError(f"the baseline {self.baseline_row} is none of the rows")
+        return self
 
 
 class TunedTrial(RecordModel):
     """One proposal of a search. `values` are the objectives, in their order; None: unknown, or pruned."""
 
-    number: int
-    trial_id: str | None = Field(description="None for a proposal that cannot be built or was never started")
+    number: Count
+    trial_id: Text | None = Field(description="None for a proposal that cannot be built or was never started")
     state: str = Field(description="running, complete, pruned; without a value: refused, failed, lost, unbegun")
     message: str = ""
     params: dict[str, Any]
-    values: list[float] | None = None
-    last_val_top1: float | None = Field(None, description="last reported accuracy of a pruned trial")
-    excess: dict[str, float] = Field(
+    values: list[AnyFloat] | None = None
+    last_val_top1: AnyFloat | None = Field(None, description="last reported accuracy of a pruned trial")
+    excess: dict[str, AnyFloat] = Field(
         default_factory=dict, description="constrained cost minus its bound; > 0: too much"
     )
     chosen: bool = False
@@ -90,20 +98,22 @@ class TunedTrial(RecordModel):
 class TunedRow(RecordModel):
     """The search of one row."""
 
-    row_id: str
-    label: str
+    row_id: Text
+    label: Text
     study: str = Field(description="name of the study in `optuna.journal`")
-    num_counted: int = Field(description="complete and pruned trials, which count for the budget")
+    num_counted: Count = Field(description="complete and pruned trials, which count for the budget")
     trials: list[TunedTrial]
 
 
-class TuningFile(RecordModel):
+class TuningFile(FileModel):
     """`tuning/studies.json`: every proposal of the search, on the validation split only."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Count = SCHEMA_VERSION
     objectives: list[str]
-    bounds: dict[str, float]
-    num_trials: int = Field(description="budget of each row")
-    train_seed: int
-    sampler: str = Field(description="name, seed and version")
+    bounds: dict[str, AnyFloat]
+    num_trials: Count = Field(description="budget of each row")
+    train_seed: AnyInt
+    sampler: Text = Field(description="name, seed and version")
+    journal_lines: Count = Field(0, description="lines of `optuna.journal` that this was made from; 0: older files")
+    journal_seal: Text = Field("", description="seal of the last of them")
     rows: list[TunedRow]

@@ -1,59 +1,29 @@
-"""One trial's folder and the status file in it."""
+"""One trial's folder and the files in it."""
 
 from __future__ import annotations
 
-import itertools
 import json
-import time
-from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
 import yaml
 
 from harness.errors import UserError
-from harness.record import SCHEMA_VERSION, STATUSES, Record
+from harness.record import SCHEMA_VERSION, Record
 from harness.store.files import is_locked, write_atomically
+from harness.store.holders import Holder, holder_of
 from harness.store.lease import Lease, last_beat
-from harness.store.load import RECORD_FILE, read_record
-from harness.text.clean import bounded, one_line
+from harness.store.load import RECORD_FILE, DamagedFileError, damage_of, read_record, sealed_text
+from harness.store.reading import MIB, DamagedError, read_bytes
+from harness.store.status import TrialStatus, read_status, status_text
+from harness.store.trash import Trash
 from harness.text.log_files import tail_lines
 
 # libyaml where PyYAML was built with it: ten times faster, and a sweep may have thousands of trials
 SafeDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-
-@dataclass
-class TrialStatus:
-    """Content of `status.json`: status of a trial and the numbers for progress displays."""
-
-    status: str = "pending"
-    message: str = ""
-    stage: str = ""
-    step: int = 0
-    num_steps: int = 0
-    loss: float | None = None
-    num_starts: int = 0
-    pid: int | None = None
-    host: str = ""
-    node: str = ""  # the launcher's name of the machine
-    job: str = ""  # TOKEN/INDEX of the submission that has the trial
-    code: str = ""  # identity of the code that made the record
-    record_stamp: str = ""  # size and time of the record that this status belongs to
-    updated_at: float = field(default_factory=time.time)
-
-
-_NUMBER = (int, float)
-_KINDS_OF = {
-    "str": str,
-    "int": int,
-    "float": _NUMBER,
-    "float | None": (*_NUMBER, NoneType),
-    "int | None": (int, NoneType),
-}
-_KINDS: list[tuple[str, Any]] = [(item.name, _KINDS_OF[str(item.type)]) for item in fields(TrialStatus)]
+MAX_CONFIG_BYTES = 16 * MIB
 
 
 def previous_checkpoint(file: Path) -> Path:
@@ -91,8 +61,8 @@ class TrialFolder:
     def config(self) -> dict[str, Any]:
         """Read the resolved configuration. Raises: UserError for a file that is missing or no mapping."""
         try:
-            config = yaml.load(self.config_file.read_text(encoding="utf-8"), Loader=SafeLoader)
-        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+            config = yaml.load(read_bytes(self.config_file, MAX_CONFIG_BYTES).decode(), Loader=SafeLoader)
+        except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
             raise UserError(f"{self.config_file}: {error}. Run the sweep command again: it writes the file.") from error
         if not isinstance(config, dict):
             raise UserError(f"{self.config_file}: not a mapping. Run the sweep command again: it writes the file.")
@@ -100,14 +70,7 @@ class TrialFolder:
 
     def written_status(self) -> TrialStatus:
         """Read `status.json`; a missing or damaged file counts as pending, since the record is authoritative."""
-        try:
-            content = json.loads(self.status_file.read_text(encoding="utf-8"))
-            known = {item.name for item in fields(TrialStatus)}
-            status = TrialStatus(**{key: value for key, value in content.items() if key in known})
-        except (OSError, ValueError, AttributeError, TypeError, RecursionError):
-            return TrialStatus()
-        sound = status.status in STATUSES and all(isinstance(vars(status)[name], kinds) for name, kinds in _KINDS)
-        return _clean(status) if sound else TrialStatus()
+        return read_status(self.status_file)
 
     def status(self) -> TrialStatus:
         """Return the status: that of `status.json`, but a running trial whose worker is gone is lost."""
@@ -116,12 +79,21 @@ class TrialFolder:
             status = self.written_status()  # it may have ended between the two reads
             if status.status == "running":
                 status.status, status.message = "lost", f"its worker is gone (stage {status.stage}, step {status.step})"
+        elif status.status == "running" and (holder := self._leftover(status)) is not None:
+            status.status = "lost"
+            status.message = f"its worker is gone, and its lock is held by {holder}: end that process"
         return status
 
+    def _leftover(self, status: TrialStatus) -> Holder | None:
+        """Return the process that keeps the lock of a worker that has ended on this machine."""
+        beat = last_beat(self.beat_file)
+        if status.pid is None or (beat is not None and beat.is_elsewhere) or Path(f"/proc/{status.pid}").exists():
+            return None
+        return holder_of(self.lock_file)
+
     def write_status(self, status: TrialStatus) -> None:
-        """Replace `status.json`. Its texts are cleaned and bounded first: any program may have written a message."""
-        _clean(status).updated_at = time.time()
-        write_atomically(self.status_file, json.dumps(asdict(status)))
+        """Replace `status.json`."""
+        write_atomically(self.status_file, status_text(status))
 
     def lease(self) -> Lease:
         """Return the lease of this trial."""
@@ -138,10 +110,17 @@ class TrialFolder:
         """Read the record; None if there is none. Raises: UserError for a damaged one or one of a newer version."""
         return read_record(self.path)
 
+    def sound_record(self) -> Record | None:
+        """Read the record; None if there is none that can be used. Raises: UserError for one of a newer version."""
+        try:
+            return self.record()
+        except DamagedFileError:
+            return None
+
     def write_record(self, record: Record) -> None:
         """Replace `record.json`, in the schema version of this program."""
         current = record.model_copy(update={"schema_version": SCHEMA_VERSION})
-        write_atomically(self.record_file, current.model_dump_json(indent=1))
+        write_atomically(self.record_file, sealed_text(current))
 
     def record_stamp(self) -> str:
         """Return size and time of the record file, "" if there is none: an id for `TrialStatus.record_stamp`."""
@@ -151,19 +130,10 @@ class TrialFolder:
             return ""
         return f"{found.st_size}:{found.st_mtime_ns}"
 
-    def set_record_aside(self) -> None:
-        """Rename the record to `record.old-N.json` and remove the checkpoint, so that the trial is pending again."""
-        for number in itertools.count(1):
-            aside = self.path / f"record.old-{number}.json"
-            if not aside.exists():
-                break
-        self.record_file.rename(aside)
-        self.remove_checkpoints()
-
-    def remove_checkpoints(self) -> None:
-        """Remove the newest checkpoint and the one before it."""
-        for file in self.checkpoint_files:
-            file.unlink(missing_ok=True)
+    def set_record_aside(self, why: str) -> None:
+        """Move the record and the checkpoints to the trash, so that the trial is pending again."""
+        for file in (self.record_file, *self.checkpoint_files):
+            Trash.of_trial(self.path).take(file, why)
 
     def note_attempt(self, **what: Any) -> None:
         """Append a line to `attempts.jsonl`."""
@@ -183,7 +153,7 @@ class TrialFolder:
                 content = json.loads(line)
             except (ValueError, RecursionError):
                 continue
-            if not isinstance(content, dict):
+            if not isinstance(content, dict) or not isinstance(content.get("job", ""), str):
                 continue
             if "ended" in content and found:
                 found[-1] |= content
@@ -196,9 +166,17 @@ class TrialFolder:
         return tail_lines(self.log_file, num_lines)
 
     def requeue(self, *, from_scratch: bool = False) -> None:
-        """Set the status to pending. The checkpoint is kept unless `from_scratch`; a record is always kept."""
-        if from_scratch:
-            self.remove_checkpoints()
+        """Set the status to pending. A damaged record moves to the trash, and with `from_scratch` the checkpoints.
+
+        A sound record is always kept. Raises: UserError for a record that cannot be read now.
+        """
+        trash = Trash.of_trial(self.path)
+        try:
+            self.record()
+        except DamagedFileError as error:
+            trash.take(self.record_file, damage_of(error))
+        for file in self.checkpoint_files if from_scratch else ():
+            trash.take(file, "trained again from scratch")
         self.write_status(TrialStatus(num_starts=self.written_status().num_starts))
 
     def stale_files(self) -> list[Path]:
@@ -206,17 +184,8 @@ class TrialFolder:
         return sorted(self.path.glob(".*.tmp"))
 
 
-def _clean(status: TrialStatus) -> TrialStatus:
-    """Clean and bound the texts of a status in place."""
-    for name, kinds in _KINDS:
-        if kinds is str:
-            text = getattr(status, name)
-            setattr(status, name, bounded(text) if name == "message" else one_line(text))
-    return status
-
-
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
+        return read_bytes(path, MAX_CONFIG_BYTES).decode(errors="replace").splitlines()
+    except (FileNotFoundError, DamagedError):
         return []

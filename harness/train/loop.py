@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.data import Batch, ClipSource
-from harness.data.source import Alive, say_nothing
 from harness.sweep.schema import TrainConfig
 from harness.train import checkpoint
 from harness.train.checkpoint import Progress
@@ -104,7 +103,7 @@ class TrainingHooks:
 
     `report` runs after every `report_every` steps except the last one and may evaluate the model; its time does not
     count as training time. Only one rank of a group has it; the others wait in their next step.
-    `on_fallback` gets a message if the newest checkpoint cannot be used. `alive` runs after every step.
+    `on_fallback` gets a message if the newest checkpoint cannot be used.
     """
 
     on_progress: Callable[[Progress], None]
@@ -112,7 +111,6 @@ class TrainingHooks:
     report: Callable[[int], None] | None = None
     report_every: int = 0
     on_fallback: Callable[[str], None] = print
-    alive: Alive = say_nothing
 
 
 def train(
@@ -149,7 +147,6 @@ def train(
             parameters["lr"] = learning_rate(config, progress.step)
         pending.append(training_step(forward, optimizer, batch, config))
         progress.step += 1
-        hooks.alive("step")
         last = progress.step == config.num_steps
         if progress.step % LOG_EVERY == 0 or last:
             check()

@@ -19,8 +19,9 @@ from harness.sweep.plan import Plan, PlannedTrial
 from harness.sweep.tune.plan import planned_trial
 from harness.sweep.tune.space import Tuning
 from harness.tune import summary
+from harness.tune.journal import open_journal
 from harness.tune.objective import excess_of, label_of, values_of
-from harness.tune.study import MAX_STARTS, Proposal, Study, open_journal
+from harness.tune.study import MAX_STARTS, Proposal, Study
 from harness.worker import pruning
 
 MAX_REFUSED = 200  # consecutive proposals that cannot be built
@@ -45,7 +46,7 @@ class Controller:
         self.plan, self.tuning, self.config = plan, tuning, tuning.config
         self.store, self.code = store, code
         store.path.mkdir(parents=True, exist_ok=True)
-        storage = open_journal(run_folder)
+        storage, self.journal = open_journal(run_folder)
         labels = {row.row_id: row.label for row in plan.rows}
         self.studies = [
             Study(storage, space, labels[row_id], self.config, tuning.train_seed)
@@ -83,7 +84,7 @@ class Controller:
 
     def ended(self, task: TrialTask) -> None:
         """Reports the result of a trial to its studies, or queues its next stage."""
-        record, trial_id = task.folder.record(), task.trial.trial_id
+        record, trial_id = task.folder.sound_record(), task.trial.trial_id
         self._forward_reports(trial_id)
         self._report_outcome(trial_id)
         if trial_id not in self.pending:
@@ -123,7 +124,7 @@ class Controller:
     def write_summary(self) -> None:
         """Writes the trials so far, for reports and `status`."""
         self._is_summary_due, self._next_summary = False, time.monotonic() + SUMMARY_EVERY_SECONDS
-        summary.write(self.store, self.plan, self.tuning, self.studies)
+        summary.write(self.store, self.plan, self.tuning, self.studies, self.journal)
 
     def _can_continue(self, study: Study) -> bool:
         """Returns True if a study can continue; sets `error` if it would never end."""
@@ -158,7 +159,7 @@ class Controller:
     def _start_or_report(self, trial: PlannedTrial, folder: TrialFolder) -> None:
         state = self._state(folder).status
         killed = state in ("killed", "lost")  # proposed again: resumes from its checkpoint
-        if self._is_complete(folder.record()) or (state not in OPEN_STATUSES and not killed):
+        if self._is_complete(folder.sound_record()) or (state not in OPEN_STATUSES and not killed):
             self._forward_reports(trial.trial_id)
             self._report_outcome(trial.trial_id)
             return
@@ -185,7 +186,7 @@ class Controller:
     def _state(self, folder: TrialFolder) -> State:
         """Returns the state of a trial; if the search needs timings, it is done only after the measuring stage."""
         state = state_of(folder)
-        if state.status == "done" and not self._is_complete(folder.record()):
+        if state.status == "done" and not self._is_complete(folder.sound_record()):
             return State("queued", "to be measured")
         return state
 
@@ -206,7 +207,7 @@ class Controller:
     def _report_outcome(self, trial_id: str) -> None:
         """Reports the result of a trial to every waiting proposal; a trial that can resume stays pending."""
         pending = self.pending[trial_id]
-        record, state = pending.folder.record(), self._state(pending.folder)
+        record, state = pending.folder.sound_record(), self._state(pending.folder)
         if not self._is_complete(record) and state.status in OPEN_STATUSES and state.status != "lost":
             return
         del self.pending[trial_id]

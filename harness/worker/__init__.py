@@ -7,16 +7,24 @@ one is rank 0; the others, numbered by `--rank`, train with it and write nothing
 
 from __future__ import annotations
 
+import faulthandler
+import math
+import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from harness.errors import UserError
 from harness.store import Lease, TrialFolder
+from harness.store.files import unlock_all
 from harness.worker.reporter import LeaseLost, Reporter, Stage
 from harness.worker.signals import EXIT_DONE, EXIT_FAILED, EXIT_LOCKED, EXIT_PREEMPTED, StopRequest, end_with_parent
+from harness.worker.watchdog import DEFAULT_STALL_MINUTES, Watchdog
 
 __all__ = ["EXIT_DONE", "EXIT_FAILED", "EXIT_LOCKED", "EXIT_PREEMPTED", "Stage", "run"]
 
@@ -62,11 +70,12 @@ def _lead(
     start = datetime.now(UTC).isoformat(" ", timespec="seconds")
     print(f"{start}: {stage}, process {reporter.status.pid} on {reporter.status.node}", flush=True)
     try:
-        from harness.worker import stages
+        with _watching(folder, partial(_end_stalled, reporter)) as reporter.alive:
+            from harness.worker import stages
 
-        if stage == "train":
-            return stages.train_stage(folder, reporter, stop, rendezvous)
-        return stages.measure_stage(folder, reporter, stop, alone)
+            if stage == "train":
+                return stages.train_stage(folder, reporter, stop, rendezvous)
+            return stages.measure_stage(folder, reporter, stop, alone)
     except LeaseLost as error:
         print(error, file=sys.stderr)
         return EXIT_LOCKED
@@ -79,12 +88,35 @@ def _lead(
         return EXIT_PREEMPTED if status == "lost" else EXIT_FAILED
 
 
+def _end_stalled(reporter: Reporter, message: str) -> None:
+    """Ends this process, whose main thread hangs somewhere."""
+    with suppress(OSError, LeaseLost):
+        reporter.end("timeout", message)
+    unlock_all()
+    os._exit(EXIT_FAILED)
+
+
+@contextmanager
+def _watching(folder: TrialFolder, on_stall: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
+    """Watches this process for a stall (`launch.stall_minutes`), and prints all stacks if a signal ends it.
+
+    Yields the function that takes signs of life.
+    """
+    with suppress(ValueError, OSError):  # standard error is no file, in a test or a notebook
+        faulthandler.enable()
+    minutes = folder.config().get("launch", {}).get("stall_minutes", DEFAULT_STALL_MINUTES)
+    watchdog = Watchdog(60 * (minutes or math.inf), on_stall)
+    with watchdog.watching() if minutes else nullcontext():
+        yield watchdog.alive
+
+
 def _follow(folder: TrialFolder, stage: Stage, rank: int, rendezvous: Path, stop: StopRequest) -> int:
     """Runs a rank other than 0: it has no lock and writes no status and no files."""
     try:
-        from harness.worker import stages
+        with _watching(folder, lambda message: None) as stop.alive:  # rank 0 writes the status
+            from harness.worker import stages
 
-        return stages.follow(folder, rank, rendezvous, stop) if stage == "train" else EXIT_DONE
+            return stages.follow(folder, rank, rendezvous, stop) if stage == "train" else EXIT_DONE
     except BaseException:  # process boundary: rank 0 knows the cause by now, this is for the log
         print(f"rank {rank}:", file=sys.stderr)
         traceback.print_exc()

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from harness.errors import UserError
 from harness.measure.process_end import num_oom_kills, status_of_exit
 from harness.store import TrialFolder
+from harness.store.files import unlock_all
 from harness.worker.signals import EXIT_DONE, EXIT_FAILED, EXIT_PREEMPTED, blocked_stop_signals
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def _supervised(store: Store, children: Children, end: Callable[[str, str], None
         yield
     except RuntimeError as error:
         time.sleep(SETTLE_SECONDS)
-        failure = _unreported_failure(store, children)
+        failure = _unreported_failure(store, children, early=_is_lost_contact(error))
         if failure is not None:
             raise failure from error
         raise
@@ -195,6 +196,7 @@ def _supervise(store: Store, children: Children, end: Callable[[str, str], None]
         print(f"ended: {failure}", file=sys.stderr, flush=True)
         children.kill()
         end(failure.status, str(failure))
+        unlock_all()
         os._exit(EXIT_PREEMPTED if failure.status == "lost" else EXIT_FAILED)
 
 
@@ -204,13 +206,16 @@ def _any_failure(store: Store, children: Children) -> RankFailed | None:
     return _unreported_failure(store, children) or reported
 
 
-def _unreported_failure(store: Store, children: Children) -> RankFailed | None:
-    """The first child that a signal ended, or that failed without reporting a cause."""
+def _unreported_failure(store: Store, children: Children, *, early: bool = False) -> RankFailed | None:
+    """The first child that a signal ended, or that failed without reporting a cause.
+
+    `early`: a child that has ended at all ended too early, e.g. because code of a variant called `os._exit(0)`.
+    """
     from harness.train.distributed import RankFailed
 
     for rank, child in enumerate(children.processes, start=1):
         code = child.poll()
-        if code is None or code in (EXIT_DONE, EXIT_PREEMPTED):
+        if code is None or (code in (EXIT_DONE, EXIT_PREEMPTED) and not early):
             continue
         if code < 0 or not store.check([CAUSE_KEY]):
             status, message = status_of_exit(code, children.oom_kills_before)

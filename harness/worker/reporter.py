@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from harness.store import Lease, TrialFolder, TrialStatus
@@ -38,9 +39,12 @@ class Reporter:
             node=os.environ.get(NODE_VARIABLE, host),
             job=before.job,
         )
+        if stage == "measure":
+            self.status.step, self.status.num_steps, self.status.loss = before.step, before.num_steps, before.loss
         self._written = 0.0
         self._notes: list[str] = []
-        self.last_alive: dict[str, float] = {}
+        self.alive: Callable[[str], None] = lambda unit: None
+        """Takes signs of life: a unit of work is done, such as a step, an evaluation batch, a clip."""
         status = self.status
         folder.note_attempt(stage=stage, host=host, node=status.node, job=status.job, pid=status.pid, began=time.time())
         self.write()
@@ -63,10 +67,6 @@ class Reporter:
         if time.monotonic() - self._written > HEARTBEAT_SECONDS:
             self.write()
 
-    def alive(self, unit: str) -> None:
-        """Notes that a unit of work is done: a step, an evaluation batch, a clip. Costs less than a microsecond."""
-        self.last_alive[unit] = time.monotonic()
-
     def note(self, message: str) -> None:
         """Prints a message to the log and keeps it in the status until the end of this worker."""
         print(message, flush=True)
@@ -81,4 +81,4 @@ class Reporter:
         if status == "done":
             self.status.record_stamp = self.folder.record_stamp()
         self.write()
-        self.folder.note_attempt(ended=status, by_another=by_another)
+        self.folder.note_attempt(ended=status, by_another=by_another, at=time.time())

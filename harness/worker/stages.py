@@ -37,21 +37,18 @@ def _train(
 
     Raises: Interrupted.
     """
-    from harness.data.source import say_nothing
     from harness.train.loop import CheckpointPolicy, TrainingHooks, train
-
-    alive = reporter.alive if reporter else say_nothing
 
     trial, launch = trial_of(folder)
     model, sources = build(trial, launch)
     for source in sources.values():
-        source.alive = alive
+        source.alive = stop.alive
     group.seed(trial.seed)
     every = launch.get("report_every_steps") if reporter else None
-    report = _report(folder, model, sources["val"], trial, alive) if every else None
+    report = _report(folder, model, sources["val"], trial, stop.alive) if every else None
     code = code_of(trial, launch)
     saving = CheckpointPolicy(folder.checkpoint_file, launch["checkpoint_every_steps"], code, folder.trial_id)
-    hooks = TrainingHooks(on_progress, stop, report, every or 0, reporter.note if reporter else print, alive)
+    hooks = TrainingHooks(on_progress, stop, report, every or 0, reporter.note if reporter else print)
     progress = train(model, sources["train"], trial.train, trial.seed, saving, hooks, group)
     return model, sources, progress
 
@@ -155,6 +152,7 @@ def _record(
     trial_id: str, trial: TrialConfig, launch: dict[str, Any], progress: Progress, scores: Any, costs: Costs
 ) -> Record:
     from harness.data import ceilings
+    from harness.data.sets import data_sets
     from harness.measure.machine.environment import environment
     from harness.proofs import is_proven
     from harness.record import Record, Training
@@ -167,6 +165,7 @@ def _record(
         config=trial.model_dump(),
         seed=trial.seed,
         data_identity=launch["data_identity"],
+        location_fields=sorted(data_sets()[trial.data.name].location_fields),
         scores=scores,
         ceilings=ceilings(trial.data),
         training=Training(
@@ -200,9 +199,12 @@ def measure_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, al
         return _conclude(reporter, record, by_another=True)  # while this worker waited for the trial
     trial, launch = trial_of(folder)
     model, sources = build(trial, launch)
+    code = code_of(trial, launch)
+    if record.code and code not in record.code.split("+"):  # edited between training and measuring
+        record.code += f"+{code}"
     record.costs.environment = environment(trial.train.device)
     record.costs.memory = measure_memory(model, trial, sources["train"].labels)
-    record.costs.timings = measure_timings(model, trial, sources["train"].labels, alone=alone)
+    record.costs.timings = measure_timings(model, trial, sources["train"].labels, alone, reporter.alive)
     measure_metrics(record.costs, model, trial, sources["train"].labels)
     if stop():
         reporter.end("preempted", "stopped on request; to be measured")

@@ -15,6 +15,8 @@ from harness.stats.ratios import is_quiet
 from harness.store.load import LoadedRun
 from harness.store.marks import dirty_faults
 
+from . import code_versions
+
 Reader = Callable[[Record], Any]
 
 
@@ -28,12 +30,17 @@ def _config(path: str) -> Reader:
 
 
 def _environment(key: str) -> Reader:
-    return lambda record: record.environment.get(key)
+    return lambda record: _plain(record.environment.get(key))
 
 
 def _measured(key: str) -> Reader:
     """Read the environment of the measurement; that of the training where nothing was measured."""
-    return lambda record: (record.costs.environment or record.environment).get(key)
+    return lambda record: _plain((record.costs.environment or record.environment).get(key))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that can be counted: a record of an older version may hold anything."""
+    return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
 def _hardware(record: Record) -> Any:
@@ -47,13 +54,6 @@ def _freed_memory_kept(record: Record) -> Any:
     if record.costs.timings is None:
         return True if field(record, "train.device") == "cpu" else None
     return record.costs.timings.inference.freed_memory_kept
-
-
-def _code(record: Record) -> str | None:
-    commit = record.environment.get("git_commit")
-    if commit is None:
-        return None
-    return f"{str(commit)[:12]}{' with uncommitted changes' if record.environment.get('git_dirty') else ''}"
 
 
 def _data(record: Record) -> str:
@@ -87,8 +87,8 @@ _LISTED: tuple[tuple[str, Reader], ...] = (
     ("python", _environment("python")),
     ("platform", _environment("platform")),
     ("machines (hash of the host name)", _environment("hostname_hash")),
-    ("code (git commit)", _code),
-    ("code (hash of its files)", _environment("code_hash")),
+    ("code (git commit)", lambda record: (record.environment.get("git_commit") or "")[:12]),
+    ("code (hash of what can change a result, variants excepted)", _environment("trunk")),
 )
 
 
@@ -110,6 +110,8 @@ class Condition:
 def conditions(run: LoadedRun) -> list[Condition]:
     """Return the conditions of all records of a run, without those that no record has."""
     found = [Condition(name, _counted(map(reader, run.records.values()))) for name, reader in _LISTED]
+    if run.num_unsealed:
+        found.append(Condition("unsealed records", (("of an older version, without a checksum", run.num_unsealed),)))
     return [condition for condition in found if any(value != "not recorded" for value, _ in condition.values)]
 
 
@@ -147,7 +149,7 @@ def warnings(run: LoadedRun) -> list[str]:
             f"{len(run.plan.stale)} of {planned} trials were trained by other code than that of the sweep command: "
             "they are marked, and `--stale rerun` repeats them."
         )
-    found += _code_warnings(run)
+    found += code_versions.warnings(run)
     if len({record.data_identity for record in run.records.values()}) > 1:
         found.append("Rows were trained and tested on different data: their accuracies are not paired by clip.")
     return found
@@ -170,16 +172,6 @@ def _time_warnings(run: LoadedRun) -> list[str]:
             "are marked dirty, with the reason."
         )
     return found + _slow_spells(timed)
-
-
-def _code_warnings(run: LoadedRun) -> list[str]:
-    """Warn of records of several versions of the code, or of uncommitted changes."""
-    commits = {(_code(record), record.environment.get("code_hash")) for record in run.records.values()}
-    if len(commits) > 1:
-        return ["Trials ran with different versions of the code: see the conditions."]
-    if any(record.environment.get("git_dirty") for record in run.records.values()):
-        return ["Trials ran with uncommitted changes of the code: the commit alone does not reproduce them."]
-    return []
 
 
 def _slow_spells(timed: Sequence[Record]) -> list[str]:

@@ -22,6 +22,7 @@ from harness.store.load import (
     read_statuses,
 )  # fmt: skip
 from harness.store.marks import failures, trial_marks
+from harness.store.reading import DamagedError, read_bytes
 
 DRAFT = b'"proven": false'  # as pydantic writes it, with an indent
 _INPUTS = ".inputs.sha256"
@@ -43,12 +44,20 @@ def inputs_digest(run_folder: Path) -> str:
     inputs += sorted(run_folder.glob(f"tuning/trials/*/{RECORD_FILE}"))
     digest = hashlib.sha256(json.dumps([read_statuses(run_folder, plan), failures()]).encode())
     for path in [*(path for path in inputs if path.is_file()), *_sources()]:
-        content = path.read_bytes()
+        content = _content(path)
         digest.update(f"{path.parent.name}/{path.name}\0{len(content)}\0".encode())
         digest.update(content)
         if path.name == RECORD_FILE and DRAFT in content:
             digest.update(_marks_text(path.parent).encode())
     return digest.hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    """Return the bytes of a file, or why there are none: `load` says what that means."""
+    try:
+        return read_bytes(path)
+    except (OSError, DamagedError) as error:
+        return str(error).encode()
 
 
 def _marks_text(trial: Path) -> str:

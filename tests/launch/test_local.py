@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from harness.errors import UserError
-from harness.launch import local
-from harness.launch.local import LocalPool, Running
+from harness.launch.local import pool as local
+from harness.launch.local import starter
+from harness.launch.local.pool import LocalPool, Running
 from harness.launch.tasks import TrialTask
 from harness.store import TrialFolder
 from harness.sweep.launch.config import LaunchConfig
@@ -78,6 +79,6 @@ def test_each_process_of_a_trial_gets_cores_and_a_gpu(monkeypatch: pytest.Monkey
 
 def test_workers_are_given_gpus_that_the_launcher_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
-    assert local._gpu_name(1) == "5"
+    assert starter._gpu_name(1) == "5"
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    assert local._gpu_name(1) == "1"
+    assert starter._gpu_name(1) == "1"

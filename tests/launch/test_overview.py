@@ -52,9 +52,18 @@ def test_a_finished_trial_is_not_read_again(place: Path) -> None:
     assert set(status_of(place).values()) == {"done"}
 
 
+@pytest.mark.parametrize("is_old", [False, True], ids=["now", "of an older version"])
+def test_json_has_the_steps_of_finished_trials(place: Path, is_old: bool) -> None:
+    for folder in Store(place / "runs/mini").trials() if is_old else []:
+        folder.write_status(TrialStatus(status="done", record_stamp=folder.record_stamp()))
+    done = harness("status", "runs/mini", "--json", cwd=place)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(line["status"], line["step"], line["num_steps"]) for line in lines] == [("done", 2, 2)] * 2
+
+
 def test_watch_ends_when_nothing_is_open(place: Path) -> None:
     done = harness("watch", "runs/mini", "--interval", "1s", cwd=place)
-    assert (done.returncode, done.stdout) == (0, "2 done\n")
+    assert (done.returncode, done.stdout) == (0, "trained 2/2, timed 2/2 (2 done)\n")
 
 
 def test_retry_start_runs_just_what_it_was_asked_for(place: Path) -> None:
@@ -111,10 +120,10 @@ def test_a_trial_that_a_job_may_still_run_is_not_removed(place: Path) -> None:
     folder = Store(place / "runs/mini").trial("0123456789ab")
     folder.create({"trial": {}})
     folder.write_status(TrialStatus(status="queued", job="token/0"))
-    assert "its job token/0 may still run it" in harness("clean", "runs/mini", "--stale", cwd=place).stdout
+    assert "its job token/0 may still run it" in harness("clean", "runs/mini", "--stale", "--yes", cwd=place).stdout
     assert folder.path.exists()
     folder.requeue()
-    harness("clean", "runs/mini", "--stale", cwd=place)
+    harness("clean", "runs/mini", "--stale", "--yes", cwd=place)
     assert not folder.path.exists()
 
 
@@ -138,8 +147,9 @@ def test_results_of_other_code_are_reported_and_repeated_on_request(place: Path,
     store = Store(place / "runs/mini")
     old = records(store.path)
     edited, same = store.trials()
-    record = json.loads(edited.record_file.read_text())
-    edited.record_file.write_text(json.dumps({**record, "code": "another"}))
+    record = edited.record()
+    assert record is not None
+    edited.write_record(record.model_copy(update={"code": "another"}))
     told = harness("sweep", "mini.yaml", "--dry-run", cwd=place)
     assert "1 of them by other code" in told.stdout
     kept = harness("sweep", "mini.yaml", cwd=place)
@@ -153,7 +163,7 @@ def test_results_of_other_code_are_reported_and_repeated_on_request(place: Path,
     assert new[edited.trial_id]["scores"] == old[edited.trial_id]["scores"]
     assert new[same.trial_id] == old[same.trial_id]
     assert "trained by other code" not in (store.path / "report/table.md").read_text()
-    assert json.loads((edited.path / "record.old-1.json").read_text())["code"] == "another"
+    assert json.loads((store.path / "trash/0001/record.json").read_text())["code"] == "another"
     assert statuses(store.path)[same.trial_id]["num_starts"] == 2, "train and measure, once each"
 
 

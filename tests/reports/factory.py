@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from harness.record import Costs, MacsCount, MeasuredMemory, Record, Score, Timing, Timings, Training
+from harness.store import Store, TrialFolder, TrialStatus, seal
+from harness.store.identity import ids_of_record
 from harness.store.load import LoadedRun
 from harness.store.plan_file import PlanFile, PlannedRow
 
@@ -112,17 +114,48 @@ def make_run(
     return LoadedRun(plan, found, every | (statuses or {}))
 
 
+def with_ids(run: LoadedRun) -> LoadedRun:
+    """Returns a run whose ids are the hashes of its configurations, as those of a run on disk are."""
+    rows, records, ids = [], {}, {}
+    for row in run.plan.rows:
+        trials = {}
+        for seed, name in row.trials.items():
+            given = run.records.get(name) or make_record(name)
+            config = given.config | {"variant": {"name": "mixing", "row": row.row_id}, "seed": int(seed)}
+            record = given.model_copy(update={"config": config, "seed": int(seed)})
+            ids[row.row_id], trials[seed] = ids_of_record(record)
+            ids[name] = trials[seed]
+            if name in run.records:
+                records[trials[seed]] = record.model_copy(update={"trial_id": trials[seed]})
+        rows.append(row.model_copy(update={"row_id": ids[row.row_id], "trials": trials}))
+    baseline = ids[run.plan.baseline_row] if run.plan.baseline_row else None
+    plan = run.plan.model_copy(update={"rows": rows, "baseline_row": baseline})
+    return LoadedRun(plan, records, {ids[name]: status for name, status in run.statuses.items()}, run.tuning)
+
+
 def save(run: LoadedRun, folder: Path) -> Path:
-    """Writes a run as the store does: `plan.json` and `trials/<trial_id>/{record,status}.json`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "plan.json").write_text(run.plan.model_dump_json(), encoding="utf-8")
+    """Writes a run as the store does, with the ids of `with_ids`: the plan, and record and status of each trial."""
+    run, store = with_ids(run), Store(folder)
+    store.write_plan(run.plan)
     for trial_id, (status, message) in run.statuses.items():
-        trial = folder / "trials" / trial_id
-        trial.mkdir(parents=True, exist_ok=True)
-        (trial / "status.json").write_text(json.dumps({"status": status, "message": message}), encoding="utf-8")
+        trial = store.trial(trial_id)
+        trial.path.mkdir(parents=True, exist_ok=True)
         if trial_id in run.records:
-            (trial / "record.json").write_text(run.records[trial_id].model_dump_json(), encoding="utf-8")
+            trial.write_record(run.records[trial_id])
+        trial.write_status(TrialStatus(status, message))
     return folder
+
+
+def saved_trial(folder: Path, row: int = 0, seed: int = 0) -> TrialFolder:
+    """Returns the folder of a trial in a saved run."""
+    store = Store(folder)
+    return store.trial(store.plan().rows[row].trials[str(seed)])
+
+
+def edit(path: Path, **changes: object) -> None:
+    """Changes fields of a JSON file, with a seal that fits: as another program would have written it."""
+    content = json.loads(path.read_text(encoding="utf-8")) | changes
+    path.write_text(json.dumps(seal.seal(content)), encoding="utf-8")
 
 
 def window_run(num_seeds: int = 4, num_failed: int = 0) -> LoadedRun:

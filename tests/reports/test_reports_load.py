@@ -13,32 +13,27 @@ import pytest
 from harness.errors import UserError
 from harness.record import SCHEMA_VERSION
 from harness.running import _check_plan
-from harness.store import Store, TrialFolder
+from harness.store import Store, seal
 from harness.store.load import NewerVersionError, load, read_plan, read_studies
-from tests.reports.factory import save, window_run
+from tests.reports.factory import edit, save, saved_trial, window_run, with_ids
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def edit(path: Path, **changes: object) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
 def test_a_run_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    run = window_run(num_failed=2)
-    assert load(save(run, tmp_path)) == run
+    run = with_ids(window_run(num_failed=2))
+    assert load(save(window_run(num_failed=2), tmp_path)) == run
 
 
 def test_a_trial_without_files_is_pending(tmp_path: Path) -> None:
-    run = window_run()
-    folder = save(run, tmp_path)
-    trial = folder / "trials" / "r0-s0"
-    for path in trial.iterdir():
+    folder = save(window_run(), tmp_path)
+    trial = saved_trial(folder)
+    for path in trial.path.iterdir():
         path.unlink()
-    trial.rmdir()
+    trial.path.rmdir()
     found = load(folder)
-    assert found.statuses["r0-s0"] == ("pending", "")
-    assert "r0-s0" not in found.records
+    assert found.statuses[trial.trial_id] == ("pending", "")
+    assert trial.trial_id not in found.records
 
 
 def test_trials_that_the_plan_does_not_name_are_not_read(tmp_path: Path) -> None:
@@ -48,46 +43,47 @@ def test_trials_that_the_plan_does_not_name_are_not_read(tmp_path: Path) -> None
     assert "old" not in load(folder).records
 
 
-def test_all_broken_files_are_named_at_once(tmp_path: Path) -> None:
+def test_all_files_of_a_newer_version_are_named_at_once(tmp_path: Path) -> None:
     folder = save(window_run(), tmp_path)
-    trials = folder / "trials"
-    (trials / "r0-s0" / "record.json").write_text('{"half": ')
-    edit(trials / "r1-s0" / "record.json", schema_version=99)
-    edit(trials / "r2-s0" / "record.json", trial_id="other")
-    edit(trials / "r3-s0" / "record.json", surprise=1)
+    trials = [saved_trial(folder, row) for row in range(3)]
+    trials[0].record_file.write_text('{"half": ')
+    edit(trials[1].record_file, schema_version=99)
+    edit(trials[2].record_file, surprise=1)
     with pytest.raises(UserError) as caught:
         load(folder)
     message = str(caught.value)
-    assert len(caught.value.faults) == 4
-    for row in range(4):
-        assert str(trials / f"r{row}-s0") in message
+    assert len(caught.value.faults) == 2
+    for trial in trials[1:]:
+        assert str(trial.record_file) in message
     assert f"schema version 99; this version of the harness reads up to {SCHEMA_VERSION}. Update the harness" in message
     assert "does not know: surprise. Update the harness" in message
-    assert "run the sweep again" in message
 
 
 READERS: dict[str, Callable[[Path], object]] = {
-    "plan.json": read_plan, "tuning/studies.json": read_studies, "trials/r0-s0/record.json": load,
-    "trial": lambda run: TrialFolder(run / "trials/r0-s0").record(), "store": lambda run: Store(run).plan(),
+    "plan.json": read_plan, "tuning/studies.json": read_studies, "store": lambda run: Store(run).plan(),
+    "trial": lambda run: Store(run).trials()[0].record(),
 }  # fmt: skip
-FILES = {"trial": "trials/r0-s0/record.json", "store": "plan.json"}
+FILES = {"store": "plan.json"}
 DAMAGES = [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000, b"{}", b'{"schema_version": null}',
-           b'{"schema_version": "1"}', b'{"schema_version": true}', b'{"schema_version": 0}', b'{"schema_version": 1}']  # fmt: skip
+           b'{"schema_version": "1"}', b'{"schema_version": true}', b'{"schema_version": 0}', b'{"schema_version": 1}',
+           b'{"schema_version": 99}']  # fmt: skip
+NEWER = json.dumps(seal.seal({"schema_version": 99})).encode()
 
 
 @pytest.mark.parametrize("reader", READERS)
-@pytest.mark.parametrize("content", [*DAMAGES, b'{"schema_version": 99}'], ids=range(13))
+@pytest.mark.parametrize("content", [*DAMAGES, NEWER], ids=range(14))
 def test_one_rule_for_every_reader(tmp_path: Path, reader: str, content: bytes) -> None:
-    path = save(window_run(), tmp_path) / FILES.get(reader, reader)
+    folder = save(window_run(), tmp_path)
+    path = Store(folder).trials()[0].record_file if reader == "trial" else folder / FILES.get(reader, reader)
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(content)
     with pytest.raises(UserError, match=re.escape(str(path))) as caught:
         READERS[reader](tmp_path)
     newer = content not in DAMAGES
-    assert isinstance(caught.value, NewerVersionError) == (newer and reader != "trials/r0-s0/record.json")
+    assert isinstance(caught.value, NewerVersionError) == newer
     for fault in caught.value.faults:
         assert ("Update the harness" if newer else "damaged") in fault.message
-        assert newer or "run the sweep" in fault.message.lower()
+        assert newer or ("retry" if reader == "trial" else "Run the sweep") in fault.message
 
 
 def test_files_of_an_older_version_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,9 +109,11 @@ def test_nothing_else_reads_these_files() -> None:
 
 
 def test_an_unreadable_status_is_only_a_missing_hint(tmp_path: Path) -> None:
-    folder = save(window_run(), tmp_path)
-    edit(folder / "trials" / "r4-s0" / "status.json", status="finished")
-    assert load(folder).statuses["r4-s0"] == ("pending", "")
+    trial = saved_trial(save(window_run(), tmp_path), row=4)
+    edit(trial.status_file, status="finished")
+    found = load(tmp_path)
+    assert found.statuses[trial.trial_id] == ("pending", "its status file was damaged")
+    assert trial.trial_id in found.records
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", '{"schema_version": 1}', '{"schema_version": 9}'])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +11,9 @@ import pytest
 
 from harness import reports
 from harness.errors import UserError
-from harness.store import TrialFolder, TrialStatus, exclusive_lock
+from harness.store import TrialStatus, exclusive_lock
 from harness.store.load import LoadedRun, load
-from tests.reports.factory import save, window_run
+from tests.reports.factory import edit, save, saved_trial, window_run
 
 
 @pytest.fixture
@@ -63,13 +62,12 @@ def test_unchanged_inputs_are_not_reported_again(tmp_path: Path, quick: list[str
 def test_any_changed_input_renews(tmp_path: Path, quick: list[str], change: str) -> None:
     folder = save(window_run(), tmp_path)
     (path,) = reports.write_all(folder)
-    target = {"record": "trials/r0-s0/record.json", "status": "trials/r0-s0/status.json", "plan": "plan.json"}
+    trial = saved_trial(folder)
+    target = {"record": trial.record_file, "status": trial.status_file, "plan": folder / "plan.json"}
     if change == "lost file":
         path.unlink()
     else:
-        edited = folder / target[change]
-        changes = {"message": "other"} if change == "status" else {}
-        edited.write_text(json.dumps(json.loads(edited.read_text()) | changes, indent=1))
+        edit(target[change], **({"message": "other"} if change == "status" else {}))
     assert reports.write_all(folder) == [path]
     assert path.is_file()
     assert len(quick) == 2
@@ -78,17 +76,17 @@ def test_any_changed_input_renews(tmp_path: Path, quick: list[str], change: str)
 def test_a_trial_that_lost_its_worker_renews_the_report(tmp_path: Path, quick: list[str]) -> None:
     """status.json says "running" before and after; only the lock of the worker is gone."""
     folder = save(window_run(), tmp_path)
-    trial = TrialFolder(folder / "trials" / "r0-s0")
+    trial = saved_trial(folder)
     trial.record_file.unlink()
     trial.write_status(TrialStatus(status="running", stage="train", step=7))
     with exclusive_lock(trial.lock_file):
         reports.write_all(folder)
-        assert load(folder).statuses["r0-s0"][0] == "running"
+        assert load(folder).statuses[trial.trial_id][0] == "running"
         reports.write_all(folder)
         assert len(quick) == 1
     reports.write_all(folder)
     assert len(quick) == 2
-    assert load(folder).statuses["r0-s0"][0] == "lost"
+    assert load(folder).statuses[trial.trial_id][0] == "lost"
 
 
 def test_a_draft_that_passes_its_check_renews_the_report(
@@ -97,7 +95,7 @@ def test_a_draft_that_passes_its_check_renews_the_report(
     """The proof of a draft lies outside the run; the report says "unproven" until there is one."""
     monkeypatch.setenv("HARNESS_PROOFS", str(tmp_path / "proofs"))
     folder = save(window_run(), tmp_path / "run")
-    trial = TrialFolder(folder / "trials" / "r0-s0")
+    trial = saved_trial(folder)
     record = trial.record()
     assert record is not None
     trial.write_record(record.model_copy(update={"proven": False, "code": "abc"}))
@@ -115,7 +113,7 @@ def test_files_of_an_earlier_report_go_and_strangers_stay(tmp_path: Path, quick:
     reports.write_all(folder)
     stranger = folder / "report" / "my_notes.md"
     stranger.write_text("keep")
-    (folder / "trials" / "r0-s0" / "record.json").unlink()
+    saved_trial(folder).record_file.unlink()
     reports.write_all(folder)
     names = {path.name for path in (folder / "report").iterdir()}
     assert names == {"small.txt", "my_notes.md", ".inputs.sha256"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.cluster import Cluster, missing
-from tests.slurm.user import LONG, Program, User, run_locally
+from tests.slurm.user import LONG, User, run_locally
 
 
 @pytest.fixture(scope="session")
@@ -53,17 +53,3 @@ def held(cluster: Cluster) -> Iterator[Cluster]:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """Returns the results of the long trial in the local pool, without interruption."""
     return run_locally(tmp_path_factory.mktemp("undisturbed"), LONG)
-
-
-@pytest.fixture
-def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
-    """Puts a shell script on the PATH, under the name of a program of SLURM."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-
-    def put(name: str, script: str) -> None:
-        (folder / name).write_text(f"#!/bin/bash\n{script}\n", encoding="utf-8")
-        (folder / name).chmod(0o755)
-
-    return put

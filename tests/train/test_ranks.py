@@ -135,6 +135,7 @@ def test_a_trial_survives_a_stop_a_killed_rank_and_a_killed_leader(tmp_path: Pat
     [
         ('raise MemoryError("planted")', "oom", "rank 1: MemoryError: planted"),
         ("os._exit(3)", "failed", "rank 1 ended with exit code 3"),
+        ("os._exit(0)", "failed", "rank 1 ended with exit code 0"),
     ],
 )
 def test_a_failing_rank_ends_the_trial_with_its_status_and_message(

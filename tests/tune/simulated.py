@@ -82,11 +82,14 @@ class SimulatedLauncher:
 
 
 def record_of(task: TrialTask, outcome: SimulatedResult) -> Record:
-    """Returns a record whose test score cannot be converted to an accuracy."""
-    record = make_record(task.trial.trial_id, config=task.trial.config)
+    """Returns a record with a test score that no search may see: all wrong."""
+    trial = task.trial
+    record = make_record(trial.trial_id, trial.seed, config=trial.config).model_copy(
+        update={"config": trial.config, "data_identity": trial.data_identity}
+    )
     record.scores = {
-        "val": {"verb": Score(top1_correct=outcome.correct, top5_correct=None, total=1000)},
-        "test": {"verb": Score(top1_correct=0, top5_correct=None, total=0)},
+        "val": {"verb": Score(top1_correct=max(0, outcome.correct), top5_correct=None, total=1000)},
+        "test": {"verb": Score(top1_correct=0, top5_correct=None, total=1000)},
     }
     record.costs = make_costs(outcome.macs, outcome.latency_ms, 1.0)
     return record

@@ -92,7 +92,7 @@ GROUPS: dict[str, dict[str, Verb]] = {
     "cluster": {
         "doctor": Verb(
             "check this machine and the cluster, and say what to do",
-            ("doctor sweeps/window_size.yaml", "doctor sweeps/window_size.yaml --set launch.where=slurm --wait 5m"),
+            ("doctor sweeps/window_size.yaml", "doctor sweeps/window_size.yaml --wait 5m"),
         ),
         "logs": Verb(
             "print what a trial and its cluster job wrote",
@@ -108,6 +108,7 @@ GROUPS: dict[str, dict[str, Verb]] = {
 HIDDEN: dict[str, Verb] = {
     "worker": Verb("run one trial (started by launchers)"),
     "job": Verb("run the trials of one cluster job (started by the cluster)"),
+    "server": Verb("fork workers for a sweep (started by the sweep)"),
     "probe": Verb("run one measurement (started by bench and frontier)"),
 }
 #: every verb that people use

@@ -6,11 +6,15 @@ import os
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 
+from harness.launch.base import Log
 from harness.launch.slurm import client
 from harness.launch.slurm.logs import ends, job_folder, job_log_tail, starts
+from harness.launch.slurm.resources import JobArray
 from harness.launch.slurm.submission import Submission, every
 from harness.store import Store
+from harness.sweep.launch.config import LaunchConfig
 
 MIN_FAILURES = 2
 MAX_AGE_SECONDS = 24 * 3600.0  # a node that failed a day ago may have been repaired
@@ -58,6 +62,18 @@ def _counts(store: Store, token: str, job: str, restart: int) -> bool:
     except OSError:
         return False
     return is_young and not any(NO_PICKLE in line for line in job_log_tail(store, job, 20))
+
+
+def nodes_to_avoid(
+    launch: LaunchConfig, store: Store, made: Sequence[JobArray], live: Collection[str], code: Path, log: Log
+) -> dict[str | None, list[str]]:
+    """Returns, for each partition, the nodes to exclude since every job died there."""
+    failing = failing_nodes(store, live, str(code), launch.setup)
+    partitions = {array.resources.partition for array in made}
+    avoided = {partition: excludable(failing, partition, launch.exclude) for partition in partitions}
+    if any(avoided.values()):
+        log(f"not on {', '.join(failing)}: every job there died ({store.path / 'jobs'} says when)")
+    return avoided
 
 
 def excludable(nodes: Sequence[str], partition: str | None, excluded: str | None) -> list[str]:

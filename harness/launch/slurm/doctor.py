@@ -16,12 +16,13 @@ from typing import Any
 
 from harness.launch.doctor import Finding
 from harness.launch.slurm import client
-from harness.launch.slurm.submit import check_folder
+from harness.launch.slurm.acceptance import check_folder, verdict_on
 from harness.measure.machine.environment import ROOT
 from harness.sweep.launch.config import LaunchConfig, ResourceOverride, Resources, minutes
 
 COMMANDS = ("sbatch", "srun", "squeue", "scancel", "scontrol")
 MAX_SKEW_SECONDS = 5.0
+REPORTED = {"node", "content", "time", "missing", "cpus", "cpus_asked", "gpus"}  # by `node_report`
 
 
 def check_cluster(launch: LaunchConfig, runs: Path, wait_s: float) -> Iterator[Finding]:
@@ -103,10 +104,13 @@ def check_resources(launch: LaunchConfig) -> Iterator[Finding]:
     for number, shape in enumerate([launch, *(_overridden(launch, override) for override in launch.overrides)]):
         where = "launch" if number == 0 else f"launch.overrides[{number - 1}]"
         options = [*_options(shape, launch), f"--time={minutes(shape.time or launch.time)}"]
-        options += [f"--nodes={shape.nodes}"] if shape.nodes else []
-        problem = client.ask("sbatch", "--test-only", *options, "--wrap=true").problem
-        if problem:
-            yield Finding("problem", "resources", f"{where}: {problem}", f"compare the fields of {where} with `sinfo`")
+        options += [f"--nodes={shape.nodes or 1}"]
+        verdict = verdict_on(options)
+        todo = f"compare the fields of {where} with `sinfo`"
+        if verdict.refusal:
+            yield Finding("problem", "resources", f"{where}: {verdict.refusal}", todo)
+        elif verdict.doubt:
+            yield Finding("note", "resources", f"{where}: not now: {verdict.doubt}", todo)
         else:
             yield Finding("ok", "resources", f"{where}: SLURM would take such a job")
 
@@ -140,7 +144,9 @@ def check_node(launch: LaunchConfig, runs: Path, wait_s: float) -> Iterator[Find
         file.unlink(missing_ok=True)
     try:
         report = json.loads(answer.out.splitlines()[-1])
-    except (ValueError, IndexError):
+        if not isinstance(report, dict) or not report.keys() >= REPORTED:
+            raise ValueError("some other line")  # of launch.setup
+    except (ValueError, IndexError, RecursionError):
         client.ask("scancel", f"--name={name}")
         text = f"no node answered within {wait_s:g} s ({answer.problem or answer.out[-200:] or 'no output'})"
         todo = "is the cluster busy? --wait gives it longer; do launch.setup and Python work there?"

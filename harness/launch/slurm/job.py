@@ -17,9 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import EXIT_USER_ERROR, UserError
+from harness.launch.display.progress import PlainLines
 from harness.launch.job import exit_code, open_task, own_trials
-from harness.launch.local import LocalPool
-from harness.launch.progress import PlainLines
+from harness.launch.local.pool import LocalPool
 from harness.launch.slurm import submission
 from harness.launch.slurm.logs import job_folder
 from harness.launch.slurm.submission import Submission
@@ -77,7 +77,7 @@ def _run(store: Store, noted: Submission, index: int, restart: int) -> int:
         file = _rendezvous_file(store, noted, index, restart)
         if _own_rank():
             return _follow(tasks, file)
-        pool.leading = _rank_arguments(0, file)
+        pool.starter.leading = _rank_arguments(0, file)
         tasks = [replace(task, num_processes=-(-task.num_processes // noted.nodes)) for task in tasks]  # those here
     pool.cores, warning = cores()
     pool.alone = has_whole_node()

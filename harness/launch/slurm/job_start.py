@@ -25,7 +25,7 @@ RANK_FAILURE_SECONDS = 15.0  # for rank 0 to write into the trial's status that 
 _child: subprocess.Popen[bytes] | None = None
 
 
-class Entry:
+class JobEntry:
     """The callable that submitit pickles; it holds the folder of a submission and nothing else."""
 
     def __init__(self, folder: str):

@@ -29,7 +29,7 @@ class Slurm(Launcher):
 
     def check(self, request: LaunchRequest, *, will_start: bool) -> None:
         """Raises: UserError for options of the local pool, folders that sbatch cannot use, or without SLURM here."""
-        from harness.launch.slurm.submit import check_commands, check_folder
+        from harness.launch.slurm.acceptance import check_commands, check_folder
 
         if request.num_workers is not None:
             raise UserError("--jobs: is for the local pool; for SLURM set launch.array_parallelism.")
@@ -50,6 +50,12 @@ class Slurm(Launcher):
                 f"{result.unknown} trials have a job that SLURM does not confirm ({result.problem}). "
                 f"They are left alone; run the same command again once squeue answers."
             )
+        if result.never_started:
+            [first, *_] = result.never_started
+            raise UserError(
+                f"{counted(len(result.never_started), 'trial')} invalid now: {first}: "
+                f"{request.store.trial(first).written_status().message}, then this command again."
+            )
         return True
 
     def search(self, request: LaunchRequest, source: Source) -> bool:
@@ -66,7 +72,9 @@ class Slurm(Launcher):
         queue = ask_queue(store)
         taken = {trial for trial, status in statuses.items() if status.status == "running" or status.job in queue.live}
         unknown = {trial for trial, status in statuses.items() if status.job and queue.problem} - taken
-        return Owners(taken, unknown, queue.problem)
+        reasons = {trial: queue.words[status.job] for trial, status in statuses.items() if status.job in queue.words}
+        problem = f"SLURM did not answer: {queue.problem}" if queue.problem else ""
+        return Owners(taken, unknown, problem, reasons)
 
     def cancel(self, store: Store, folders: Sequence[TrialFolder], wait_s: float, log: Log) -> Cancelled:
         """Ends the jobs of open trials."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.launch import assignment
 from harness.launch.base import Cancelled, Log
 from harness.launch.slurm import client, submission
-from harness.launch.slurm.job_start import Entry
-from harness.launch.slurm.logs import job_folder, starts
+from harness.launch.slurm.job_start import JobEntry
+from harness.launch.slurm.logs import job_fate, job_folder, starts
 from harness.launch.slurm.submission import Submission
 from harness.launch.tasks import TrialTask, state_of
 from harness.record import OPEN_STATUSES
@@ -22,10 +22,14 @@ NO_LIMIT = 10**6  # of submitit's own restarts: we count them
 
 @dataclass
 class Queue:
-    """Jobs (TOKEN/INDEX) that SLURM still has; where there is a `problem`, nothing is known about any of them."""
+    """Jobs (TOKEN/INDEX) that SLURM still has; where there is a `problem`, nothing is known about any of them.
+
+    `words`: what SLURM says of a job, also of an ended one that it remembers: 'PENDING, PartitionConfig'.
+    """
 
     live: set[str] = field(default_factory=set)
     problem: str = ""
+    words: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -40,8 +44,25 @@ class SortedTasks:
 def ask_queue(store: Store) -> Queue:
     """Returns the jobs of this run that SLURM still has."""
     known = {found.name: found for found in submission.every(store) if found.state != "abandoned"}
-    lines, problem = client.queue(list(known))
-    return Queue({known[line.name].job(line.index) for line in lines if line.name in known}, problem)
+    lines, problem = client.queue(list(known), ended=True)
+    queue = Queue(problem=problem)
+    for line in sorted(lines, key=lambda line: not line.has_ended):  # a job that is there replaces one that ended
+        if line.name in known:
+            job = known[line.name].job(line.index)
+            queue.words[job] = line.words
+            queue.live |= set() if line.has_ended else {job}
+    return queue
+
+
+def find_by_id(store: Store, queue: Queue, jobs: Collection[str]) -> None:
+    """Adds the jobs to the queue that squeue lists by their id though not by their name: its output was incomplete.
+
+    Called before anything is submitted again.
+    """
+    known = {job: found for job in jobs if (found := submission.find_job(store, job)) and found[0].job_id}
+    lines = client.queue_by_id({noted.job_id for noted, _ in known.values()})
+    there = {(line.name, line.job_id, line.index) for line in lines}
+    queue.live |= {job for job, (noted, index) in known.items() if (noted.name, noted.job_id, index) in there}
 
 
 def token_of(job: str) -> str:
@@ -53,6 +74,9 @@ def sort_tasks(store: Store, tasks: Sequence[TrialTask]) -> tuple[SortedTasks, Q
     """Sorts open tasks by their files and, for those with a job, by the output of squeue."""
     statuses = [task.folder.status() for task in tasks]
     queue = ask_queue(store)
+    waiting = {status.job for status in statuses if status.job and status.status != "running"}
+    if not queue.problem and (missing := waiting - queue.live):
+        find_by_id(store, queue, missing)
     found = SortedTasks([], [], [])
     for task, status in zip(tasks, statuses, strict=True):
         if status.status == "running" or status.job in queue.live:
@@ -62,6 +86,17 @@ def sort_tasks(store: Store, tasks: Sequence[TrialTask]) -> tuple[SortedTasks, Q
         else:
             found.free.append(task)
     return found, queue
+
+
+def last_words(store: Store, queue: Queue, tasks: Sequence[TrialTask]) -> dict[str, str]:
+    """Returns what became of the last jobs of tasks that have none now: in SLURM's words, else by the job's marks."""
+    found = {}
+    for task in tasks:
+        status = task.folder.written_status()
+        words = queue.words.get(status.job) or (job_fate(store, status.job) if status.job else "") or status.message
+        if status.num_submissions and words:
+            found[task.trial.trial_id] = words
+    return found
 
 
 def confirm_all(store: Store) -> list[str]:
@@ -105,17 +140,21 @@ def complete_pickles(store: Store, found: Submission) -> None:
     for index in range(len(found.trials)):
         path = folder / "log" / f"{found.slurm_id(index)}_submitted.pkl"
         if not path.exists():
-            delayed = DelayedSubmission(Entry(str(folder)))
+            delayed = DelayedSubmission(JobEntry(str(folder)))
             delayed.set_timeout(1, NO_LIMIT)
             aside = path.with_suffix(".aside")
             delayed.dump(aside)
             aside.rename(path)
 
 
-def assign(store: Store, found: Submission) -> None:
-    """Notes in every trial of a submission which job has it; called before sbatch, since a job may start at once."""
+def assign(store: Store, found: Submission, words: Mapping[str, str] | None = None) -> None:
+    """Notes in every trial of a submission which job has it; called before sbatch, since a job may start at once.
+
+    `words`: trial id -> what SLURM said of its job before.
+    """
+    said = words or {}
     side_by_side(
-        lambda item: assignment.assign(store.trial(item[0]), item[1]),
+        lambda item: assignment.assign(store.trial(item[0]), item[1], said.get(item[0], "")),
         [(trial, found.job(index)) for index, trials in enumerate(found.trials) for trial in trials],
     )
 
@@ -154,7 +193,13 @@ def cancel(store: Store, folders: Sequence[TrialFolder], wait_s: float, log: Log
         else:
             found[known[0].token] = known[0]
             _cancel_job(store, *known, chosen, ids, done)
-    done.problem = client.cancel_jobs(ids)
+    names = {noted.name for noted in found.values()}
+    others = {
+        line.job_id
+        for line in client.queue_by_id({noted.job_id for noted in found.values() if noted.job_id})
+        if line.name not in names
+    }  # SLURM lost its state and gave an id again
+    done.problem = client.cancel_jobs([full_id for full_id in ids if full_id.partition("_")[0] not in others])
     if not done.problem and ids:
         done.num_ending = _wait(list(found.values()), set(ids), wait_s)
     if not done.problem and not done.num_ending:

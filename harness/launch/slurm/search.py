@@ -37,6 +37,7 @@ class Arrays(EndedByFiles):
         super().__init__(self._put, needs_timings=needs_timings, is_gone=self._is_gone)
         self.plan, self.store, self.code = plan, store, code
         self.queue = Queue()
+        self.tested: set[tuple[str, ...]] = set()
         self.waiting: list[TrialTask] = []
         self._next_question = self._next_try = 0.0
         self._wait_s = FIRST_WAIT_SECONDS
@@ -76,7 +77,7 @@ class Arrays(EndedByFiles):
     def _try_to_submit(self) -> str:
         """Submits what waits; returns the error of a SLURM that does not answer, or an empty string."""
         try:
-            result = submit(self.plan, self.store, self.waiting, self.code, partly=True)
+            result = submit(self.plan, self.store, self.waiting, self.code, partly=True, tested=self.tested)
         except UserError as error:
             if not TRANSIENT.search(str(error)):
                 raise

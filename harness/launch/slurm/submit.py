@@ -7,17 +7,16 @@ then handed to sbatch, then confirmed in the file. The next command looks up unc
 
 from __future__ import annotations
 
-import re
-import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.launch.assignment import end_never_started
 from harness.launch.base import Log
-from harness.launch.slurm import client, reconcile, submission
-from harness.launch.slurm.bad_nodes import excludable, failing_nodes
-from harness.launch.slurm.job_start import Entry
+from harness.launch.slurm import acceptance, client, reconcile, submission
+from harness.launch.slurm.bad_nodes import nodes_to_avoid
+from harness.launch.slurm.job_start import JobEntry
 from harness.launch.slurm.resources import JobArray, arrays, capped, python_command, sbatch_parameters, summary
 from harness.launch.slurm.submission import Submission
 from harness.launch.snapshot import Snapshot
@@ -26,11 +25,9 @@ from harness.store import Store
 from harness.sweep.launch.config import LaunchConfig
 from harness.sweep.plan import Plan
 from harness.units import counted
-from harness.worker.signals import time_limit
+from harness.worker.signals import postponed_stop, time_limit
 
 SBATCH_SECONDS = 120.0
-#: of a QOS or an association: 'QOSMaxSubmitJobPerUserLimit', 'AssocGrpSubmitJobsLimit'
-SUBMIT_LIMIT = re.compile(r"\b(?:QOS|Assoc)\w*Submit\w*Limit\b|\bMaxSubmit\w*")
 
 
 class LimitReached(UserError):
@@ -40,7 +37,10 @@ class LimitReached(UserError):
 @dataclass
 class SubmitResult:
     """Numbers of trials: `submitted`, `taken` by a job or a worker already, `unknown` while squeue has a `problem`,
-    and `waiting` since SLURM accepts no more jobs; `limit` is its message."""
+    and `waiting` since SLURM accepts no more jobs; `limit` is its message.
+
+    `never_started`: ids of trials that are invalid now, since none of their jobs started them.
+    """
 
     submitted: int = 0
     taken: int = 0
@@ -49,6 +49,7 @@ class SubmitResult:
     waiting: int = 0
     limit: str = ""
     job_ids: list[str] = field(default_factory=list)
+    never_started: list[str] = field(default_factory=list)
 
 
 def submit(
@@ -58,43 +59,53 @@ def submit(
     code: Snapshot,
     log: Log = print,
     partly: bool = False,
+    tested: set[tuple[str, ...]] | None = None,
 ) -> SubmitResult:
     """Submits the open tasks of a plan as job arrays. The caller holds the run's lock.
 
-    `partly`: at a limit on the jobs of a user, submits what fits and leaves the rest pending.
+    `partly`: at a limit on the jobs of a user, submits what fits and leaves the rest pending. `tested`: resources about
+    which SLURM was asked before, see `acceptance`; new ones are added.
     Raises: UserError where sbatch is missing or refuses; what it did not accept is pending again.
     """
-    check_folder(store.path)
+    acceptance.check_folder(store.path)
     for line in reconcile.confirm_all(store):
         log(line)
     found, queue = reconcile.sort_tasks(store, tasks)
     result = SubmitResult(0, len(found.taken), len(found.unknown), queue.problem)
-    if not found.free:
+    words = reconcile.last_words(store, queue, found.free)
+    free = [task for task in found.free if not _has_had_its_chances(plan, task, words, result)]
+    if not free:
         return result
-    check_commands()
-    prepare(Todo(found.free), plan, code)
-    made = arrays(found.free, plan.launch, client.max_array_size())
-    exclude = {} if queue.problem else _nodes_to_avoid(plan.launch, store, made, queue.live, code.path, log)
+    acceptance.check_commands()
+    made = arrays(free, plan.launch, client.max_array_size())
+    for line in acceptance.check(_shapes(made, plan.launch), set() if tested is None else tested):
+        log(line)
+    prepare(Todo(free), plan, code)
+    exclude = {} if queue.problem else nodes_to_avoid(plan.launch, store, made, queue.live, code.path, log)
     cap, first = _room(store, plan.launch.array_parallelism, queue.live)
-    batch = _Batch(plan, store, code.path, exclude, partly)
-    _submit_all(batch, capped(made, cap), first, result, log)
-    result.waiting = len(found.free) - result.submitted
+    batch = _Batch(plan, store, code.path, exclude, partly, words)
+    with postponed_stop() as must_stop:  # until SLURM's answer to a submission is written down
+        _submit_all(batch, capped(made, cap), first, result, log, must_stop)
+    result.waiting = len(free) - result.submitted
     return result
 
 
-def _nodes_to_avoid(
-    launch: LaunchConfig, store: Store, made: Sequence[JobArray], live: Collection[str], code: Path, log: Log
-) -> dict[str | None, list[str]]:
-    """Returns, for each partition, the nodes to exclude since every job died there."""
-    failing = failing_nodes(store, live, str(code), launch.setup)
-    partitions = {array.resources.partition for array in made}
-    avoided = {partition: excludable(failing, partition, launch.exclude) for partition in partitions}
-    if any(avoided.values()):
-        log(f"not on {', '.join(failing)}: every job there died ({store.path / 'jobs'} says when)")
-    return avoided
+def _has_had_its_chances(plan: Plan, task: TrialTask, words: Mapping[str, str], result: SubmitResult) -> bool:
+    """Ends a trial as invalid for which too many jobs were submitted and none started it; returns whether it did."""
+    trial = task.trial.trial_id
+    if not end_never_started(task.folder, plan.launch.max_resubmissions, words.get(trial, "SLURM does not say why")):
+        return False
+    result.never_started.append(trial)
+    return True
 
 
-def _room(store: Store, cap: int | None, live: Collection[str]) -> tuple[int | None, str]:
+def _shapes(made: Sequence[JobArray], launch: LaunchConfig) -> Iterator[tuple[dict[str, object], str]]:
+    """Yields the parameters of each array by which SLURM decides, and its resources as text."""
+    for array in made:
+        yield sbatch_parameters(array, launch, "", Path(), Path(), ()), summary(array)
+
+
+def _room(store: Store, cap: int | None, live: set[str]) -> tuple[int | None, str]:
     """Returns (jobs that may run alongside those of earlier submissions, ids to wait for where there is no room)."""
     if cap is None or len(live) < cap:
         return (None if cap is None else cap - len(live)), ""
@@ -102,38 +113,28 @@ def _room(store: Store, cap: int | None, live: Collection[str]) -> tuple[int | N
     return cap, ":".join(noted.job_id for noted in found if noted is not None and noted.job_id)
 
 
-def check_commands() -> None:
-    """Raises: UserError on a machine from which nothing can be submitted."""
-    if shutil.which("sbatch") is None or shutil.which("srun") is None:
-        raise UserError(
-            "no sbatch and srun here: this machine is not part of a SLURM cluster. Use --launch local, or log in."
-        )
-
-
-def check_folder(run: Path) -> None:
-    """Raises: UserError for a folder whose name sbatch and the shell cannot carry."""
-    path = str(run.resolve())
-    bad = sorted({character for character in path if character in "\n\r\t\"'\\%" or not character.isprintable()})
-    if bad:
-        shown = ", ".join(repr(character) for character in bad)
-        raise UserError(
-            f"{path!r}: SLURM cannot write to a folder with {shown} in its name. Choose another with --runs."
-        )
-
-
 @dataclass(frozen=True)
 class _Batch:
-    """What all arrays of a command have in common; `exclude`: partition -> nodes."""
+    """What all arrays of a command have in common.
+
+    `exclude`: partition -> nodes. `words`: trial id -> what became of its last job.
+    """
 
     plan: Plan
     store: Store
     code: Path
     exclude: Mapping[str | None, Sequence[str]]
     partly: bool
+    words: Mapping[str, str]
 
 
-def _submit_all(batch: _Batch, made: Sequence[JobArray], first: str, result: SubmitResult, log: Log) -> None:
+def _submit_all(
+    batch: _Batch, made: Sequence[JobArray], first: str, result: SubmitResult, log: Log, must_stop: Callable[[], bool]
+) -> None:
     for number, whole in enumerate(made):
+        if must_stop():
+            log(f"stopped after {counted(result.submitted, 'trial')}; the same command continues")
+            return
         before = first if whole.after is None else result.job_ids[number - whole.after]
         noted, array, result.limit = _submit_what_fits(batch, whole, before)
         if noted is not None:
@@ -154,7 +155,7 @@ def _submit_what_fits(batch: _Batch, array: JobArray, before: str) -> tuple[Subm
     """
     limit = ""
     while True:
-        noted = _write_intent(batch.plan, batch.store, array, batch.code)
+        noted = _write_intent(batch, array)
         try:
             exclude = batch.exclude.get(array.resources.partition, ())
             _hand_over(batch.store, noted, array, batch.plan.launch, exclude, before)
@@ -168,16 +169,16 @@ def _submit_what_fits(batch: _Batch, array: JobArray, before: str) -> tuple[Subm
         array = replace(array, jobs=half, limit=min(array.limit, len(half)))
 
 
-def _write_intent(plan: Plan, store: Store, array: JobArray, code: Path) -> Submission:
+def _write_intent(batch: _Batch, array: JobArray) -> Submission:
     """Writes the submission file, and notes the job in each trial."""
-    token = submission.new_token()
+    plan, store, token = batch.plan, batch.store, submission.new_token()
     every = [task.trial for job in array.jobs for task in job]
     noted = Submission(
         token=token,
         name=f"{plan.name}.{token}",
         trials=[[task.trial.trial_id for task in job] for job in array.jobs],
         labels={trial.trial_id: f"{trial.label}, seed {trial.seed}" for trial in every},
-        code=str(code),
+        code=str(batch.code),
         setup=plan.launch.setup,
         nodes=array.resources.nodes or 1,
         max_restarts=plan.launch.max_restarts,
@@ -185,7 +186,7 @@ def _write_intent(plan: Plan, store: Store, array: JobArray, code: Path) -> Subm
         time_limit_minutes=plan.launch.time_limit_minutes,
     )
     submission.write(store, noted)
-    reconcile.assign(store, noted)
+    reconcile.assign(store, noted, batch.words)
     return noted
 
 
@@ -213,7 +214,7 @@ def _sbatch(folder: Path, parameters: dict[str, object], number: int) -> str:
     executor = submitit.SlurmExecutor(folder / "log", max_num_timeout=reconcile.NO_LIMIT, python=python_command())
     executor.update_parameters(**parameters)
     with client.scrubbed_environment(parameters), time_limit(SBATCH_SECONDS, "sbatch"):
-        jobs = executor.submit_array([Entry(str(folder))] * number)
+        jobs = executor.submit_array([JobEntry(str(folder))] * number)
     return str(jobs[0].job_id).partition("_")[0]
 
 
@@ -224,7 +225,7 @@ def _after_failure(store: Store, noted: Submission, error: Exception) -> None:
         return
     reason = " ".join(str(error).split()) or type(error).__name__
     if noted.state == "abandoned":
-        kind = LimitReached if SUBMIT_LIMIT.search(reason) else UserError
+        kind = LimitReached if acceptance.SUBMIT_LIMIT.search(reason) else UserError
         raise kind(
             f"sbatch did not accept the job: {reason}. Its trials are pending again; the same command continues."
         )

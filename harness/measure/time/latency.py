@@ -23,21 +23,29 @@ UNSTABLE_DRIFT = 0.05  # between the medians of the first and the last third
 
 
 def time_call(
-    call: Callable[[], Any], *, batch_size: int, min_samples: int = 30, max_seconds: float = 2.0, device: str = "cpu"
+    call: Callable[[], Any],
+    *,
+    batch_size: int,
+    min_samples: int = 30,
+    max_seconds: float = 2.0,
+    device: str = "cpu",
+    alive: Callable[[str], None] = lambda unit: None,
 ) -> Timing:
     """Time `call` in milliseconds, one sample per call.
 
     Samples until there are `min_samples` with a small spread, or until `max_seconds` are over (at least 3 samples).
     On CUDA, each call has its own pair of events, with one synchronisation at the end. On CPU, the process keeps freed
-    memory from now on (`harness.measure.time.allocator`).
+    memory from now on (`harness.measure.time.allocator`). `alive` is called after a few samples each.
     """
     kept = keep_freed_memory() if device == "cpu" else None
     (first,) = sample_calls(call, device, 1)
+    alive("first call")
     _warm_up(call, device, WARMUP_SHARE * max_seconds)
     samples: list[float] = []
     start = time.perf_counter()
     while True:
         samples += sample_calls(call, device, min_samples)
+        alive("samples")
         spent = time.perf_counter() - start
         if len(samples) >= min_samples and (_spread(samples) < UNSTABLE_SPREAD or spent > max_seconds):
             break

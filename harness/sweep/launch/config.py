@@ -85,6 +85,14 @@ class LaunchConfig(Resources):
     time_limit_minutes: Annotated[float, Field(gt=0)] | None = Field(
         None, description="time limit of one trial; beyond it, its status is timeout"
     )
+    stall_minutes: Annotated[float, Field(gt=0)] | None = Field(
+        10.0,
+        description="longest time without progress of a trial (a step, a batch of an evaluation, a clip, a sample), or "
+        "200 times its median if that is longer; beyond it, the status is timeout. Null: no limit",
+    )
+    warm_workers: bool = Field(
+        True, description="fork local workers on CPU from a process that has imported torch; false: start each by exec"
+    )
     memory_limit_mib: Positive | None = Field(
         None, description="CPU address space of a worker beyond its libraries, in MiB; beyond it, the status is oom"
     )
@@ -98,6 +106,10 @@ class LaunchConfig(Resources):
     max_restarts: Annotated[int, Field(ge=0)] = Field(
         100,
         description="restarts of a job after preemption, time limit or a lost node; then its trials fail",
+    )
+    max_resubmissions: Annotated[int, Field(ge=0)] = Field(
+        3,
+        description="jobs submitted again for a trial that none of them ever started; then the trial is invalid",
     )
     overrides: list[ResourceOverride] = Field(
         [], description="different resources for some trials; the last match wins"

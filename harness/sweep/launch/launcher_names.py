@@ -1,4 +1,4 @@
-"""Resolves the names that `launch.where` may have: built-in launchers and those of outside packages (entry points)."""
+"""Resolves the names that `launch.where` may have: built-in launchers, and entry points of outside packages."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.errors import UserError
+from harness.errors import UserError, did_you_mean
 from harness.sweep.launch.config import LaunchConfig
 from harness.sweep.reading.faults import FaultList, field_faults, unknown_name
 from harness.sweep.reading.node import Node, nearest
 
 ENTRY_POINT_GROUP = "harness.launchers"
 LOCAL = "local"
-BUILT_IN = (LOCAL, "slurm")
+#: name -> class; these have no options, their fields stand in `launch` itself
+BUILT_IN = {LOCAL: "harness.launch.local.launcher:Local", "slurm": "harness.launch.slurm.launcher:Slurm"}
 
 
 @cache
@@ -28,12 +29,14 @@ def launcher_names() -> list[str]:
     return [*BUILT_IN, *sorted(_outside())]
 
 
-def load_outside(name: str) -> Any:
-    """Returns the launcher class of an outside package.
+def load(name: str) -> Any:
+    """Returns the class of a launcher.
 
     Raises:
-        UserError: the class cannot be imported.
+        UserError: the class of an outside package cannot be imported.
     """
+    if name in BUILT_IN:
+        return EntryPoint(name, BUILT_IN[name], ENTRY_POINT_GROUP).load()
     point = _outside()[name]
     try:
         return point.load()
@@ -43,14 +46,17 @@ def load_outside(name: str) -> Any:
 
 
 def check_launcher(launch: LaunchConfig, node: Node, faults: FaultList) -> None:
-    """Adds faults for unknown launchers, and for unknown or invalid fields of the options of the one that is used."""
+    """Adds faults for an unknown launcher, and for unknown or invalid options of the one that is used.
+
+    Options of other launchers are ignored, installed here or not: one file serves several machines.
+    """
     names = launcher_names()
     if launch.where not in names:
         place, _, via = nearest(node, ("where",))
         faults.add(place.mark, f"{via}launch.where", unknown_name(launch.where, names))
     for name, fields in launch.options.items():
         place, path = nearest(node, ("options", name))[0], f"launch.options.{name}"
-        if name not in names:
+        if name not in names and did_you_mean(name, [launch.where]):
             faults.add(place.head, path, unknown_name(name, names))
         elif name in BUILT_IN and fields:
             faults.add(place.head, path, f"{name} has no options; its fields stand in launch itself")
@@ -62,7 +68,7 @@ def _check_options(name: str, fields: dict[str, Any], node: Node, faults: FaultL
     """Adds faults for errors in the options of the outside launcher that is used."""
     place = nearest(node, ("options", name))[0]
     try:
-        options = load_outside(name).Options
+        options = load(name).Options
         options.model_validate(fields)
     except UserError as error:
         faults.absorb(error, nearest(node, ("where",))[0].mark, "launch.where")

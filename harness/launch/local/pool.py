@@ -17,21 +17,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from harness import worker
 from harness.errors import UserError
 from harness.launch import snapshot
+from harness.launch.local.limits import GRACE_SECONDS, Limits, LockWaits
+from harness.launch.local.starter import Starter
+from harness.launch.local.workers import Running, Watcher, write_end
 from harness.launch.source import FixedSource, Source
 from harness.launch.tasks import TrialTask
-from harness.launch.workers import Running, Watcher, write_end
 from harness.store import TrialStatus
 from harness.sweep.launch.config import LaunchConfig
-from harness.text.log_files import trim
-from harness.worker.signals import STOP_SIGNALS, blocked_stop_signals, can_handle_signals
+from harness.worker.processes import Orphans, subreaping
+from harness.worker.signals import handled_signals, leave_terminal
 
 POLL_SECONDS = 0.1
-GRACE_SECONDS = 20.0  # between the request to stop and SIGKILL
-LOCKED_RETRY_SECONDS = 1.0
 
 
 def num_cores() -> int:
@@ -55,15 +56,16 @@ class LocalPool:
         self.launch = launch
         self.watcher = watcher
         self.num_workers = num_workers or launch.num_workers
-        self.code = code  # what workers import
         self.cores = num_cores()
         self.alone = True  # nothing but this pool works on the machine
-        self.leading: list[str] = []  # more arguments of a training worker whose other ranks start elsewhere
+        self.starter = Starter(launch.warm_workers, code)
+        self.orphans = Orphans()
+        self.limits = Limits(launch)
+        self.locked = LockWaits(launch, self.limits.clock)
         self.running: list[Running] = []
         self.stopping = False
         self._gpus: list[int] | None = None
         self._waiting: deque[TrialTask] = deque()
-        self._not_before = 0.0
 
     def run(self, tasks: Sequence[TrialTask], time_budget_s: float | None = None) -> bool:
         """Trains what is to be trained, then measures; returns False if it was asked to stop before the end.
@@ -79,31 +81,34 @@ class LocalPool:
         Training runs side by side; a measuring task waits until it is alone.
         """
         deadline = None if time_budget_s is None else time.monotonic() + time_budget_s
-        with self._stoppable():
-            while self.running or self._waiting or not source.through:
+        with subreaping() as reaps, self._stoppable():
+            self.starter.warm = self.starter.warm and reaps
+            while self.running or self._waiting or self.locked.tasks or not source.through:
                 self.stopping = self.stopping or (deadline is not None and time.monotonic() > deadline)
                 if self.stopping and not self.running:
                     break
                 if not self.stopping:
                     self._fill(source)
                 self._collect(source)
-                self._enforce_limits()
+                self.limits.enforce(self.running, self.stopping)
+                self.orphans.end(self._known())
                 source.tick()
-                self.watcher.tick(self.running, self._waiting)
-                if self.running or self._waiting:
+                self.watcher.tick(self.running, [*self._waiting, *self.locked.tasks])
+                if self.running or self._waiting or self.locked.tasks:
                     time.sleep(POLL_SECONDS)
         return not self.stopping
 
     def _fill(self, source: Source) -> None:
         """Starts tasks while they fit."""
-        while time.monotonic() >= self._not_before:
+        self._waiting.extend(self.locked.free())
+        while True:
             if not self._waiting:
                 task = source.next()
                 if task is None:
                     return
                 self._waiting.append(task)
             alone = self._waiting[0].stage == "measure" or any(item.task.stage == "measure" for item in self.running)
-            if not self._fits(self._waiting[0], alone):
+            if not self._fits(self._waiting[0], alone) or self.starter.is_starting(self._waiting[0]):
                 return
             task = self._waiting.popleft()
             if not self._try_start(task, task.stage == "measure"):
@@ -113,19 +118,24 @@ class LocalPool:
         """Reports every worker that ended to the source; retries a trial that another worker has later."""
         for item in [item for item in self.running if item.process.poll() is not None]:
             self.running.remove(item)
+            self.orphans.ended(item.process.pid)
             if item.process.returncode == worker.EXIT_LOCKED and not self.stopping:
-                self._waiting.append(item.task)
-                self._not_before = time.monotonic() + LOCKED_RETRY_SECONDS
+                self.locked.add(item.task)
             else:
                 status = write_end(item, self.stopping, self.launch.time_limit_minutes)
                 self.watcher.ended(item.task, status)
                 source.ended(item.task)
+        for task, status in self.locked.given_up():
+            self.watcher.ended(task, status)
+            source.ended(task)
 
     @contextmanager
     def _stoppable(self) -> Iterator[None]:
         """Lets signals ask the pool to stop; leaves no worker behind, however it ends."""
-        handled = STOP_SIGNALS if can_handle_signals() else ()
-        before = {number: signal.signal(number, self._ask_to_stop) for number in handled}
+        handled = handled_signals()
+        before: dict[int, Any] = {number: signal.signal(number, self._ask_to_stop) for number in handled}
+        if handled and signal.getsignal(signal.SIGTSTP) == signal.SIG_DFL:
+            before[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, self._suspend)
         mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)  # now that they have a handler
         try:
             yield
@@ -144,9 +154,19 @@ class LocalPool:
             raise UserError(f"train.num_processes: {wanted} given, each with a GPU; torch sees {have} here")
 
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            leave_terminal()
         if not self.stopping:
             print("stopping: running trials save their checkpoints", file=sys.stderr, flush=True)
         self.stopping = True
+
+    def _suspend(self, number: int, frame: FrameType | None) -> None:
+        """Suspends the workers too when the terminal suspends this process (Ctrl-Z), and wakes them with it."""
+        for signal_to_all in (signal.SIGSTOP, signal.SIGCONT):
+            for item in self.running:
+                item.process.send_signal(signal_to_all)
+            if signal_to_all == signal.SIGSTOP:
+                os.kill(os.getpid(), signal.SIGSTOP)
 
     def _fits(self, task: TrialTask, alone: bool) -> bool:
         """Returns whether the task may start now alongside those that run."""
@@ -174,33 +194,16 @@ class LocalPool:
         return True
 
     def _start(self, task: TrialTask, alone: bool) -> None:
-        environment = os.environ | snapshot.environment(self.code)
-        environment |= {name: str(task.num_threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-        environment["PYTHONUNBUFFERED"] = "1"
         gpus = tuple(self._free_gpus()[: task.num_processes]) if task.device == "cuda" else ()
-        environment["CUDA_VISIBLE_DEVICES"] = ",".join(_gpu_name(gpu) for gpu in gpus)
-        command = [sys.executable, "-m", "harness", "worker", str(task.folder.path), "--stage", task.stage]
-        command += self.leading if task.stage == "train" else []
-        command += ["--parent", str(os.getpid()), *(["--alone"] if alone and self.alone else [])]
-        with open(task.folder.log_file, "ab") as log, blocked_stop_signals():
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
-        self.running.append(Running(task, process, gpus))
+        self.running.append(Running(task, self.starter.start(task, gpus, alone and self.alone), gpus))
         self.watcher.started(task)
 
-    def _enforce_limits(self) -> None:
-        """Asks overdue workers to stop, or all of them when the pool stops; kills them after a grace period."""
-        now, limit = time.monotonic(), self.launch.time_limit_minutes
-        for item in self.running:
-            trim(item.task.folder.log_file)  # a worker that prints without end must not fill the disk
-            item.overdue = item.overdue or (limit is not None and now - item.started > 60 * limit)
-            if (item.overdue or self.stopping) and item.stop_asked is None:
-                item.process.terminate()
-                item.stop_asked = now
-            elif item.stop_asked is not None and now - item.stop_asked > GRACE_SECONDS:
-                item.process.kill()
+    def _known(self) -> set[int]:
+        """Returns the process ids of workers and servers: all other children that come from them are orphans."""
+        return {item.process.pid for item in self.running} | self.starter.pids
 
     def _kill_rest(self) -> None:
-        """Ends the workers that are left after an exception in the pool itself."""
+        """Ends what is left: orphans, and the workers after an exception in the pool itself."""
         for item in self.running:
             item.process.terminate()
         for item in self.running:
@@ -208,15 +211,13 @@ class LocalPool:
                 item.process.wait(GRACE_SECONDS)
             except subprocess.TimeoutExpired:
                 item.process.kill()
+                item.process.wait()
+            self.orphans.ended(item.process.pid)
         self.running.clear()
+        self.orphans.end_all(self._known())
+        self.starter.close()
 
 
 def _num_cores(task: TrialTask) -> int:
     """Returns the number of cores that a task keeps busy."""
     return task.num_threads * task.num_processes
-
-
-def _gpu_name(index: int) -> str:
-    """Returns the worker's CUDA_VISIBLE_DEVICES for the index-th GPU that this process may see."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return given.split(",")[index].strip() if given else str(index)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,16 +15,36 @@ from harness.store import TrialFolder, TrialStatus
 from harness.text.log_files import trim
 
 
+class WorkerProcess(Protocol):
+    """What the pool uses of `subprocess.Popen`; a forked worker has the same."""
+
+    pid: int
+
+    @property
+    def returncode(self) -> int | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, number: int, /) -> None: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
+
+
 @dataclass
 class Running:
-    """A worker that is alive. `oom_kills_before`: see `harness.measure.process_end`."""
+    """A worker that is alive. `oom_kills_before`: see `harness.measure.process_end`.
+
+    `stop_asked` and `beat` (the last heartbeat and when the pool first saw it) are times of the pool's clock.
+    """
 
     task: TrialTask
-    process: subprocess.Popen[bytes]
+    process: WorkerProcess
     gpus: tuple[int, ...]
     started: float = field(default_factory=time.monotonic)
+    began: float = 0.0
     stop_asked: float | None = None
     overdue: bool = False
+    hangs: bool = False
+    beat: tuple[float, float] | None = None
     oom_kills_before: int = field(default_factory=num_oom_kills)
 
 
@@ -42,29 +61,41 @@ def write_end(item: Running, stopping: bool, time_limit_minutes: float | None) -
 
     `stopping`: the pool was asked to stop.
     """
-    folder, code = item.task.folder, item.process.returncode
+    folder = item.task.folder
     trim(folder.log_file)
     status = folder.status()
-    if item.overdue and status.status not in FINAL_STATUSES:
+    is_anothers = item.process.returncode == worker.EXIT_LOCKED
+    if status.status in FINAL_STATUSES or is_anothers or wrote_its_end(item):
+        return status
+    # a worker that is asked to stop may end before it can handle signals, or after it ceased to
+    asked = stopping or (item.stop_asked is not None and not item.hangs)
+    if item.overdue:
         status.status = "timeout"
         status.message = f"took longer than {time_limit_minutes:g} minutes (launch.time_limit_minutes)"
-        _write_if_possible(folder, status)
-    elif code not in (worker.EXIT_DONE, worker.EXIT_PREEMPTED) and status.status not in FINAL_STATUSES:
-        # a worker that is asked to stop may end before it can handle signals, or after it ceased to
-        asked = stopping or item.stop_asked is not None
+    elif item.hangs:
+        status.status = "timeout"
+        status.message = "gave no sign of life (launch.stall_minutes); the log shows where each thread was"
+    else:
         status.status, status.message = ("preempted", "stopped on request") if asked else _explained(item)
-        _write_if_possible(folder, status)
+    write_if_possible(folder, status)
     return status
+
+
+def wrote_its_end(item: Running) -> bool:
+    """Returns whether a worker wrote how it ended. Its exit code does not show that: a variant may exit with any."""
+    written = item.task.folder.written_status()
+    return written.pid == item.process.pid and written.status != "running"
 
 
 def _explained(item: Running) -> tuple[str, str]:
     """Returns (status, message) for a worker that ended without writing a final status."""
-    status, message = status_of_exit(item.process.returncode, item.oom_kills_before)
-    tail = "" if item.process.returncode < 0 else f"; its log ends: {' | '.join(item.task.folder.log_tail(3))}"
-    return status, f"the worker {message}{tail}"
+    code = item.process.returncode or 0
+    status, message = status_of_exit(code, item.oom_kills_before)
+    tail = "" if code < 0 else f"; its log ends: {' | '.join(item.task.folder.log_tail(3))}"
+    return status, f"the worker {message}{' before it was done' * (code == 0)}{tail}"
 
 
-def _write_if_possible(folder: TrialFolder, status: TrialStatus) -> None:
+def write_if_possible(folder: TrialFolder, status: TrialStatus) -> None:
     """Writes a status; after an error the trial stays as its files say, and the others go on."""
     try:
         folder.write_status(status)

@@ -14,7 +14,7 @@ from harness.launch.tasks import TrialTask
 from harness.store import Store, TrialStatus
 from harness.sweep.plan import PlannedTrial
 from tests.e2e import MINI, write_sweep
-from tests.slurm.user import Program
+from tests.launch.slurm.conftest import Program
 
 
 @pytest.mark.parametrize(
@@ -37,22 +37,23 @@ def test_tasks_with_a_job_are_distinguished_by_their_id(
 ) -> None:
     store = Store(tmp_path)
     program("squeue", "echo 'mini.0|7|0|PENDING'")
-    noted = Submission(token="0", name="mini.0", trials=[["a"], ["b"]], labels={}, code="", max_restarts=1)
+    noted = Submission(token="0", name="mini.0", trials=[["a" * 12], ["b" * 12]], labels={}, code="", max_restarts=1)
     submission.write(store, noted)
     tasks = []
-    for index, name in enumerate("abc"):
+    for index, name in enumerate(["a" * 12, "b" * 12, "c" * 12]):
         store.trial(name).create({})
-        store.trial(name).write_status(TrialStatus("queued", job=noted.job(index) if name != "c" else ""))
+        store.trial(name).write_status(TrialStatus("queued", job=noted.job(index) if index < 2 else ""))
         tasks.append(TrialTask(PlannedTrial(name, "", 0, {}, "", ""), store.trial(name), "train", 1, "cpu"))
 
     def compared(one: TrialTask, other: object) -> bool:
         raise AssertionError("every task compared with every other, field by field: minutes for thousands")
 
     monkeypatch.setattr(TrialTask, "__eq__", compared)
-    assert [task.trial.trial_id for task in without_owned(store, tasks, launcher("local"))] == ["b", "c"]
+    assert [task.trial.trial_id for task in without_owned(store, tasks, launcher("local"))] == ["b" * 12, "c" * 12]
 
 
 SBATCH = """
+[[ "$*" != *--test-only* ]] || exit 0
 [[ "$(tail -n 1 {jobs})" -ge 5 ]] 2>/dev/null && {{ echo "sbatch: error: QOSMaxSubmitJobPerUserLimit" >&2; exit 1; }}
 last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "${{@: -1}}"); number=$((${{last:-0}} + 1))
 [[ $number -le 5 ]] || {{ echo "sbatch: error: QOSMaxSubmitJobPerUserLimit" >&2; exit 1; }}

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from harness.launch.slurm import client
-from tests.slurm.user import Program
+from tests.launch.slurm.conftest import Program
 
 
 def test_defaults_of_a_user_hide_no_job(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:

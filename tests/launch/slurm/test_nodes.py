@@ -12,7 +12,7 @@ from harness.launch.slurm import submission
 from harness.launch.slurm.bad_nodes import excludable, failing_nodes
 from harness.launch.slurm.submission import Submission
 from harness.store import Store
-from tests.slurm.user import Program
+from tests.launch.slurm.conftest import Program
 
 SINFO = "printf '%s\\n' 'n1|low*|idle' 'n2|low*|{}' 'n3|high|idle'"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,58 +9,17 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
-from harness.data import data_identity
 from harness.errors import UserError
 from harness.launch.overview import StrandedDetector, standings
 from harness.launch.slurm import search
 from harness.launch.slurm.search import Arrays
 from harness.launch.snapshot import OWN
-from harness.launch.tasks import TrialTask, find_todo
+from harness.launch.tasks import TrialTask
 from harness.store import Store, exclusive_lock
-from harness.sweep.plan import Plan, plan_sweep
-from tests.e2e import write_sweep
+from tests.launch.slurm.conftest import Fake, planned
 from tests.tune.simulated import SWEEP as SEARCH
 
 AWAY = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)"
-SQUEUE = 'test -e {folder}/away && echo "Unable to contact slurm controller" >&2 && exit 1\ncat {folder}/queue\n'
-SBATCH = (
-    "if test -e {folder}/refuse; then cat {folder}/refuse >&2; exit 1; fi\n"
-    'name=$(sed -n "s/^#SBATCH --job-name=//p" "$1")\n'
-    'for index in 0 1; do echo "$name|7|$index|PENDING"; done >> {folder}/queue\necho Submitted batch job 7\n'
-)
-
-
-class Fake:
-    """A SLURM of one file: what sbatch takes, squeue lists as pending."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.queue, self.refuse, self.away = folder / "queue", folder / "refuse", folder / "away"
-        self.queue.touch()
-        for name, text in (("squeue", SQUEUE), ("sbatch", SBATCH), ("srun", ""), ("scancel", ": > {folder}/queue\n")):
-            program = folder / name
-            program.write_text("#!/bin/sh\n" + text.format(folder=folder), encoding="utf-8")
-            program.chmod(0o755)
-
-
-@pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    return Fake(folder)
-
-
-def planned(folder: Path) -> tuple[Plan, Store, Sequence[TrialTask]]:
-    """Two trials in a fresh run."""
-    plan = plan_sweep(
-        write_sweep(folder), ["launch.where=slurm"], data_identity=data_identity, device=lambda: "cpu"
-    )  # fmt: skip
-    store = Store(folder / "runs/mini")
-    store.path.mkdir(parents=True)
-    store.write_plan(plan.to_file())
-    return plan, store, find_todo(plan, store).tasks
 
 
 def start_and_poll(arrays: Arrays, tasks: Sequence[TrialTask]) -> None:
@@ -140,7 +98,7 @@ def test_an_orphaned_search_is_shown_and_cancelled_at_its_run(
     (row,) = Store(orphaned / "tuning").plan().rows
     (trial,) = row.trials.values()
     assert main(["status", str(orphaned)]) == 0
-    assert "its search: 1 queued\n" in (said := capsys.readouterr().out)
+    assert "its search: trained 0/1 (1 queued)\n" in (said := capsys.readouterr().out)
     assert trial in said
     assert main(["logs", str(orphaned), trial[:6]]) == 0
     assert "not started" in capsys.readouterr().out

@@ -11,7 +11,7 @@ from harness.launch.slurm.reconcile import cancel
 from harness.launch.slurm.submission import Submission
 from harness.store import Store, TrialStatus
 from harness.worker.signals import EXIT_DONE, EXIT_FAILED
-from tests.slurm.user import Program
+from tests.launch.slurm.conftest import Program
 
 TOKEN = "0123456789"
 
@@ -23,11 +23,12 @@ def store(tmp_path: Path) -> Store:
 
 def noted(store: Store, **statuses: TrialStatus) -> Submission:
     """Returns an unconfirmed submission of one job for each trial."""
+    ids = [name * 12 for name in statuses]
     found = Submission(
-        token=TOKEN, name=f"mini.{TOKEN}", trials=[[name] for name in statuses], labels={}, code="", max_restarts=1
+        token=TOKEN, name=f"mini.{TOKEN}", trials=[[name] for name in ids], labels={}, code="", max_restarts=1
     )  # fmt: skip
     submission.write(store, found)
-    for index, (name, status) in enumerate(statuses.items()):
+    for index, (name, status) in enumerate(zip(ids, statuses.values(), strict=True)):
         store.trial(name).create({"launch": {}})
         status.job = found.job(index)
         store.trial(name).write_status(status)
@@ -49,8 +50,8 @@ def test_a_final_status_stays_whatever_became_of_the_job(store: Store, program: 
 
 def test_a_trial_at_work_is_neither_released_nor_assigned(store: Store) -> None:
     found = noted(store, a=TrialStatus("running"))
-    with store.trial("a").lease().held():
-        assert reconcile.release(store, found, ["a"]) == 0
+    with store.trial("a" * 12).lease().held():
+        assert reconcile.release(store, found, ["a" * 12]) == 0
         reconcile.assign(store, found)
         assert states(store) == ["running"]
 
@@ -74,10 +75,10 @@ def test_an_unknown_job_is_taken_from_its_trial(
 ) -> None:
     program("scancel", f"touch '{store.path}/scancelled'")
     noted(store, a=TrialStatus("queued"))
-    store.trial("a").write_status(TrialStatus("queued", job=job))
-    assert cancel(store, [store.trial("a")], 0).trials == []
-    assert f"a: named the job {job!r}, which was never submitted" in capsys.readouterr().out
-    status = store.trial("a").written_status()
+    store.trial("a" * 12).write_status(TrialStatus("queued", job=job))
+    assert cancel(store, [store.trial("a" * 12)], 0).trials == []
+    assert f"{'a' * 12}: named the job {job!r}, which was never submitted" in capsys.readouterr().out
+    status = store.trial("a" * 12).written_status()
     assert (status.status, status.job) == ("pending", "")
     assert not (store.path / "scancelled").exists()
 

@@ -9,7 +9,7 @@ import pytest
 from harness.launch.doctor import Finding
 from harness.launch.slurm.doctor import check_cluster
 from harness.sweep.launch.config import LaunchConfig
-from tests.slurm.user import Program
+from tests.launch.slurm.conftest import Program
 
 
 @pytest.fixture
@@ -44,8 +44,11 @@ def test_the_lines_of_setup_are_run(slurm: Program, tmp_path: Path) -> None:
 
 
 def test_resources_of_the_block_and_of_every_override_are_tried(slurm: Program, tmp_path: Path) -> None:
-    slurm("sbatch", '[[ $* == *--mem=80G* && $* == *--exclusive* ]] && { echo "not available" >&2; exit 1; }; true')
+    slurm(
+        "sbatch",
+        '[[ $* == *--mem=80G* && $* == *--exclusive* ]] && { echo "allocation failure: Requested node configuration is not available" >&2; exit 1; }; true',
+    )
     overrides = [{"where": {"seed": 0}, "mem": "8G"}, {"where": {"seed": 1}, "mem": "80G"}]
     launch = LaunchConfig.model_validate({"exclusive": True, "mem": "16G", "overrides": overrides})
     [found] = problems(launch, tmp_path)
-    assert found.text.startswith("launch.overrides[1]: sbatch: not available")
+    assert found.text == "launch.overrides[1]: Requested node configuration is not available"
