@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     from harness.launch.base import answers_within
-    from harness.launch.overview import ANSWER_SECONDS, ask_about_jobs, no_longer_planned, standings
+    from harness.launch.overview import ANSWER_SECONDS, ask_about_jobs, no_longer_planned, several_codes, standings
     from harness.store import parts_of
 
     store, *searched = parts_of(parsed.run)
@@ -47,6 +47,8 @@ def run(parsed: argparse.Namespace) -> int:
         for standing in found if parsed.all else shown:
             _show(part, standing, answer)
         _print_summary(part, found, one_line(plan.sweep), is_search=part is not store)
+        for line in several_codes(found) if part is store else ():
+            print(one_line(line))
     for problem in dict.fromkeys(answer.problem for answer in answers if answer.problem):
         print(f"{problem.rstrip('.')}. Whether the jobs of these trials still wait is unknown.")
     if not plan.is_sealed:

@@ -38,6 +38,7 @@ class Standing:
     message: str
     written: TrialStatus
     is_trained: bool = False
+    code: str | None = None
 
     @property
     def is_open(self) -> bool:
@@ -74,7 +75,20 @@ def standings(store: Store, plan: PlanFile, *, verify: bool = False) -> Iterator
             is_done = state.status == "done"
             written = TrialStatus() if is_done else folder.written_status()
             is_trained = is_done or folder.record_file.exists()
-            yield Standing(folder, row.label, seed, state.status, state.message, written, is_trained)
+            yield Standing(folder, row.label, seed, state.status, state.message, written, is_trained, state.code)
+
+
+def several_codes(found: Iterable[Standing]) -> list[str]:
+    """Returns a line for each row whose finished trials were made by several versions of the code."""
+    rows: dict[str, Counter[str]] = {}
+    for standing in found:
+        if standing.status == "done" and standing.code:
+            rows.setdefault(standing.label, Counter())[standing.code] += 1
+    return [
+        f"{label}: seeds of several versions of the code: {', '.join(f'{code} ({n})' for code, n in counts.items())}"
+        for label, counts in rows.items()
+        if len(counts) > 1 or "+" in next(iter(counts))
+    ]
 
 
 def tally(found: Iterable[Standing]) -> str:
