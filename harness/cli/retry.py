@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli.common import arguments
+from harness.cli.common.confirm import add_yes, confirm
 from harness.errors import UserError
 from harness.record import FINAL_STATUSES
 from harness.store.plan_file import PlanSource
@@ -30,8 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "command continues without `retry`)",
     )  # fmt: skip
     parser.add_argument(
-        "--from-scratch", action="store_true", help="remove the checkpoints and train again from the first step"
-    )
+        "--from-scratch", action="store_true",
+        help="move the checkpoints to the run's trash and train again from the first step",
+    )  # fmt: skip
+    add_yes(parser)
     parser.add_argument("--start", action="store_true", help="start these trials now, and no others")
     parser.add_argument("--launch", metavar="NAME", help="with --start: the launcher, as in `sweep`")
 
@@ -48,6 +51,8 @@ def run(parsed: argparse.Namespace) -> int:
     store = Store(parsed.run.resolve())
     plan = store.plan()
     chosen = _chosen(store, plan, wanted)
+    if not _agreed(parsed, chosen):
+        return 1
     if parsed.start and chosen:
         return _start(parsed, store, plan, [folder.trial_id for folder in chosen])
     if not chosen:
@@ -56,6 +61,14 @@ def run(parsed: argparse.Namespace) -> int:
     _requeue(store, chosen, parsed.from_scratch)
     print(f"pending again: {counted(len(chosen), 'trial')}. To start them: {_again(store, plan)}")
     return 0
+
+
+def _agreed(parsed: argparse.Namespace, chosen: list[TrialFolder]) -> bool:
+    """Ask before progress is given up. Raises: UserError where there is no terminal to ask on and no `--yes`."""
+    trained = [folder for folder in chosen if any(file.exists() for file in folder.checkpoint_files)]
+    if not (parsed.from_scratch and trained):
+        return True
+    return confirm(f"checkpoints of {counted(len(trained), 'trial')} to move to the trash", yes=parsed.yes)
 
 
 def _again(store: Store, plan: PlanFile) -> str:
@@ -80,7 +93,9 @@ def _chosen(store: Store, plan: PlanFile, wanted: tuple[str, ...]) -> list[Trial
     from harness.launch import launchers
     from harness.launch.overview import standings
 
-    found = [item for item in standings(store, plan) if item.status in wanted and not item.folder.is_held()]
+    found = [
+        item for item in standings(store, plan, verify=True) if item.status in wanted and not item.folder.is_held()
+    ]
     owners = launchers.owners(store, [item.folder for item in found if item.written.job])
     left_ids = owners.taken | owners.unknown
     left = [item for item in found if item.folder.trial_id in left_ids]

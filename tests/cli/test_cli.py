@@ -150,14 +150,14 @@ def test_a_run_can_be_cleaned_retried_and_reported(tmp_path: Path) -> None:
         file.unlink()
     assert harness("report", run, cwd=tmp_path).returncode == 0
     assert (run / "report/table.csv").read_text() == table
-    cleaned = harness("clean", run, "--checkpoints", cwd=tmp_path)
+    cleaned = harness("clean", run, "--checkpoints", "--yes", cwd=tmp_path)
     assert cleaned.stdout.splitlines()[-1].startswith("1 removed")
     assert not list(run.glob("trials/*/checkpoint.safetensors"))
     assert harness("sweep", sweep, "--set", "train.num_steps=9", "--only", "seed=0", cwd=tmp_path).returncode == 2
     other = ["--set", "train.num_steps=9", "--only", "variant.temporal_window=1", "--replace-plan"]
     assert harness("sweep", sweep, *other, cwd=tmp_path).returncode == 0
     assert "no longer asked for by the sweep: 1 trial " in harness("status", run, cwd=tmp_path).stdout
-    assert harness("clean", run, "--stale", cwd=tmp_path).stdout.splitlines()[-1].startswith("1 removed")
+    assert harness("clean", run, "--stale", "--yes", cwd=tmp_path).stdout.splitlines()[-1].startswith("1 removed")
 
 
 def test_a_dropped_in_variant_is_listed_checked_and_swept(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_worker_and_controller_killed_the_budget_is_exact_and_nothing_finished_r
         harness("sweep", sweep, cwd=tmp_path).returncode == 0
     )  # the search has ended: nothing is proposed or run again
     assert before == {path: path.stat().st_mtime_ns for path in run.glob("**/record.json")}
-    assert harness("clean", run, "--checkpoints", cwd=tmp_path).returncode == 0  # also those of the search
+    assert harness("clean", run, "--checkpoints", "--yes", cwd=tmp_path).returncode == 0  # also those of the search
     assert list(run.rglob("checkpoint.safetensors")) == []
     assert before == {path: path.stat().st_mtime_ns for path in run.glob("**/record.json")}
 
