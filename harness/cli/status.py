@@ -79,20 +79,22 @@ def _job_lines(store: Store, standing: Standing, answer: JobAnswers) -> list[str
     from harness.launch import launchers
 
     job, reason = standing.written.job, answer.reasons.get(standing.folder.trial_id, "")
-    state, title = launchers.describe(store, job), launchers.titles_of([job])
+    title = launchers.titles_of([job])
     lines = [f"submitted {standing.written.num_submissions} times, and none of the jobs started it; the one before: "
              f"{standing.written.message}"] if standing.written.message else []  # fmt: skip
-    if state.warning:
-        return [*lines, state.warning, *state.log_tail]
-    if any(item is standing for item in answer.gone or ()):
+    is_gone = standing.folder.trial_id in answer.gone_ids
+    if not reason or is_gone:
+        state = launchers.describe(store, job)
+        if state.warning:
+            return [*lines, state.warning, *state.log_tail]
+    if is_gone:
         said = f" ({reason})" if reason else ""
         return [*lines, f"its job is not in {title} any more{said}; the sweep command submits it again"]
     return [*lines, f"in {title}: {reason}"] if reason else lines
 
 
 def _as_json(standing: Standing, answer: JobAnswers) -> dict[str, object]:
-    folder = standing.folder
-    written = folder.written_status() if standing.status == "done" else standing.written
+    written, folder = standing.written, standing.folder
     if standing.is_trained and not written.num_steps:  # of an older version, or of a worker that was killed
         with suppress(UserError):  # a damaged record
             record = folder.record()
