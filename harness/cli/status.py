@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.cli.common import arguments
 from harness.errors import UserError
+from harness.text.clean import one_line
 from harness.units import counted
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def run(parsed: argparse.Namespace) -> int:
         shown = [item for item in found if item.status != "done" and (item.is_open or not chosen_from)]
         for standing in found if parsed.all else shown:
             _show(part, standing, answer)
-        _print_summary(part, found, plan.sweep, is_search=part is not store)
+        _print_summary(part, found, one_line(plan.sweep), is_search=part is not store)
     for problem in dict.fromkeys(answer.problem for answer in answers if answer.problem):
         print(f"{problem.rstrip('.')}. Whether the jobs of these trials still wait is unknown.")
     if not plan.is_sealed:

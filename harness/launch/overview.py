@@ -59,9 +59,8 @@ class Standing:
         more = one_line(self.message) or self.progress()
         more += " (`logs` shows all of it)" if len(self.message) > LINE_LIMIT else ""
         starts = f" (start {self.written.num_starts})" if self.is_open and self.written.num_starts > 2 else ""
-        return (
-            f"{self.status:9s} {self.folder.trial_id}  {self.label}, seed {self.seed}{starts}{': ' * bool(more)}{more}"
-        )
+        name = one_line(f"{self.label}, seed {self.seed}")
+        return f"{self.status:9s} {self.folder.trial_id}  {name}{starts}{': ' * bool(more)}{more}"
 
 
 def standings(store: Store, plan: PlanFile, *, verify: bool = False) -> Iterator[Standing]:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from harness.cli.watch import _table, _View
 from harness.launch.display.progress import LiveTable
-from harness.launch.local import Running
+from harness.launch.local.workers import Running
 from harness.launch.overview import Standing
 from harness.launch.tasks import TrialTask
 from harness.store import Store, TrialFolder, TrialStatus

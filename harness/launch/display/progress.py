@@ -14,9 +14,9 @@ from rich.text import Text
 
 from harness import units
 from harness.launch.display.time_left import GUESSED_TIMING_SECONDS
+from harness.launch.local.workers import Running
 from harness.launch.overview import STARTING, progress_line
 from harness.launch.tasks import Todo, TrialTask
-from harness.launch.workers import Running
 from harness.store import TrialStatus
 from harness.text.clean import one_line
 from harness.text.streams import console

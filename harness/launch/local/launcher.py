@@ -20,7 +20,7 @@ class Local(Launcher):
     def run(self, request: LaunchRequest, todo: Todo) -> bool:
         """Trains and measures the open tasks."""
         from harness.launch.display.progress import watch
-        from harness.launch.local import LocalPool
+        from harness.launch.local.pool import LocalPool
 
         prepare(todo, request.plan, request.code)
         if not todo.tasks:
@@ -32,7 +32,7 @@ class Local(Launcher):
     def search(self, request: LaunchRequest, source: Source) -> bool:
         """Runs the tasks of a search as they come."""
         from harness.launch.display.progress import SearchLines
-        from harness.launch.local import LocalPool
+        from harness.launch.local.pool import LocalPool
 
         pool = LocalPool(request.plan.launch, SearchLines(), request.num_workers, request.code.path)
         return pool.feed(source, request.time_budget_s)
