@@ -30,6 +30,7 @@ def run(parsed: argparse.Namespace) -> int:
     from harness.launch.base import answers_within
     from harness.launch.overview import ANSWER_SECONDS, ask_about_jobs, no_longer_planned, standings
     from harness.store import parts_of
+    from harness.store.files import is_locked
 
     store, *searched = parts_of(parsed.run)
     plan = store.plan()
@@ -44,8 +45,9 @@ def run(parsed: argparse.Namespace) -> int:
     for (part, found), answer in zip(parts, answers, strict=True):
         chosen_from = part is not store and plan.rows  # the report of the search shows how its trials ended
         shown = [item for item in found if item.status != "done" and (item.is_open or not chosen_from)]
+        waits_for = "a free worker" if is_locked(part.lock_file) else "the sweep command"
         for standing in found if parsed.all else shown:
-            _show(part, standing, answer)
+            _show(part, standing, answer, f"waits for {waits_for}")
         _print_summary(part, found, one_line(plan.sweep), is_search=part is not store)
     for problem in dict.fromkeys(answer.problem for answer in answers if answer.problem):
         print(f"{problem.rstrip('.')}. Whether the jobs of these trials still wait is unknown.")
@@ -64,10 +66,10 @@ def _print_summary(store: Store, found: list[Standing], sweep: str, *, is_search
     print(f"{name}: {with_time_left(*summary(store, found, timed=not is_search)) if found else 'no trials yet'}")
 
 
-def _show(store: Store, standing: Standing, answer: JobAnswers) -> None:
+def _show(store: Store, standing: Standing, answer: JobAnswers, waits: str) -> None:
     from harness.launch.overview import TROUBLED
 
-    print(standing.text())
+    print(standing.text() if standing.message or standing.status != "pending" else f"{standing.text()}: {waits}")
     lines = standing.folder.log_tail(NUM_LOG_LINES) if standing.status in TROUBLED else []
     if standing.status in ("queued", "lost", "preempted") and standing.written.job:
         lines += _job_lines(store, standing, answer)
@@ -81,8 +83,10 @@ def _job_lines(store: Store, standing: Standing, answer: JobAnswers) -> list[str
 
     job, reason = standing.written.job, answer.reasons.get(standing.folder.trial_id, "")
     title = launchers.titles_of([job])
-    lines = [f"submitted {standing.written.num_submissions} times, and none of the jobs started it; the one before: "
-             f"{standing.written.message}"] if standing.written.message else []  # fmt: skip
+    number, lines = standing.written.num_submissions, []
+    if number > 1 and standing.written.message:
+        before = one_line(standing.written.message)
+        lines = [f"submitted {number} times, and none of the jobs started it; the one before: {before}"]
     is_gone = standing.folder.trial_id in answer.gone_ids
     if not reason or is_gone:
         state = launchers.describe(store, job)
