@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -25,7 +25,7 @@ from tests.e2e import MINI
 SEARCHED = (
     MINI
     + """
-tune: {num_trials: 2, sampler: random, pruner: none, space: {train.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}}}
+tune: {num_trials: 1, sampler: random, pruner: none, space: {train.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}}}
 """
 )
 #: two trials on video files, with imported weights
@@ -56,20 +56,26 @@ class Answer:
 
 
 @contextlib.contextmanager
-def in_process() -> Iterator[None]:
-    """Runs all trials of `sweep` in this process, in a few tenths of a second each; reports have no figures."""
+def in_process(*, only_tables: bool = False) -> Iterator[None]:
+    """Runs all trials of `sweep` in this process, in a few tenths of a second each; reports have no figures.
+
+    Equal configurations are counted and timed once: what is damaged here are files.
+    """
     from harness.reports import html, table, trials, tuning
 
     from harness import reports
     from harness.measure import costs
+    from harness.measure.count import planned
 
     handlers = {number: signal.getsignal(number) for number in range(1, 32) if number not in (9, 19)}
-    modules: list[ModuleType] = [html, table, trials, tuning]
+    modules: list[ModuleType] = [table, trials, tuning] if only_tables else [html, table, trials, tuning]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Local, "run", _run)
         patch.setattr(Local, "search", lambda self, request, source: _work(source))
         patch.setattr(worker.faulthandler, "enable", lambda: None)
         patch.setattr(costs, "measure_memory", lambda *arguments: _memory())
+        patch.setattr(costs, "measure_timings", _once(costs.measure_timings, lambda model, trial, *rest: vars(trial)))
+        patch.setattr(planned, "planned_costs", _once(planned.planned_costs, lambda config, *rest: config))
         patch.setattr(reports, "modules", lambda: modules)
         patch.setattr(html, "_figures", lambda run: [])
         patch.setattr(tuning, "figures", lambda run: [])
@@ -79,6 +85,19 @@ def in_process() -> Iterator[None]:
             for number, handler in handlers.items():
                 if signal.getsignal(number) != handler:
                     signal.signal(number, handler)
+
+
+def _once(function: Callable[..., Any], config_of: Callable[..., Mapping[str, Any]]) -> Callable[..., Any]:
+    """Returns a function that is called once for each model and variant, and then copies what it returned."""
+    known: dict[str, Any] = {}
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        key = str([config_of(*arguments)[name] for name in ("model", "variant", "readout")])
+        if key not in known:
+            known[key] = function(*arguments, **options)
+        return known[key].model_copy(deep=True)
+
+    return call
 
 
 def _memory() -> MeasuredMemory:
