@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli.common import arguments
+from harness.errors import UserError
 from harness.text.clean import one_line
 from harness.units import counted
 
@@ -46,7 +48,7 @@ def run(parsed: argparse.Namespace) -> int:
             _show(part, standing, answer)
         _print_summary(part, found, one_line(plan.sweep), is_search=part is not store)
     for problem in dict.fromkeys(answer.problem for answer in answers if answer.problem):
-        print(f"{problem}. Whether the jobs of these trials still wait is unknown.")
+        print(f"{problem.rstrip('.')}. Whether the jobs of these trials still wait is unknown.")
     if not plan.is_sealed:
         print("unsealed: files of an older version, which have no checksum that would show damage")
     stale = no_longer_planned(store, plan)
@@ -93,8 +95,9 @@ def _as_json(standing: Standing, answer: JobAnswers) -> dict[str, object]:
     folder = standing.folder
     written = folder.written_status() if standing.status == "done" else standing.written
     if standing.is_trained and not written.num_steps:  # of an older version, or of a worker that was killed
-        record = folder.record()
-        written.step = written.num_steps = record.training.num_steps if record else 0
+        with suppress(UserError):  # a damaged record
+            record = folder.record()
+            written.step = written.num_steps = record.training.num_steps if record else 0
     return {
         "trial_id": folder.trial_id,
         "label": standing.label,

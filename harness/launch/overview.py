@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,8 +13,8 @@ from harness import units
 from harness.errors import UserError
 from harness.launch import launchers
 from harness.launch.base import answers_within
+from harness.launch.display.time_left import seconds_left
 from harness.launch.tasks import State, state_of
-from harness.launch.time_left import seconds_left
 from harness.record import OPEN_STATUSES
 from harness.store import Store, TrialFolder, TrialStatus
 from harness.store.files import is_locked
@@ -20,6 +22,7 @@ from harness.store.plan_file import PlanFile
 from harness.text.clean import LINE_LIMIT, one_line
 
 TROUBLED = ("failed", "killed", "lost", "oom", "nan", "timeout", "invalid")
+STARTING = "starting workers"  # what a sweep does before the first step of a trial
 ASK_SECONDS = 10.0  # between two questions to a launcher while a user watches
 ANSWER_SECONDS = 3.5  # for all answers of launchers to one command that only shows where trials stand
 
@@ -105,7 +108,7 @@ def summary(store: Store, found: Sequence[Standing], *, timed: bool = True) -> t
     """
     note = tally(found)
     if _is_starting(store, found):
-        note += ", starting workers"
+        note = f"{note}, {STARTING}"
     num_done = sum(item.status == "done" for item in found)
     num_trained = sum(item.is_trained for item in found)
     return progress_line(len(found), num_trained, num_done if timed else None, note), seconds_left(found, timed=timed)
@@ -123,7 +126,10 @@ def _is_starting(store: Store, found: Sequence[Standing]) -> bool:
 def no_longer_planned(store: Store, plan: PlanFile) -> list[str]:
     """Returns the trials that have a folder and are not in the plan."""
     planned = {trial_id for row in plan.rows for trial_id in row.trials.values()}
-    return [folder.trial_id for folder in store.trials() if folder.trial_id not in planned]
+    if not store.trials_folder.is_dir():
+        return []
+    with os.scandir(store.trials_folder) as entries:  # names only: a run may have thousands of trials
+        return sorted(entry.name for entry in entries if entry.name not in planned and entry.is_dir())
 
 
 @dataclass(frozen=True)
@@ -147,7 +153,7 @@ def ask_about_jobs(store: Store, found: Iterable[Standing], wait_s: float = ANSW
     try:
         with answers_within(wait_s):
             owners = launchers.owners(store, [item.folder for item in waiting])
-    except UserError as error:  # a damaged submission file: the sweep command reports it too
+    except (UserError, OSError, subprocess.SubprocessError) as error:  # a damaged submission file, a hanging ssh
         return JobAnswers(None, {}, str(error))
     if owners.problem or is_locked(store.lock_file):
         return JobAnswers(None, owners.reasons, owners.problem)

@@ -24,6 +24,7 @@ from harness import locations
 from harness.code_identity import code_identity
 from harness.code_identity.closure import ENTRY_POINT_GROUP, closure_of, refusals
 from harness.errors import Fault, UserError, did_you_mean
+from harness.proofs import proof_hash
 from harness.registry.loading import import_file
 
 if TYPE_CHECKING:
@@ -171,6 +172,7 @@ def forget_changed() -> None:
         _stamps.clear()
         _load.cache_clear()
         code_identity.cache_clear()
+        proof_hash.cache_clear()
 
 
 @cache
@@ -184,7 +186,8 @@ def _load(file: Path, name: str) -> type[Variant]:
         raise UserError(Fault("", "", message) for message in messages)
     for path in imported.files.values():
         _stamps[path] = _stamp(path)
-    code_identity(file)  # kept from here on: it says what was loaded, whatever becomes of the files
+    for kept in (code_identity, proof_hash):  # from here on they say what was loaded, whatever becomes of the files
+        kept(file)
     module = import_file(file, imported)
     classes = [
         item

@@ -49,6 +49,16 @@ class StopRequest:
         return self.requested
 
 
+def _forget_stop_requests() -> None:
+    """Lets stop signals end a forked child: it has no checkpoint to save, and whoever ends it waits for that."""
+    for number in STOP_SIGNALS:
+        if isinstance(getattr(signal.getsignal(number), "__self__", None), StopRequest):
+            signal.signal(number, signal.SIG_DFL)
+
+
+os.register_at_fork(after_in_child=_forget_stop_requests)
+
+
 def can_handle_signals() -> bool:
     """Returns whether this thread may set signal handlers: only the main thread may, and a notebook may use others."""
     return threading.current_thread() is threading.main_thread()

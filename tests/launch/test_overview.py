@@ -52,9 +52,18 @@ def test_a_finished_trial_is_not_read_again(place: Path) -> None:
     assert set(status_of(place).values()) == {"done"}
 
 
+@pytest.mark.parametrize("is_old", [False, True], ids=["now", "of an older version"])
+def test_json_has_the_steps_of_finished_trials(place: Path, is_old: bool) -> None:
+    for folder in Store(place / "runs/mini").trials() if is_old else []:
+        folder.write_status(TrialStatus(status="done", record_stamp=folder.record_stamp()))
+    done = harness("status", "runs/mini", "--json", cwd=place)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(line["status"], line["step"], line["num_steps"]) for line in lines] == [("done", 2, 2)] * 2
+
+
 def test_watch_ends_when_nothing_is_open(place: Path) -> None:
     done = harness("watch", "runs/mini", "--interval", "1s", cwd=place)
-    assert (done.returncode, done.stdout) == (0, "2 done\n")
+    assert (done.returncode, done.stdout) == (0, "trained 2/2, timed 2/2 (2 done)\n")
 
 
 def test_retry_start_runs_just_what_it_was_asked_for(place: Path) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 from rich.console import Console
 
 from harness.cli.watch import _table, _View
-from harness.launch.local import Running
+from harness.launch.display.progress import LiveTable
+from harness.launch.local.workers import Running
 from harness.launch.overview import Standing
-from harness.launch.progress import LiveTable
 from harness.launch.tasks import TrialTask
 from harness.store import Store, TrialFolder, TrialStatus
 
@@ -22,8 +22,8 @@ NASTY = "t_w [/bold] = [0, 1] [red]x"
 def test_brackets_are_shown_as_they_are(tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=200)
     folder = TrialFolder(tmp_path / "x")
-    failed = Standing(folder, NASTY, "0", "failed", f"IndexError: {NASTY}", TrialStatus())
-    console.print(_table(_View([Store(tmp_path)], [failed], [])))
+    found = [Standing(folder, NASTY, "0", "failed", f"IndexError: {NASTY}", TrialStatus())]
+    console.print(_table(_View([Store(tmp_path)], found, [])))
     trial: Any = SimpleNamespace(trial_id="x", label=NASTY, seed=1)
     worker: Any = SimpleNamespace()
     task = TrialTask(trial, folder, "train", 1, "cpu")

@@ -17,9 +17,9 @@ from harness.code_identity import code_identity, folders
 from harness.errors import UserError
 from harness.launch import snapshot
 from harness.launch.base import LaunchRequest
+from harness.launch.local.launcher import Local
 from harness.launch.queued import QueueLauncher
 from harness.launch.tasks import Todo, prepare, task_of
-from harness.launch.this_machine import Local
 from harness.registry import load_variant, variant_file
 from harness.running import RunOptions, run_plan
 from harness.store import Store

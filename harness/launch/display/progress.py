@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from harness import units
-from harness.launch.overview import progress_line
-from harness.launch.tasks import TrialTask
-from harness.launch.time_left import GUESSED_TIMING_SECONDS
-from harness.launch.workers import Running
+from harness.launch.display.time_left import GUESSED_TIMING_SECONDS
+from harness.launch.local.workers import Running
+from harness.launch.overview import STARTING, progress_line
+from harness.launch.tasks import Todo, TrialTask
 from harness.store import TrialStatus
 from harness.text.clean import one_line
 from harness.text.streams import console
@@ -29,63 +29,57 @@ def name_of(task: TrialTask) -> str:
     return one_line(f"{task.trial.label}, seed {task.trial.seed}")
 
 
-class Counts:
-    """Counts trained and timed trials of a sweep, and estimates the time left from the tasks that have ended.
+class Clock:
+    """Counts trained and timed trials, and estimates the time left from the tasks that have ended.
 
-    `num_done`: trials of the sweep that were done before and have no task.
+    `num_done` trials of the run were done before; `num_failed` failed before, and are not run.
     """
 
-    def __init__(self, tasks: Sequence[TrialTask], num_done: int = 0):
-        self.num_trials = len(tasks) + num_done
-        self.num_timed = num_done
+    def __init__(self, tasks: Sequence[TrialTask], num_done: int = 0, num_failed: int = 0):
+        self.num_trials = len(tasks) + num_done + num_failed
         self.num_trained = num_done + sum(task.stage == "measure" for task in tasks)
-        self.num_stages = {"train": sum(task.stage == "train" for task in tasks), "measure": len(tasks)}
+        self.num_timed = num_done
+        self.num_stages = {"train": 0, "measure": 0}
+        for task in tasks:
+            self.num_stages["measure"] += 1
+            self.num_stages["train"] += task.stage == "train"
         self.spent: dict[str, list[float]] = {"train": [], "measure": []}
         self.begun: dict[tuple[str, str], float] = {}
-        self.has_news = False  # a worker has made a step, or ended
 
     def started(self, task: TrialTask) -> None:
         self.begun[task.trial.trial_id, task.stage] = time.monotonic()
 
     def ended(self, task: TrialTask, status: TrialStatus) -> None:
-        self.has_news = True
-        if task.stage == "train":
-            is_trained = status.status in ("queued", "done")
-            self.num_trained += is_trained
-            self.num_stages["measure"] -= not is_trained
-        self.num_timed += status.status == "done"
         now = time.monotonic()  # a worker that could not start took no time
         self.spent[task.stage].append(now - self.begun.get((task.trial.trial_id, task.stage), now))
+        self.num_trained += task.stage == "train" and status.status in ("queued", "done")
+        self.num_timed += status.status == "done"
 
-    def line(self, running: Sequence[Running]) -> str:
-        """Returns the line of progress, as `status` and `watch` show it."""
-        self.has_news = self.has_news or any(_has_begun(item.task) for item in running)
-        note = f"{len(running)} running" if self.has_news else "starting workers"
-        seconds = self.seconds_left(len(running))
-        return progress_line(self.num_trials, self.num_trained, self.num_timed, note, seconds)
+    def line(self, num_side_by_side: int, note: str = "") -> str:
+        """Returns the line of progress, as `status` and `watch` have it."""
+        left = self.seconds_left(num_side_by_side)
+        return progress_line(self.num_trials, self.num_trained, self.num_timed, note, left)
 
     def seconds_left(self, num_side_by_side: int) -> float | None:
         """Returns the seconds until all stages are done; None before the first trial has ended."""
         training, measuring = self.spent["train"], self.spent["measure"]
-        to_train = self.num_stages["train"] - len(training)
-        if not (training or measuring) or (to_train and not training):
+        if not training and not measuring:
             return None
         per_measure = sum(measuring) / len(measuring) if measuring else GUESSED_TIMING_SECONDS
-        left = (self.num_stages["measure"] - len(measuring)) * per_measure
-        return left + (to_train * (sum(training) / len(training)) / max(num_side_by_side, 1) if training else 0.0)
-
-
-def _has_begun(task: TrialTask) -> bool:
-    status = task.folder.written_status()
-    return status.status == "running" and (status.step > 0 or task.stage == "measure")
+        left = max(0, self.num_stages["measure"] - len(measuring)) * per_measure
+        if training:
+            to_train = max(0, self.num_stages["train"] - len(training))
+            left += to_train * (sum(training) / len(training)) / max(num_side_by_side, 1)
+        return left
 
 
 class PlainLines:
-    """Prints the progress at the start, when a trial ends, and every half minute; for logs and pipes."""
+    """Prints one line when a trial ends, and one every half minute; for logs and pipes."""
 
-    def __init__(self, tasks: Sequence[TrialTask], num_done: int = 0):
-        self.counts = Counts(tasks, num_done)
-        self.last_line = 0.0
+    def __init__(self, tasks: Sequence[TrialTask], num_done: int = 0, num_failed: int = 0):
+        self.clock = Clock(tasks, num_done, num_failed)
+        self.last_line = time.monotonic()
+        self._num_running = 0
 
     def __enter__(self) -> PlainLines:
         return self
@@ -93,21 +87,25 @@ class PlainLines:
     def __exit__(self, *exc: object) -> None: ...
 
     def started(self, task: TrialTask) -> None:
-        self.counts.started(task)
+        if not self.clock.begun:
+            self._line(f"{STARTING}: {self.clock.line(0)}")
+        self.clock.started(task)
 
     def ended(self, task: TrialTask, status: TrialStatus) -> None:
-        self.counts.ended(task, status)
-        is_trained = task.stage == "train" and status.status == "queued"
+        self.clock.ended(task, status)
+        line = self.clock.line(self._num_running)
+        if task.stage == "train" and status.status == "queued":
+            loss = f" (loss {status.loss:.3f})" if status.loss else ""
+            self._line(f"trained   {name_of(task)}{loss}  [{line}]")
+            return
         message = f": {one_line(status.message)}" if status.message and status.status != "done" else ""
-        message = f" (loss {status.loss:.3f})" * (status.loss is not None) if is_trained else message
-        counted = f"trained {self.counts.num_trained}, timed {self.counts.num_timed} of {self.counts.num_trials}"
-        self._line(f"{'trained' if is_trained else status.status:9s} {name_of(task)}{message}  [{counted}]")
+        self._line(f"{status.status:9s} {name_of(task)}{message}  [{line}]")
 
     def tick(self, running: Sequence[Running], waiting: Sequence[TrialTask]) -> None:
-        if time.monotonic() - self.last_line > LINE_EVERY_SECONDS or not self.last_line:
-            line = self.counts.line(running)
-            now = ", ".join(_position(item) for item in running) if self.counts.has_news else ""
-            self._line(f"{line}{': ' * bool(now)}{now}")
+        self._num_running = len(running)
+        if time.monotonic() - self.last_line > LINE_EVERY_SECONDS:
+            now = ", ".join(_position(item) for item in running)
+            self._line(f"running   {now}  [{self.clock.line(len(running))}]")
 
     def _line(self, text: str) -> None:
         self.last_line = time.monotonic()
@@ -141,20 +139,19 @@ class SearchLines:
 
 
 class LiveTable:
-    """Shows the progress of the sweep, with a bar of its stages, and a row for each running trial; for terminals."""
+    """Shows a bar and the progress of the sweep, and a row for each running trial; for terminals."""
 
-    def __init__(self, tasks: Sequence[TrialTask], num_done: int = 0, shown_on: Console | None = None):
-        self.counts = Counts(tasks, num_done)
+    def __init__(
+        self, tasks: Sequence[TrialTask], num_done: int = 0, num_failed: int = 0, shown_on: Console | None = None
+    ):
+        self.clock = Clock(tasks, num_done, num_failed)
         self.console = shown_on or console()
         self.bar = Progress(
-            TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn(), console=self.console
-        )
-        stages = 2 * self.counts.num_trials
-        self.bar_id = self.bar.add_task(self.counts.line([]), total=stages, completed=self._num_stages())
+            BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[line]}"), console=self.console
+        )  # fmt: skip
+        self.bar_id = self.bar.add_task("stages", total=2 * self.clock.num_trials, line=self.clock.line(0, STARTING))
+        self._has_begun = False
         self.live = Live(self.bar, console=self.console, refresh_per_second=4, transient=True)
-
-    def _num_stages(self) -> int:
-        return self.counts.num_trained + self.counts.num_timed
 
     def __enter__(self) -> LiveTable:
         self.live.start()
@@ -164,11 +161,11 @@ class LiveTable:
         self.live.stop()
 
     def started(self, task: TrialTask) -> None:
-        self.counts.started(task)
+        self.clock.started(task)
 
     def ended(self, task: TrialTask, status: TrialStatus) -> None:
-        self.counts.ended(task, status)
-        if status.status not in ("queued", "done"):
+        self.clock.ended(task, status)
+        if status.status != "done" and not (task.stage == "train" and status.status == "queued"):
             self.console.print(
                 f"{status.status}: {name_of(task)}: {one_line(status.message)}", style="red", markup=False
             )
@@ -177,14 +174,17 @@ class LiveTable:
         table = Table("trial", "stage", "step", "loss", "time", box=None, pad_edge=False, header_style="dim")
         for item in running:
             status = item.task.folder.written_status()
+            self._has_begun = self._has_begun or status.status == "running"
             step = f"{status.step}/{status.num_steps}" if item.task.stage == "train" else ""
             loss = "" if status.loss is None else f"{status.loss:.3f}"
             cells = (name_of(item.task), item.task.stage, step, loss, units.duration(time.monotonic() - item.started))
             table.add_row(*map(Text, cells))  # as Text: rich would read brackets in a label as markup
-        self.bar.update(self.bar_id, description=self.counts.line(running), completed=self._num_stages())
+        line = self.clock.line(len(running), f"{len(running)} running" if self._has_begun else STARTING)
+        self.bar.update(self.bar_id, completed=self.clock.num_trained + self.clock.num_timed, line=line)
         self.live.update(Group(self.bar, table))
 
 
-def watch(tasks: Sequence[TrialTask], num_done: int = 0) -> LiveTable | PlainLines:
-    """Returns the display that suits standard output. `num_done`: see `Counts`."""
-    return LiveTable(tasks, num_done) if sys.stdout.isatty() else PlainLines(tasks, num_done)
+def watch(todo: Todo) -> LiveTable | PlainLines:
+    """Returns the display of a sweep that suits standard output."""
+    kind = LiveTable if sys.stdout.isatty() else PlainLines
+    return kind(todo.tasks, len(todo.done), len(todo.failed))
