@@ -113,5 +113,7 @@ class TuningFile(FileModel):
     bounds: dict[str, AnyFloat]
     num_trials: Count = Field(description="budget of each row")
     train_seed: AnyInt
-    sampler: str = Field(description="name, seed and version")
+    sampler: Text = Field(description="name, seed and version")
+    journal_lines: Count = Field(0, description="lines of `optuna.journal` that this was made from; 0: older files")
+    journal_seal: Text = Field("", description="seal of the last of them")
     rows: list[TunedRow]

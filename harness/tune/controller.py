@@ -19,8 +19,9 @@ from harness.sweep.plan import Plan, PlannedTrial
 from harness.sweep.tune.plan import planned_trial
 from harness.sweep.tune.space import Tuning
 from harness.tune import summary
+from harness.tune.journal import open_journal
 from harness.tune.objective import excess_of, label_of, values_of
-from harness.tune.study import MAX_STARTS, Proposal, Study, open_journal
+from harness.tune.study import MAX_STARTS, Proposal, Study
 from harness.worker import pruning
 
 MAX_REFUSED = 200  # consecutive proposals that cannot be built
@@ -45,7 +46,7 @@ class Controller:
         self.plan, self.tuning, self.config = plan, tuning, tuning.config
         self.store, self.code = store, code
         store.path.mkdir(parents=True, exist_ok=True)
-        storage = open_journal(run_folder)
+        storage, self.journal = open_journal(run_folder)
         labels = {row.row_id: row.label for row in plan.rows}
         self.studies = [
             Study(storage, space, labels[row_id], self.config, tuning.train_seed)
@@ -123,7 +124,7 @@ class Controller:
     def write_summary(self) -> None:
         """Writes the trials so far, for reports and `status`."""
         self._is_summary_due, self._next_summary = False, time.monotonic() + SUMMARY_EVERY_SECONDS
-        summary.write(self.store, self.plan, self.tuning, self.studies)
+        summary.write(self.store, self.plan, self.tuning, self.studies, self.journal)
 
     def _can_continue(self, study: Study) -> bool:
         """Returns True if a study can continue; sets `error` if it would never end."""

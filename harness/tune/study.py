@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.quantities import search_quantity
@@ -26,33 +22,11 @@ from harness.sweep.identity import canonical_json
 from harness.sweep.tune.config import TuneConfig
 from harness.sweep.tune.space import Parameter, RowSpace, Value
 
-JOURNAL = "optuna.journal"
-LOCK_SUFFIX = ".lock"  # of optuna's lock file next to the journal
 MAX_STARTS = 3  # starts of one configuration whose worker is killed each time
 COUNTED = (TrialState.COMPLETE, TrialState.PRUNED)
 UNBEGUN = "the search was killed while it created this proposal"
 #: not part of a study's name: the first three do not affect proposals, the others are part of it in another form
 NOT_IN_STUDY_NAME = {"num_trials", "parallel", "max_failures", "constraints", "space"}
-
-
-def open_journal(run: Path) -> JournalStorage:
-    """Opens `optuna.journal` of a run for writing and repairs it after a killed writer.
-
-    A killed writer may leave a partial line, which would corrupt later ones, and a stale lock. The caller holds the
-    lock of the run, so there is no other writer.
-    """
-    path = run / JOURNAL
-    Path(f"{path}{LOCK_SUFFIX}").unlink(missing_ok=True)
-    if path.exists():
-        _cut_to_whole_lines(path)
-    return JournalStorage(JournalFileBackend(str(path)))
-
-
-def _cut_to_whole_lines(path: Path) -> None:
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(path, whole)
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,14 @@ from harness.sweep.plan import Plan
 from harness.sweep.tune.config import TuneConfig
 from harness.sweep.tune.space import Tuning
 from harness.tune.choice import chosen
+from harness.tune.journal import SealedJournal
 from harness.tune.study import Study
 
 STUDIES_FILE = "studies.json"
 STATES = {TrialState.RUNNING: "running", TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}
 
 
-def write(store: Store, plan: Plan, tuning: Tuning, studies: Sequence[Study]) -> None:
+def write(store: Store, plan: Plan, tuning: Tuning, studies: Sequence[Study], journal: SealedJournal) -> None:
     """Writes the studies, and their trials as a plan, so that `status` shows them."""
     config = tuning.config
     content = TuningFile(
@@ -31,6 +32,8 @@ def write(store: Store, plan: Plan, tuning: Tuning, studies: Sequence[Study]) ->
         train_seed=tuning.train_seed,
         sampler=f"{_sampler(config)}, seed {config.seed}; pruner: {config.pruner}; optuna {optuna.__version__}",
         rows=[_row(study, config) for study in studies],
+        journal_lines=journal.num_lines,
+        journal_seal=journal.seal,
     )
     write_atomically(store.path / STUDIES_FILE, sealed_text(content))
     rows: dict[str, PlannedRow] = {}

@@ -199,6 +199,9 @@ def measure_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, al
         return _conclude(reporter, record, by_another=True)  # while this worker waited for the trial
     trial, launch = trial_of(folder)
     model, sources = build(trial, launch)
+    code = code_of(trial, launch)
+    if record.code and code not in record.code.split("+"):  # edited between training and measuring
+        record.code += f"+{code}"
     record.costs.environment = environment(trial.train.device)
     record.costs.memory = measure_memory(model, trial, sources["train"].labels)
     record.costs.timings = measure_timings(model, trial, sources["train"].labels, alone, reporter.alive)

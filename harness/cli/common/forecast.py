@@ -47,7 +47,7 @@ class Forecast:
 def forecast(
     tasks: Sequence[TrialTask], costs_of: Callable[[str], Costs], runs: Path, jobs: int | None
 ) -> Forecast | None:
-    """Return the time that the training of `tasks` takes; None where no earlier trial shows it.
+    """Return the time that the training of `tasks` takes; None where no earlier trial says it.
 
     The speed is that of earlier trials of the same configuration, else of all that computed in the same way.
     """
