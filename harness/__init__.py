@@ -7,6 +7,11 @@ are first used: `import harness` imports neither torch nor pandas.
 from __future__ import annotations
 
 import importlib
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_file_location
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -47,3 +52,24 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+class _OwnFolders:
+    """Finds `harness.reports` and `harness.variants` next to this package where it lies in a source tree.
+
+    An editable install knows these folders of one checkout only, and would give them to every other one.
+    """
+
+    @staticmethod
+    def find_spec(fullname: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
+        package = Path(__file__).resolve().parent
+        name = fullname.removeprefix("harness.")
+        if name not in ("reports", "variants") or fullname == name or (package / name).is_dir():
+            return None
+        file = package.parent / name / "__init__.py"
+        if not file.is_file():
+            raise ModuleNotFoundError(f"{fullname}: there is no {file}", name=fullname)
+        return spec_from_file_location(fullname, file, submodule_search_locations=[str(file.parent)])
+
+
+sys.meta_path.insert(0, _OwnFolders)

@@ -19,7 +19,7 @@ EXIT_USER_ERROR = 2
 #: option of the command line, without --, and words that replace it -> the argument in Python
 ARGUMENTS = {
     "cancel-dropped": "cancel_dropped=True", "input": "inputs=", "jobs": "jobs=", "launch": "launcher=",
-    "only": "only=", "replace-plan": "replace_plan=True", "rows": "rows=", "runs": "runs=", "set": "set ",
+    "only": "only=", "replace-plan": "replace_plan=True", "rows": "rows=", "runs": "runs=", "set": "set",
     "stale rerun": "rerun_stale=True", "variants": "variants=",
 }  # fmt: skip
 #: a whole command, which stays; an option with its value; a mention of the call
@@ -52,7 +52,9 @@ def _in_python(found: re.Match[str]) -> str:
     if not found["name"]:
         return found[0]
     argument, value = ARGUMENTS[found["name"]], found["value"] or ""
-    return argument.rstrip("= ") + value if value == ":" else argument + value.removeprefix(" ")
+    if value == ":":
+        return argument.rstrip("=") + value
+    return argument + (value.strip() if argument.endswith("=") else value)
 
 
 @dataclass(frozen=True)

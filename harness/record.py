@@ -244,7 +244,7 @@ class Record(FileModel):
     environment: dict[str, Any]
     code: Text | None = Field(
         None,
-        description="identity of the code that trained it, see harness.code_identity; A+B if it changed meanwhile",
+        description="identity of the code that made it, see harness.code_identity; A+B if it changed meanwhile",
     )
     proven: bool | None = Field(None, description="`check` had passed for this code; None: not noted in older records")
     finished_at: Text

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = [
     "harness.__main__", "harness.cli", "harness.python_api", "harness.running", "harness.bench", "harness.contract", "harness.tune", "harness.launch", "harness.worker", "harness.measure",
     "harness.train", "harness.model", "harness.sweep", "harness.data", "harness.stats", "harness.quantities",
-    "harness.store", "harness.record", "harness.registry", "harness.code_identity", "harness.proofs", "harness.api", "harness.nn",
+    "harness.store", "harness.record", "harness.registry", "harness.proofs", "harness.code_identity", "harness.api", "harness.nn",
     "harness.errors", "harness.aliases", "harness.locations", "harness.units", "harness.fields", "harness.bounds", "harness.text",
 ]  # fmt: skip
 #: folders that hold one file for each item of a kind, and so have no limit

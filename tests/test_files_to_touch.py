@@ -47,13 +47,10 @@ print(page.figure.axes[0].get_xlabel(), sys.modules["harness"].__file__)
 
 
 def copy_of_the_tree(place: Path) -> Path:
-    """The tree as a clone has it; the links make its own reports and variants those of its package."""
+    """The tree as a clone has it."""
     for folder in FOLDERS:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / folder, place / folder, ignore=ignored)
-    for folder in ("reports", "variants"):
-        if not (place / "harness" / folder).exists():
-            (place / "harness" / folder).symlink_to(f"../{folder}")
     return place
 
 
@@ -64,7 +61,7 @@ def touched(place: Path) -> set[str]:
     changed = [
         n for path, n in names.items() if not (ROOT / n).is_file() or (ROOT / n).read_bytes() != path.read_bytes()
     ]
-    return {str(name) for name in changed if not str(name).startswith(("harness/reports", "harness/variants"))}
+    return {str(name) for name in changed}
 
 
 def insert(path: Path, before: str, text: str) -> None:
@@ -129,6 +126,15 @@ def test_a_metric_can_be_an_objective_of_a_search(with_metric: Path) -> None:
     assert float(value) > 1
     assert 0 <= float(accuracy) <= 1
     assert is_measured == "True"
+
+
+def test_a_second_checkout_uses_its_own_reports_and_variants(with_metric: Path) -> None:
+    code = (
+        "import harness.reports as r, harness.variants as v, harness; print(r.__path__, v.__path__, harness.__path__)"
+    )
+    assert run(with_metric, "-c", code).split() == [
+        f"['{with_metric / name}']" for name in ("reports", "variants", "harness")
+    ]
 
 
 def test_a_variant_touches_one_file(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from harness.fields import with_field
 from harness.measure.isolated.fresh_process import ask
 from harness.measure.isolated.request import MeasurementAnswer, MeasurementRequest, Mode, answer
 from harness.record import RecordModel
+from harness.registry.proven import mark_of
 
 Over = Literal["num_frames", "crop_size", "batch_size", "temporal_window"]
 SPARE_MIB = 1024  # of address space beyond the budget: thread stacks, scratch space
@@ -46,6 +47,7 @@ class RowFrontier(RecordModel):
     over: Over
     largest: int | None
     bounded: bool = Field(description="false: the search ended at its own limit, a larger value may fit")
+    mark: str = Field("", description="what makes the numbers doubtful: the variant is unproven")
     probes: dict[int, MeasurementAnswer]
 
 
@@ -62,8 +64,9 @@ def row_frontier(label: str, config: Mapping[str, Any], options: FrontierOptions
         probe, lambda answer: _fits(answer, options), start=start, step=step, least=least, most=options.most
     )
     return RowFrontier(
-        label=label, over=options.over, largest=found.largest, bounded=found.bounded, probes=found.probes
-    )
+        label=label, over=options.over, largest=found.largest, bounded=found.bounded, probes=found.probes,
+        mark=mark_of(config["variant"]["name"], options.variant_dirs),
+    )  # fmt: skip
 
 
 def _grid(config: Mapping[str, Any], options: FrontierOptions) -> tuple[int, int, int]:

@@ -76,7 +76,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         line = os_error_line(error, verb or "harness")
         if line is None:
             raise

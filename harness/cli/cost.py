@@ -96,7 +96,9 @@ def _emit(rows: Sequence[tuple[Mapping[str, Any], Ledger]], parsed: argparse.Nam
         print(json.dumps(found, indent=2))
         return
     flat = [
-        {"label": fields["label"], **line, "status": fields["status"]} if inner is not None else fields
+        {"label": fields["label"], **line, **{key: fields[key] for key in ("status", "unproven") if key in fields}}
+        if inner is not None
+        else fields
         for fields, inner in lines
         for line in (inner if inner is not None else [{}])
     ]

@@ -84,12 +84,13 @@ def line(row: RowFrontier, options: FrontierOptions) -> str:
     else:
         head = f"{row.over} {row.largest}{'' if row.bounded else ' or more'} within {options.budget}"
     above = [value for value in row.probes if value > (row.largest or -1)]
+    mark = f" [{row.mark}]" if row.mark else ""
     if not above:
-        return f"{row.label}: {head}"
+        return f"{row.label}: {head}{mark}"
     stopped = row.probes[min(above)]
     requested = f", requested {stopped.requested_bytes} bytes" if stopped.requested_bytes else ""
     why = "over the budget" if stopped.status == "done" else f"{stopped.status}: {stopped.message}{requested}"
-    return f"{row.label}: {head} (at {min(above)}: {why})"
+    return f"{row.label}: {head} (at {min(above)}: {why}){mark}"
 
 
 def _write(name: str, rows: list[RowFrontier], options: FrontierOptions, folder: Path) -> None:
@@ -100,6 +101,7 @@ def _write(name: str, rows: list[RowFrontier], options: FrontierOptions, folder:
     content = {"options": options.model_dump(), "rows": [row.model_dump() for row in rows]}
     file = folder / f"{name}_frontier.json"
     write_atomically(file, json.dumps(content, indent=1))
-    largest = {row.label: row.largest for row in rows}
-    page = frontier_page(file.stem, options.over, options.budget, largest, [r.label for r in rows if not r.bounded])
+    labels = {row.label: row.label + " (unproven)" * bool(row.mark) for row in rows}
+    largest, ends = {labels[row.label]: row.largest for row in rows}, [labels[r.label] for r in rows if not r.bounded]
+    page = frontier_page(file.stem, options.over, options.budget, largest, ends)
     print(f"{file}, {', '.join(str(path) for path in plots.save([page], folder))}")

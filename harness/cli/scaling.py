@@ -7,7 +7,7 @@ import csv
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,10 +96,13 @@ def _measured(
 ) -> tuple[CostSeries, list[dict[str, Any]]]:
     """Measure the row at every size; return the series and its points with raw samples."""
     from harness.bench.scaling import at_size, measure_point
+    from harness.registry.proven import mark_of
     from harness.stats.scaling import CostSeries
 
     at = {size: at_size(config, parsed.over, size, parsed.variants) for size in sizes}  # all faults before any work
     points = [measure_point(at[size], size, parsed.measure, parsed.variants) for size in sizes]
+    if mark_of(config["variant"]["name"], parsed.variants):
+        points = [replace(point, mark=", ".join(filter(None, (point.mark, "unproven")))) for point in points]
     columns = (tuple(getattr(point, name) for point in points) for name in ("size", "cost", "mark"))
     return CostSeries(label, *columns), [asdict(point) for point in points]
 

@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     from harness.cli import main
-    from harness.launch.warm.server import serve
+    from harness.launch.local.server import serve
 
     arguments = serve(parsed.descriptor, parsed.parent)
     return 0 if arguments is None else main(arguments)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.cli.common import arguments
-from harness.text.clean import one_line
+from harness.text.clean import clean, one_line
 from harness.text.streams import console
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _table(view: _View) -> Table:
     waiting = view.waiting()
     title = "\n".join([*(with_time_left(*line) for line in view.lines()), *([f"jobs: {waiting}"] if waiting else [])])
     columns = ("trial", "row", "status", "where")
-    table = Table(*columns, box=None, pad_edge=False, title=Text(title), title_justify="left")
+    table = Table(*columns, box=None, pad_edge=False, title=Text(clean(title)), title_justify="left")
     unfinished = [item for item in view.searched if item.is_open]
     unfinished += [item for item in view.found if item.status != "done"]
     unfinished.sort(key=lambda item: (item.status != "running", item.status not in TROUBLED))

@@ -29,10 +29,15 @@ def code_identity(variant_file: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-@cache
 def trunk_digest() -> bytes:
     """Return the SHA-256 over these rooms: the code that can change the result of every variant."""
-    places = [HARNESS / room for room in RESULT_ROOMS]
+    return rooms_digest(RESULT_ROOMS)
+
+
+@cache
+def rooms_digest(rooms: tuple[str, ...]) -> bytes:
+    """Return the SHA-256 over files and folders of the harness, by relative path and content."""
+    places = [HARNESS / room for room in rooms]
     paths = [path for place in places for path in ([place] if place.is_file() else sorted(place.rglob("*.py")))]
     return bytes.fromhex(hash_files((str(path.relative_to(HARNESS)), path) for path in paths))
 

@@ -17,7 +17,7 @@ from harness.contract.cases import EVEN, SMALL, WIDER, Case, CaseSpread, cases, 
 from harness.contract.checks import CHECKS, Broken
 from harness.contract.degenerate import NONE_DECLARED, NONE_FITS
 from harness.contract.masks import NOT_MASKED
-from harness.proofs import FOLDER, forget, note
+from harness.proofs import FOLDER, note, note_failure
 from harness.proofs.declarations import missing
 from harness.registry import load_variant, variant_file
 
@@ -44,7 +44,7 @@ class CheckOutcome:
 def run(name: str, variant_dirs: Sequence[Path] = ()) -> Iterator[CheckOutcome]:
     """Run every check on every case of a variant; the first outcome, `cases`, counts the cases and refusals.
 
-    If all pass, the last outcome, `proof`, says where this is kept for the code of the variant.
+    The last outcome, `proof`, says where it is kept that this code of the variant has passed or failed.
     """
     found = spread(name, variant_dirs)
     code = code_identity(variant_file(name, tuple(variant_dirs)))
@@ -55,20 +55,18 @@ def run(name: str, variant_dirs: Sequence[Path] = ()) -> Iterator[CheckOutcome]:
         known = check_name not in lacking
         outcomes.append(_outcome(check_name, found.cases) if known else _undeclared(check_name, lacking[check_name]))
         yield outcomes[-1]
-    if any(outcome.failures for outcome in outcomes):
-        forget(code)
-    else:
-        yield _proof(code)
+    yield _proof(code, has_passed=not any(outcome.failures for outcome in outcomes))
 
 
 def _undeclared(check_name: str, methods: str) -> CheckOutcome:
     return CheckOutcome(check_name, 0, "not declared", (f"missing: {methods}",))
 
 
-def _proof(code: str) -> CheckOutcome:
-    """Keep the proof that this code passes: without it, tables mark its results as unproven."""
+def _proof(code: str, has_passed: bool) -> CheckOutcome:
+    """Keep whether this code passes: unless it does, tables mark its results as unproven."""
     try:
-        return CheckOutcome("proof", 1, f"kept as {note(code)}", ())
+        kept = f"kept as {note(code)}" if has_passed else f"none: results are marked unproven ({note_failure(code)})"
+        return CheckOutcome("proof", int(has_passed), kept, ())
     except (OSError, RuntimeError) as error:
         return CheckOutcome("proof", 0, f"cannot be kept ({error}): set {FOLDER} to a writable folder", ())
 

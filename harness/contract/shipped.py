@@ -1,14 +1,17 @@
-"""Rewrites the proofs of the shipped variants: `python -m harness.contract.shipped` checks every file that changed."""
+"""Rewrites the proofs of the shipped variants: `python -m harness.contract.shipped`.
+
+Run it after a change of `variants/` or of `harness.proofs.FOUNDATION`: it checks every variant that this may break.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from harness import contract
-from harness.proofs import content_hash, shipped_hashes
+from harness.proofs import proof_hash, shipped_hashes
 from harness.registry import OUR_VARIANTS
 
-HEAD = '"""Shipped variants that pass the contract: name -> hash of the file; see `harness.contract.shipped`."""\n'
+HEAD = '"""Shipped variants that pass the contract: name -> `proof_hash`; see `harness.contract.shipped`."""\n'
 
 
 def shipped_files() -> dict[str, Path]:
@@ -26,7 +29,7 @@ def main() -> int:
     """Check each shipped file whose hash is not the noted one, and note those that pass; return 1 if one fails."""
     proofs, broken = {}, []
     for name, file in shipped_files().items():
-        digest = content_hash(file)
+        digest = proof_hash(file)
         if shipped_hashes.PROOFS.get(name) != digest and not _passes(name):
             broken.append(name)
             continue

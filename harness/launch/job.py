@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.errors import UserError
-from harness.launch.local import LocalPool
-from harness.launch.progress import PlainLines
+from harness.launch.display.progress import PlainLines
+from harness.launch.local.pool import LocalPool
 from harness.launch.tasks import TrialTask, state_of, task_of
 from harness.record import FINAL_STATUSES, OPEN_STATUSES
 from harness.store import Store, TrialFolder

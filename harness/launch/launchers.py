@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from harness.errors import UserError, did_you_mean
+from harness.errors import UserError, did_you_mean, worded
 from harness.launch.assignment import dropped_trials
 from harness.launch.base import Cancelled, JobState, Launcher, LaunchRequest, Log, Owners
 from harness.launch.doctor import Finding
@@ -148,7 +148,8 @@ def end_dropped(request: LaunchRequest) -> None:
     for folder in found:
         print(f"no longer asked for: {folder.trial_id} ({folder.status().status})")
     if not request.cancel_dropped:
-        print(f"{len(found)} trials go on though the sweep no longer asks for them; --cancel-dropped ends them.")
+        said = f"{len(found)} trials go on though the sweep no longer asks for them; --cancel-dropped ends them."
+        print(worded(said))
         return
     done = cancel(request.store, found, CANCEL_SECONDS)
     print(f"{len(done.trials)} of them cancelled")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from harness import units
 from harness.errors import UserError
 from harness.launch import launchers
 from harness.launch.base import answers_within
+from harness.launch.display.time_left import seconds_left
 from harness.launch.tasks import State, state_of
-from harness.launch.time_left import seconds_left
 from harness.record import OPEN_STATUSES
 from harness.store import Store, TrialFolder, TrialStatus
 from harness.store.files import is_locked
@@ -20,13 +23,14 @@ from harness.store.plan_file import PlanFile
 from harness.text.clean import LINE_LIMIT, one_line
 
 TROUBLED = ("failed", "killed", "lost", "oom", "nan", "timeout", "invalid")
+STARTING = "starting workers"  # what a sweep does before the first step of a trial
 ASK_SECONDS = 10.0  # between two questions to a launcher while a user watches
 ANSWER_SECONDS = 3.5  # for all answers of launchers to one command that only shows where trials stand
 
 
 @dataclass(frozen=True)
 class Standing:
-    """One trial of a plan: `written` is its status file, `status` what its files say together."""
+    """One trial of a plan: `written` is its status file and lock, `status` what all its files say."""
 
     folder: TrialFolder
     label: str
@@ -35,6 +39,7 @@ class Standing:
     message: str
     written: TrialStatus
     is_trained: bool = False
+    code: str | None = None
 
     @property
     def is_open(self) -> bool:
@@ -55,9 +60,8 @@ class Standing:
         more = one_line(self.message) or self.progress()
         more += " (`logs` shows all of it)" if len(self.message) > LINE_LIMIT else ""
         starts = f" (start {self.written.num_starts})" if self.is_open and self.written.num_starts > 2 else ""
-        return (
-            f"{self.status:9s} {self.folder.trial_id}  {self.label}, seed {self.seed}{starts}{': ' * bool(more)}{more}"
-        )
+        name = one_line(f"{self.label}, seed {self.seed}")
+        return f"{self.status:9s} {self.folder.trial_id}  {name}{starts}{': ' * bool(more)}{more}"
 
 
 def standings(store: Store, plan: PlanFile, *, verify: bool = False) -> Iterator[Standing]:
@@ -65,14 +69,26 @@ def standings(store: Store, plan: PlanFile, *, verify: bool = False) -> Iterator
     for row in plan.rows:
         for seed, trial_id in row.trials.items():
             folder = store.trial(trial_id)
+            written = folder.status()
             try:
-                state = state_of(folder, verify=verify)
+                state = state_of(folder, verify=verify, known=written)
             except UserError as error:  # a record of a newer version concerns this trial alone
                 state = State("invalid", str(error))
-            is_done = state.status == "done"
-            written = TrialStatus() if is_done else folder.written_status()
-            is_trained = is_done or folder.record_file.exists()
-            yield Standing(folder, row.label, seed, state.status, state.message, written, is_trained)
+            is_trained = state.status == "done" or folder.record_file.exists()
+            yield Standing(folder, row.label, seed, state.status, state.message, written, is_trained, state.code)
+
+
+def several_codes(found: Iterable[Standing]) -> list[str]:
+    """Returns a line for each row whose finished trials were made by several versions of the code."""
+    rows: dict[str, Counter[str]] = {}
+    for standing in found:
+        if standing.status == "done" and standing.code:
+            rows.setdefault(standing.label, Counter())[standing.code] += 1
+    return [
+        f"{label}: seeds of several versions of the code: {', '.join(f'{code} ({n})' for code, n in counts.items())}"
+        for label, counts in rows.items()
+        if len(counts) > 1 or "+" in next(iter(counts))
+    ]
 
 
 def tally(found: Iterable[Standing]) -> str:
@@ -106,7 +122,7 @@ def summary(store: Store, found: Sequence[Standing], *, timed: bool = True) -> t
     """
     note = tally(found)
     if _is_starting(store, found):
-        note += ", starting workers"
+        note = f"{note}, {STARTING}"
     num_done = sum(item.status == "done" for item in found)
     num_trained = sum(item.is_trained for item in found)
     return progress_line(len(found), num_trained, num_done if timed else None, note), seconds_left(found, timed=timed)
@@ -124,7 +140,10 @@ def _is_starting(store: Store, found: Sequence[Standing]) -> bool:
 def no_longer_planned(store: Store, plan: PlanFile) -> list[str]:
     """Returns the trials that have a folder and are not in the plan."""
     planned = {trial_id for row in plan.rows for trial_id in row.trials.values()}
-    return [folder.trial_id for folder in store.trials() if folder.trial_id not in planned]
+    if not store.trials_folder.is_dir():
+        return []
+    with os.scandir(store.trials_folder) as entries:  # names only: a run may have thousands of trials
+        return sorted(entry.name for entry in entries if entry.name not in planned and entry.is_dir())
 
 
 @dataclass(frozen=True)
@@ -139,6 +158,23 @@ class JobAnswers:
     reasons: dict[str, str]
     problem: str = ""
 
+    @cached_property
+    def gone_ids(self) -> set[str]:
+        """Returns the ids of the trials whose job is gone."""
+        return {item.folder.trial_id for item in self.gone or ()}
+
+
+class _SeenFolder(TrialFolder):
+    """The folder of a trial whose status was read a moment ago: a run may have thousands."""
+
+    def __init__(self, item: Standing):
+        vars(self).update(vars(item.folder))
+        self._seen = item.written
+
+    def status(self) -> TrialStatus:
+        """Returns the status that was read."""
+        return self._seen
+
 
 def ask_about_jobs(store: Store, found: Iterable[Standing], wait_s: float = ANSWER_SECONDS) -> JobAnswers:
     """Asks the launchers of trials that wait for a job; takes `wait_s` seconds at most."""
@@ -147,8 +183,8 @@ def ask_about_jobs(store: Store, found: Iterable[Standing], wait_s: float = ANSW
         return JobAnswers([], {})
     try:
         with answers_within(wait_s):
-            owners = launchers.owners(store, [item.folder for item in waiting])
-    except UserError as error:  # a damaged submission file: the sweep command reports it too
+            owners = launchers.owners(store, [_SeenFolder(item) for item in waiting])
+    except (UserError, OSError, subprocess.SubprocessError) as error:  # a damaged submission file, a hanging ssh
         return JobAnswers(None, {}, str(error))
     if owners.problem or is_locked(store.lock_file):
         return JobAnswers(None, owners.reasons, owners.problem)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 
 from harness.errors import UserError
 from harness.launch import snapshot
-from harness.launch.assignment import assign, leave_job, release
+from harness.launch.assignment import assign, end_never_started, leave_job, release
 from harness.launch.base import Cancelled, Launcher, LaunchRequest, Log, Owners
 from harness.launch.source import EndedByFiles, Source, drive
 from harness.launch.tasks import Todo, TrialTask, prepare, state_of
@@ -55,8 +55,13 @@ class QueueLauncher(Launcher):
     def run(self, request: LaunchRequest, todo: Todo) -> bool:
         """Submits what is open and has no job."""
         taken, free = self._sorted(request.store, todo.tasks)
-        self._start_all(request, free)
-        print(f"{counted(len(free), 'trial')} submitted, {taken} at work or in the queue already")
+        ended = self._start_all(request, free)
+        size = counted(len(free) - len(ended), "trial")
+        print(f"{size} submitted, {taken} at work or in the queue already")
+        if ended:
+            message = ended[0].folder.written_status().message
+            invalid = f"{counted(len(ended), 'trial')} invalid now: {ended[0].trial.trial_id}: {message}"
+            raise UserError(f"{invalid}, then this command again.")
         return True
 
     def _sorted(self, store: Store, tasks: Sequence[TrialTask]) -> tuple[int, list[TrialTask]]:
@@ -68,9 +73,15 @@ class QueueLauncher(Launcher):
         free = [task for task in tasks if task.trial.trial_id not in owners.taken]
         return len(tasks) - len(free), free
 
-    def _start_all(self, request: LaunchRequest, tasks: Sequence[TrialTask]) -> None:
+    def _start_all(self, request: LaunchRequest, tasks: Sequence[TrialTask]) -> list[TrialTask]:
+        """Starts a job for each task; returns those that too many jobs did not start; they are invalid now."""
+        most, ended = request.plan.launch.max_resubmissions, []
         prepare(Todo(list(tasks)), request.plan, request.code)
         for task in tasks:
+            last = task.folder.written_status().job
+            if end_never_started(task.folder, most, f"{last} is gone and left no trace"):
+                ended.append(task)
+                continue
             job = self.new_job(request)
             if not assign(task.folder, job):
                 continue  # a worker of another command has it
@@ -79,6 +90,7 @@ class QueueLauncher(Launcher):
             except UserError:
                 release(task.folder, lambda named, job=job: named == job)  # type: ignore[misc]
                 raise
+        return ended
 
     def search(self, request: LaunchRequest, source: Source) -> bool:
         """Submits the tasks of a search as they come."""

@@ -1,19 +1,24 @@
-"""Which code has passed `check`: a shipped variant by the content of its file, any other by the identity of its code.
+"""Which code has passed `check`: a shipped variant by its file and its foundation, any other by its code identity.
 
-The contract notes every pass as an empty file named after the code identity, in a folder that outlives the runs.
+The contract keeps every pass and every failure as an empty file named after the code identity, in a folder that
+outlives the runs.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
+from harness.code_identity import rooms_digest
 from harness.proofs.shipped_hashes import PROOFS
 
 #: environment variable that names the folder
 FOLDER = "HARNESS_PROOFS"
+#: what a pass of the contract depends on, in addition to the variant's file
+FOUNDATION = ("api.py", "contract", "measure/count", "model/video_transformer.py", "nn")
+UNPROVEN = "unproven: `check` has not passed for this code of the variant"
 
 
 def folder() -> Path:
@@ -23,9 +28,10 @@ def folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "video-attention-harness", "proofs")
 
 
-def content_hash(file: Path) -> str:
-    """Return 16 hex digits for the content of a variant's file."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+@cache
+def proof_hash(file: Path) -> str:
+    """Return 16 hex digits for a variant's file and its foundation, as they are at the first call."""
+    return hashlib.sha256(rooms_digest(FOUNDATION) + file.read_bytes()).hexdigest()[:16]
 
 
 def has_passed(code: str | None) -> bool:
@@ -36,21 +42,53 @@ def has_passed(code: str | None) -> bool:
         return False
 
 
+def has_failed(code: str | None) -> bool:
+    """Return whether the last `check` has failed for a code identity, or for one of several joined by '+'."""
+    try:
+        return any(_failure(part).is_file() for part in (code or "").split("+") if part)
+    except (OSError, RuntimeError):
+        return False
+
+
+def failures() -> list[str]:
+    """Return the code identities whose last `check` has failed, sorted."""
+    try:
+        return sorted(path.stem for path in folder().glob("*.failed"))
+    except (OSError, RuntimeError):
+        return []
+
+
 def is_proven(file: Path, code: str) -> bool:
-    """Return whether a variant's file is a shipped one, unchanged, or `check` has passed for its code identity."""
-    shipped = "+" not in code and PROOFS.get(file.stem) == content_hash(file)
-    return shipped or has_passed(code)
+    """Return whether a variant's file is a shipped one, unchanged, or `check` has passed for its code identity.
+
+    A failed check of this code outweighs both, until `check` passes.
+    """
+    shipped = "+" not in code and PROOFS.get(file.stem) == proof_hash(file)
+    return (shipped or has_passed(code)) and not has_failed(code)
+
+
+def unproven_mark(code: str | None, was_proven: bool | None) -> str:
+    """Return the mark of a result by this code, which was proven, not proven, or not noted; empty without one."""
+    is_unproven = has_failed(code) or (was_proven is False and not has_passed(code))
+    return UNPROVEN if is_unproven else ""
 
 
 def note(code: str) -> Path:
-    """Keep that `check` has passed; return where. Raises: OSError."""
-    file = folder() / code
+    """Keep that `check` has passed; return where. Raises: OSError, RuntimeError."""
+    return _keep(folder() / code, instead_of=_failure(code))
+
+
+def note_failure(code: str) -> Path:
+    """Keep that `check` has failed, until it passes; return where. Raises: OSError, RuntimeError."""
+    return _keep(_failure(code), instead_of=folder() / code)
+
+
+def _failure(code: str) -> Path:
+    return folder() / f"{code}.failed"
+
+
+def _keep(file: Path, instead_of: Path) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.touch()
+    instead_of.unlink(missing_ok=True)
     return file
-
-
-def forget(code: str) -> None:
-    """Drop the proof of a code identity that does not pass."""
-    with suppress(OSError, RuntimeError):  # a folder that cannot be read holds no proof
-        (folder() / code).unlink(missing_ok=True)

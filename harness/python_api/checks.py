@@ -34,7 +34,7 @@ class CheckResult:
 
     @property
     def verdict(self) -> str:
-        """Say in a sentence how many variants keep the contract, and which break it."""
+        """Return how many variants keep the contract, and which break it, in a sentence."""
         kept = len(self.outcomes) - len(self.broken)
         broken = f"; broken: {', '.join(self.broken)}" if self.broken else ""
         return f"{kept} of {len(self.outcomes)} variants keep the contract{broken}"

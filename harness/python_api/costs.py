@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import units
-from harness.code_identity import code_identity
 from harness.errors import UserError, did_you_mean
 from harness.nn.config import ModelConfig
-from harness.proofs import is_proven
 from harness.python_api.cost_fields import CostRow, flat
 from harness.python_api.plans import PathLike, Settings, folders_of, override_texts
 from harness.python_api.tables import Table
 from harness.python_api.targets import Target, is_file, plan_target, sweep_of
-from harness.registry import load_variant, variant_file
+from harness.registry import load_variant
+from harness.registry.proven import mark_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,8 +160,7 @@ def _counts(plan: Plan, published: list[Published], table: Path | None, *, backw
     folders, rows = [Path(folder) for folder in plan.source.variant_dirs], []
     for row in plan.rows:
         costs, ledger = planned_ledger(configs[row.row_id], folders, backward=backward, memory=memory)
-        file = variant_file(configs[row.row_id]["variant"]["name"], folders)
-        unproven = not is_proven(file, code_identity(file))
+        unproven = bool(mark_of(configs[row.row_id]["variant"]["name"], folders))
         rows.append(CostRow(row.label, costs, ledger, known.get(row.label), unproven))
     return Counts(tuple(rows), tuple(row for row in published if row.not_built))
 

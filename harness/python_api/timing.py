@@ -16,9 +16,11 @@ from harness.bench.row_result import RowResult
 from harness.errors import UserError
 from harness.measure.isolated.request import Mode
 from harness.measure.machine.environment import environment
+from harness.proofs import UNPROVEN
 from harness.python_api.plans import PathLike, Settings, folders_of
 from harness.python_api.tables import Table
 from harness.python_api.targets import RowConfigs, Target, read_rows
+from harness.registry.proven import mark_of
 from harness.store import write_atomically
 from harness.store.folders import make_folder
 from harness.sweep.plan import Plan
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Log = Callable[[str], None]
+ONE_ROW = "{label}: a single row, so there is nothing to compare it with; give two or more for ratios"
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,6 +60,7 @@ class Comparison:
     def table(self) -> Table:
         """Return medians and ratios as text."""
         marks = tuple(f"{row.label}: {mark}" for row in self.result.rows for mark in row.marks)
+        marks += (ONE_ROW.format(label=self.rows.baseline),) if len(self.result.rows) == 1 else ()
         lines = tuple((row.label, *_cells(row, self.result.baseline)) for row in self.result.rows)
         return Table(("row", "median", "ratio", "95 %", ""), lines, marks)
 
@@ -158,7 +162,9 @@ def compare(
             raise UserError(f"{label}: gave no times ({found[label].status}: {found[label].message})")
     row = found[target]
     assert row.ratio is not None
-    return Ratio(target, baseline, row.ratio, row.ratio_low, row.ratio_high, row.significant, tuple(row.marks))
+    of_baseline = (mark for mark in found[baseline].marks if mark == UNPROVEN or mark not in row.marks)
+    marks = (*row.marks, *(f"{baseline}: {mark}" for mark in of_baseline))
+    return Ratio(target, baseline, row.ratio, row.ratio_low, row.ratio_high, row.significant, marks)
 
 
 def _listed(targets: Target | Sequence[Target]) -> list[Target]:
@@ -174,15 +180,18 @@ def _listed(targets: Target | Sequence[Target]) -> list[Target]:
 
 def _compare(rows: RowConfigs, options: BenchOptions, folder: Path | None, log: Log) -> Comparison:
     """Compare rows; with a folder, write all samples there and keep the best time of the machine."""
+    if len(rows.configs) == 1:
+        log(ONE_ROW.format(label=rows.baseline))
     train = rows.configs[rows.baseline]["train"]
     found = environment(train["device"])
-    if folder is None:
-        result = compare_rows(rows.configs, rows.baseline, options, log)
-        result.environment = found
-        return Comparison(rows, result)
-    known = MachineBest(folder / MACHINE_BEST_FILE, found | {"num_threads": train["num_threads"]})
-    result = compare_rows(rows.configs, rows.baseline, options, log, known.read())
+    machine = found | {"num_threads": train["num_threads"]}
+    known = MachineBest(folder / MACHINE_BEST_FILE, machine) if folder else None
+    result = compare_rows(rows.configs, rows.baseline, options, log, known.read() if known else None)
     result.environment = found
+    for row in result.rows:
+        row.marks += filter(None, [mark_of(rows.configs[row.label]["variant"]["name"], options.variant_dirs)])
+    if folder is None or known is None:
+        return Comparison(rows, result)
     known.learn(result.runs)
     comparison = Comparison(rows, result, folder / f"{rows.name}_{options.mode}.json")
     write_samples(comparison)

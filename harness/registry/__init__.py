@@ -24,6 +24,8 @@ from harness import locations
 from harness.code_identity import code_identity
 from harness.code_identity.closure import ENTRY_POINT_GROUP, closure_of, refusals
 from harness.errors import Fault, UserError, did_you_mean
+from harness.proofs import proof_hash
+from harness.registry.classes import only_subclass
 from harness.registry.loading import import_file
 
 if TYPE_CHECKING:
@@ -171,6 +173,7 @@ def forget_changed() -> None:
         _stamps.clear()
         _load.cache_clear()
         code_identity.cache_clear()
+        proof_hash.cache_clear()
 
 
 @cache
@@ -184,18 +187,11 @@ def _load(file: Path, name: str) -> type[Variant]:
         raise UserError(Fault("", "", message) for message in messages)
     for path in imported.files.values():
         _stamps[path] = _stamp(path)
-    code_identity(file)  # kept from here on: it says what was loaded, whatever becomes of the files
-    module = import_file(file, imported)
-    classes = [
-        item
-        for item in vars(module).values()
-        if isinstance(item, type) and issubclass(item, Variant) and item.__module__ == module.__name__
-    ]
-    if len(classes) != 1:
-        found = ", ".join(item.__name__ for item in classes) or "none"
-        raise UserError(f"{file}: a variant file defines exactly one subclass of harness.api.Variant; found: {found}")
-    _check_defaults(file, classes[0])
-    return classes[0]
+    for kept in (code_identity, proof_hash):  # from here on they say what was loaded, whatever becomes of the files
+        kept(file)
+    found = only_subclass(import_file(file, imported), Variant, "variant")
+    _check_defaults(file, found)
+    return found
 
 
 def _check_defaults(file: Path, variant: type[Variant]) -> None:

@@ -31,7 +31,7 @@ def import_file(file: Path, found: Closure) -> ModuleType:
     """Run a variant's file and return its module. Raises: UserError where it imports a module that no package owns."""
     before = set(sys.modules)
     if module := entry_module(file):
-        _forget_package(found)
+        _forget_package(file, found)
         made = importlib.import_module(module)
     else:
         package = _package_of(file.parent)
@@ -64,7 +64,7 @@ def _forget_changed(package: str) -> None:
     loaded = {name: module for name, module in sys.modules.items() if name.startswith(f"{package}.")}
     if any(_is_changed(module) for module in loaded.values()):
         for name in loaded:
-            del sys.modules[name]
+            _forget(name)
 
 
 def _is_changed(module: ModuleType) -> bool:
@@ -75,12 +75,20 @@ def _is_changed(module: ModuleType) -> bool:
         return True
 
 
-def _forget_package(found: Closure) -> None:
+def _forget_package(file: Path, found: Closure) -> None:
     """Forget the loaded modules of a package that a variant imports: they are read again."""
-    files = {str(file) for file in found.files.values()}
+    files = {str(path) for path in (file, *found.files.values())}
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] in found.packages and getattr(module, "__file__", None) in files:
-            del sys.modules[name]
+            _forget(name)
+
+
+def _forget(name: str) -> None:
+    """Drop a loaded module, also as an attribute of its package: `from package import module` takes that first."""
+    del sys.modules[name]
+    package, _, last = name.rpartition(".")
+    if package in sys.modules:
+        vars(sys.modules[package]).pop(last, None)
 
 
 class _Finder:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -59,6 +60,8 @@ class LoadedRun:
     """trial_id -> (status, message), for every trial of the plan."""
     tuning: TuningFile | None = None
     """Every proposal of the search that chose the rows; None for a run without a search."""
+    search_records: dict[str, Record] = field(default_factory=dict)
+    """The records of proposals that were trained to the end."""
 
     @property
     def num_unsealed(self) -> int:
@@ -112,7 +115,16 @@ def load(run: Path) -> LoadedRun:
         faults += error.faults
     if faults:
         raise UserError(faults)
-    return LoadedRun(plan, records, statuses, tuning)
+    return LoadedRun(plan, records, statuses, tuning, read_search_records(run, tuning) if tuning else {})
+
+
+def read_search_records(run: Path, tuning: TuningFile) -> dict[str, Record]:
+    """Return the records of a search by trial; those that cannot be read are left out, since no number needs them."""
+    found = {}
+    for trial_id in {trial.trial_id for row in tuning.rows for trial in row.trials if trial.trial_id}:
+        with suppress(UserError):
+            found[trial_id] = read_record(run / "tuning" / "trials" / trial_id)
+    return {trial_id: record for trial_id, record in found.items() if record is not None}
 
 
 def damage_of(error: UserError) -> str:

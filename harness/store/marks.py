@@ -10,7 +10,9 @@ import re
 from collections.abc import Callable
 
 from harness import units
-from harness.proofs import has_passed
+from harness.proofs import UNPROVEN as UNPROVEN
+from harness.proofs import failures as failures
+from harness.proofs import unproven_mark
 from harness.record import Costs, Record, Timing
 
 CostMarks = Callable[[Costs], tuple[str, ...]]
@@ -20,8 +22,8 @@ LOWER_BOUND = "MACs are a lower bound"
 
 def unproven_marks(record: Record) -> tuple[str, ...]:
     """Return the mark of code that has not passed the contract, neither before the trial ended nor since."""
-    unproven = record.proven is False and not has_passed(record.code)
-    return ("unproven: `check` has not passed for this code of the variant",) if unproven else ()
+    mark = unproven_mark(record.code, record.proven)
+    return (mark,) if mark else ()
 
 
 #: marks of a whole trial: they stand at its row, and every accuracy and cost of it is affected

@@ -1,6 +1,6 @@
 """Seals of JSON files: a hash of the content, written into the file, that shows damage.
 
-A seal protects against damage, not against forgery: whoever edits a file on purpose can seal it again.
+A seal protects against damage, not against forgery: a person who edits a file on purpose can seal it again.
 """
 
 from __future__ import annotations

@@ -31,7 +31,8 @@ def check_baseline(root: Node, points: Sequence[VaryPoint], faults: FaultList) -
             seen = [_value(root, point, path_of(key)) for point in points]
         if any(value is ABSENT or has_value(value, _name_of(wanted)) for value in seen):
             continue
-        known = list(dict.fromkeys(shown(value) for value in seen))[:10]
+        is_name = key.removesuffix(".name") in NAMED_BLOCKS
+        known = list(dict.fromkeys(str(value) if is_name else shown(value) for value in seen))[:10]
         faults.add(
             wanted.mark, f"baseline.{key}", f"no row has {describe(wanted.plain())} here; rows have {', '.join(known)}"
         )

@@ -17,9 +17,9 @@ LINE_LIMIT = 300  # characters of a message in a table or a list
 TEXT_LIMIT = 4000  # characters of a message in a file
 SHORTENED = " ... [shortened] ... "
 
-#: whole sequences of a terminal: CSI (colours, cursor), OSC and relatives with their end, two-character ones
+#: whole sequences of a terminal: CSI (colours, cursor), OSC and relatives with their end, those of character sets
 _SEQUENCES = re.compile(
-    "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b[\\]PX^_][^\x1b\x07\n]*(?:\x1b\\\\|\x07)|\x1b[ -/]*[0-OQ-WYZ\\\\`-~]"
+    "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b[\\]PX^_][^\x1b\x07\n]*(?:\x1b\\\\|\x07)|\x1b(?:[()][0-9A-Za-z]|[=>78])"
 )
 Value = TypeVar("Value")
 
@@ -56,6 +56,8 @@ def bounded(text: str, limit: int = TEXT_LIMIT) -> str:
 
 def one_line(text: str, limit: int = LINE_LIMIT) -> str:
     """Return clean text on one line, of at most `limit` characters; for tables, lists and messages."""
+    if len(text) <= limit and text.isprintable():
+        return text.strip()
     lines = (line.strip() for line in clean(shortened(text, 4 * limit)).split("\n"))
     return shortened(" ".join(line for line in lines if line), limit)
 

@@ -177,7 +177,7 @@ def _supervised(store: Store, children: Children, end: Callable[[str, str], None
         yield
     except RuntimeError as error:
         time.sleep(SETTLE_SECONDS)
-        failure = _unreported_failure(store, children)
+        failure = _unreported_failure(store, children, early=_is_lost_contact(error))
         if failure is not None:
             raise failure from error
         raise
@@ -206,13 +206,16 @@ def _any_failure(store: Store, children: Children) -> RankFailed | None:
     return _unreported_failure(store, children) or reported
 
 
-def _unreported_failure(store: Store, children: Children) -> RankFailed | None:
-    """The first child that a signal ended, or that failed without reporting a cause."""
+def _unreported_failure(store: Store, children: Children, *, early: bool = False) -> RankFailed | None:
+    """The first child that a signal ended, or that failed without reporting a cause.
+
+    `early`: a child that has ended at all ended too early, e.g. because code of a variant called `os._exit(0)`.
+    """
     from harness.train.distributed import RankFailed
 
     for rank, child in enumerate(children.processes, start=1):
         code = child.poll()
-        if code is None or code in (EXIT_DONE, EXIT_PREEMPTED):
+        if code is None or (code in (EXIT_DONE, EXIT_PREEMPTED) and not early):
             continue
         if code < 0 or not store.check([CAUSE_KEY]):
             status, message = status_of_exit(code, children.oom_kills_before)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from harness.worker.reporter import LeaseLost
+
 EXIT_DONE = 0
 EXIT_FAILED = 1  # the status says how
 EXIT_LOCKED = 75  # another worker has the trial
@@ -30,6 +32,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.requested = False
+        self._pid = os.getpid()
         self.alive: Callable[[str], None] = lambda unit: None
         for number in handled_signals():
             signal.signal(number, self._note)
@@ -39,8 +42,21 @@ class StopRequest:
         self.requested = True
 
     def __call__(self) -> bool:
+        """Returns whether a stop was asked for. Raises: LeaseLost in a forked copy of the worker, which must end."""
+        if os.getpid() != self._pid:
+            raise LeaseLost(f"process {os.getpid()}, a forked copy of the worker, ends without writing")
         self.alive("step")
         return self.requested
+
+
+def _forget_stop_requests() -> None:
+    """Lets stop signals end a forked child: it has no checkpoint to save, and whoever ends it waits for that."""
+    for number in STOP_SIGNALS:
+        if isinstance(getattr(signal.getsignal(number), "__self__", None), StopRequest):
+            signal.signal(number, signal.SIG_DFL)
+
+
+os.register_at_fork(after_in_child=_forget_stop_requests)
 
 
 def can_handle_signals() -> bool:

@@ -37,18 +37,15 @@ def _train(
 
     Raises: Interrupted.
     """
-    from harness.data.source import say_nothing
     from harness.train.loop import CheckpointPolicy, TrainingHooks, train
-
-    alive = reporter.alive if reporter else say_nothing
 
     trial, launch = trial_of(folder)
     model, sources = build(trial, launch)
     for source in sources.values():
-        source.alive = alive
+        source.alive = stop.alive
     group.seed(trial.seed)
     every = launch.get("report_every_steps") if reporter else None
-    report = _report(folder, model, sources["val"], trial, alive) if every else None
+    report = _report(folder, model, sources["val"], trial, stop.alive) if every else None
     code = code_of(trial, launch)
     saving = CheckpointPolicy(folder.checkpoint_file, launch["checkpoint_every_steps"], code, folder.trial_id)
     hooks = TrainingHooks(on_progress, stop, report, every or 0, reporter.note if reporter else print)
@@ -202,6 +199,9 @@ def measure_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, al
         return _conclude(reporter, record, by_another=True)  # while this worker waited for the trial
     trial, launch = trial_of(folder)
     model, sources = build(trial, launch)
+    code = code_of(trial, launch)
+    if record.code and code not in record.code.split("+"):  # edited between training and measuring
+        record.code += f"+{code}"
     record.costs.environment = environment(trial.train.device)
     record.costs.memory = measure_memory(model, trial, sources["train"].labels)
     record.costs.timings = measure_timings(model, trial, sources["train"].labels, alone, reporter.alive)

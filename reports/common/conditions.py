@@ -15,6 +15,8 @@ from harness.stats.ratios import is_quiet
 from harness.store.load import LoadedRun
 from harness.store.marks import dirty_faults
 
+from . import code_versions
+
 Reader = Callable[[Record], Any]
 
 
@@ -54,13 +56,6 @@ def _freed_memory_kept(record: Record) -> Any:
     return record.costs.timings.inference.freed_memory_kept
 
 
-def _code(record: Record) -> str | None:
-    commit = record.environment.get("git_commit")
-    if commit is None:
-        return None
-    return f"{str(commit)[:12]}{' with uncommitted changes' if record.environment.get('git_dirty') else ''}"
-
-
 def _data(record: Record) -> str:
     return " ".join(str(value) for path in ("data.name", "data.task") if (value := field(record, path)))
 
@@ -92,8 +87,8 @@ _LISTED: tuple[tuple[str, Reader], ...] = (
     ("python", _environment("python")),
     ("platform", _environment("platform")),
     ("machines (hash of the host name)", _environment("hostname_hash")),
-    ("code (git commit)", _code),
-    ("code (hash of its files)", _environment("code_hash")),
+    ("code (git commit)", lambda record: (record.environment.get("git_commit") or "")[:12]),
+    ("code (hash of what can change a result, variants excepted)", _environment("trunk")),
 )
 
 
@@ -154,7 +149,7 @@ def warnings(run: LoadedRun) -> list[str]:
             f"{len(run.plan.stale)} of {planned} trials were trained by other code than that of the sweep command: "
             "they are marked, and `--stale rerun` repeats them."
         )
-    found += _code_warnings(run)
+    found += code_versions.warnings(run)
     if len({record.data_identity for record in run.records.values()}) > 1:
         found.append("Rows were trained and tested on different data: their accuracies are not paired by clip.")
     return found
@@ -177,16 +172,6 @@ def _time_warnings(run: LoadedRun) -> list[str]:
             "are marked dirty, with the reason."
         )
     return found + _slow_spells(timed)
-
-
-def _code_warnings(run: LoadedRun) -> list[str]:
-    """Warn of records of several versions of the code, or of uncommitted changes."""
-    commits = {(_code(record), _environment("code_hash")(record)) for record in run.records.values()}
-    if len(commits) > 1:
-        return ["Trials ran with different versions of the code: see the conditions."]
-    if any(record.environment.get("git_dirty") for record in run.records.values()):
-        return ["Trials ran with uncommitted changes of the code: the commit alone does not reproduce them."]
-    return []
 
 
 def _slow_spells(timed: Sequence[Record]) -> list[str]:

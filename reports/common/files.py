@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import harness
@@ -21,7 +21,7 @@ from harness.store.load import (
     read_record,
     read_statuses,
 )  # fmt: skip
-from harness.store.marks import trial_marks
+from harness.store.marks import failures, trial_marks
 from harness.store.reading import DamagedError, read_bytes
 
 DRAFT = b'"proven": false'  # as pydantic writes it, with an indent
@@ -41,7 +41,8 @@ def inputs_digest(run_folder: Path) -> str:
     plan = read_plan(run_folder)
     records = [run_folder / "trials" / trial_id / RECORD_FILE for trial_id in planned_trials(plan)]
     inputs = [run_folder / PLAN_FILE, run_folder / STUDIES_FILE, *records]
-    digest = hashlib.sha256(json.dumps(read_statuses(run_folder, plan)).encode())
+    inputs += sorted(run_folder.glob(f"tuning/trials/*/{RECORD_FILE}"))
+    digest = hashlib.sha256(json.dumps([read_statuses(run_folder, plan), failures()]).encode())
     for path in [*(path for path in inputs if path.is_file()), *_sources()]:
         content = _content(path)
         digest.update(f"{path.parent.name}/{path.name}\0{len(content)}\0".encode())
@@ -60,11 +61,10 @@ def _content(path: Path) -> bytes:
 
 
 def _marks_text(trial: Path) -> str:
-    try:
+    with suppress(UserError):  # a damaged record has no marks, and is reported where it is needed
         record = read_record(trial)
-    except UserError:
-        return ""
-    return "" if record is None else "; ".join(trial_marks(record))
+        return "" if record is None else "; ".join(trial_marks(record))
+    return ""
 
 
 def _sources() -> list[Path]:

@@ -15,7 +15,9 @@ from harness.stats.paired import PairedDifference, holm, paired_difference
 from harness.store.load import LoadedRun
 from harness.store.marks import trial_marks
 from harness.store.plan_file import PlannedRow
+from harness.text.clean import one_line
 
+from . import code_versions
 from .conditions import machine, majority_machine
 
 LABEL_ORDER = ("verb", "noun", "action")
@@ -157,6 +159,7 @@ def _row_marks(run: LoadedRun, row: PlannedRow, records: dict[int, Record]) -> t
     marks = [f"{kind} ({number} of {len(row.trials)} seeds)" for kind, number in unfinished(run, row).items()]
     if stale := sum(trial in run.plan.stale for trial in row.trials.values()):
         marks.append(f"trained by other code than the sweep's ({stale} of {len(row.trials)} seeds)")
+    marks += code_versions.row_marks(records.values())
     marks += _joined([trial_marks(record) for record in records.values()])
     if len(records) == 1:
         marks.append("n = 1: no interval and no test")
@@ -171,7 +174,7 @@ def unfinished(run: LoadedRun, row: PlannedRow) -> dict[str, int]:
     for trial in row.trials.values():
         missing = run.missing(trial)
         if missing is not None:
-            found[_reason(*missing)] += 1
+            found[one_line(_reason(*missing))] += 1
     return dict(found)
 
 

@@ -134,7 +134,7 @@ def test_bad_arguments_are_user_errors(tmp_path: Path) -> None:
         (lambda: harness.plan(write_sweep(tmp_path), name="x"), "named by its file"),
         (lambda: harness.plan(CONTENT, set={"train.num_steps": object()}), "object is not allowed"),
         (lambda: harness.plan(CONTENT, set={"train.num_stepz": 3}), "Did you mean num_steps"),
-        (lambda: harness.count("mixing", num_framez=3), "mixing has no such field"),
+        (lambda: harness.count("mixing", num_framez=3), r"nor mixing has this field.*Did you mean num_frames\?"),
         (lambda: harness.count("mixin"), "Did you mean mixing"),
         (lambda: harness.load(tmp_path / "nowhere"), "no run is there"),
         (lambda: harness.report(tmp_path / "nowhere"), "no run is there"),

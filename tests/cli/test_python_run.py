@@ -14,7 +14,7 @@ import yaml
 
 import harness
 from harness.errors import UserError
-from harness.launch.local import LocalPool
+from harness.launch.local.pool import LocalPool
 from harness.launch.source import FixedSource
 from harness.running import RunOptions, _repeat, run_plan
 from harness.store import Store, TrialStatus, exclusive_lock

@@ -140,6 +140,8 @@ def test_a_failure_drops_an_earlier_proof(folder: Path, capsys: pytest.CaptureFi
     assert not proofs.has_passed(f"{code}+another")
     assert main(["check", "sketch", "--variants", str(folder / "ideas")]) == 1
     assert not proofs.has_passed(code)
+    assert proofs.has_failed(code)
+    assert "none: results are marked unproven" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", variant_names())
@@ -148,6 +150,6 @@ def test_a_shipped_variant_lacks_nothing(name: str) -> None:
 
 
 def test_the_shipped_proofs_are_those_of_the_files() -> None:
-    found = {name: proofs.content_hash(file) for name, file in shipped_files().items()}
+    found = {name: proofs.proof_hash(file) for name, file in shipped_files().items()}
     assert found == PROOFS, "run `python -m harness.contract.shipped`"
     assert Path(str(proofs.__file__)).with_name("shipped_hashes.py").read_text() == written(PROOFS)

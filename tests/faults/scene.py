@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.record import Record
+from harness.store import seal
 from tests.e2e import MINI, command, environment, harness, records, scores, statuses, write_sweep
 
 LONGER = MINI.replace("num_steps: 8", "num_steps: 300").replace(
@@ -153,7 +154,7 @@ class Finished:
     def _compare(self, trial_id: str, file: Path) -> list[str]:
         written, content = file.stat().st_mtime_ns, file.read_bytes()
         try:
-            record = Record.model_validate_json(content)
+            record = Record.model_validate(seal.check(json.loads(content))[0])
         except ValueError as error:
             return [f"{trial_id}: invalid record: {error}"]
         found = record.model_dump(include={"scores", "training", "finished_at", "config"})

@@ -90,7 +90,7 @@ def test_names_with_spaces_quotes_and_newlines(place: Path, undisturbed: Path, i
     assert done.returncode == 0, done.stdout + done.stderr
     assert scores(run) == scores(undisturbed)
     assert (run / "report/index.html").exists()
-    assert harness("status", run, cwd=place).stdout.startswith("mini: 2 done")
+    assert harness("status", run, cwd=place).stdout.startswith("mini: trained 2/2, timed 2/2 (2 done)")
     assert not (place / "e").exists()
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.e2e import MINI, harness, records, statuses, write_sweep
+from harness.store.files import is_locked
+from tests.e2e import MINI, harness, processes_with, records, statuses, write_sweep
 
 PLANTED = '''
 """A scheme that misbehaves. Source: this test."""
-import os, sys, time
+import ctypes, multiprocessing, os, signal, sys, time
 import torch
 from harness.api import FrameAttention, FrameBlock, Variant, count, VariantConfig, Field
 
@@ -57,10 +60,35 @@ class Misbehaving(FrameBlock):
             self.hoarded = [torch.ones(2**24) for _ in range(1000)]
         if self.fault == "exit":
             print("last words of the worker"); sys.stdout.flush(); os._exit(7)
+        if self.fault == "exit_0":
+            os._exit(0)
         if self.fault == "sleep":
             time.sleep(600)
+        if self.fault == "slow":
+            time.sleep(3)
+        if self.calls == 3:
+            leave_processes(self)
         return out
+
+def leave_processes(block):
+    if block.fault == "fork" and os.fork() == 0:
+        os.setsid()
+        time.sleep(600)
+    if block.fault == "c_fork" and ctypes.PyDLL(None).fork() == 0:  # Python's hooks do not run
+        os.setsid()
+        time.sleep(600)
+    if block.fault == "twin" and os.fork() == 0:
+        time.sleep(0.1)  # and goes on training
+    if block.fault == "multiprocessing":
+        block.child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,), daemon=True)
+        block.child.start()
+    if block.fault == "loader":
+        block.rest = iter(torch.utils.data.DataLoader(range(600), num_workers=1))
+        next(block.rest)
+        os.kill(os.getpid(), signal.SIGKILL)
 '''
+#: faults that leave processes behind
+FORKS = ("fork", "c_fork", "twin", "multiprocessing", "loader")
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +97,10 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str]:
     (folder / "more").mkdir()
     (folder / "more/planted.py").write_text(PLANTED)
     text = MINI.replace("variant: {name: mixing, temporal_window: 1}", "variant: {name: planted}")
-    text = text.replace(
-        "{variant.temporal_window: [0, 1]}", "{variant.fault: [none, uncounted, raise, nan, oom, hog, exit, sleep]}"
-    )
+    faults = ["none", "uncounted", "raise", "nan", "oom", "hog", "exit", "exit_0", "sleep", "slow", *FORKS]
+    text = text.replace("{variant.temporal_window: [0, 1]}", f"{{variant.fault: [{', '.join(faults)}]}}")
     text = text.replace("baseline: {variant.temporal_window: 0}", "baseline: {variant.fault: none}")
-    text = text.replace("launch: {", "launch: {time_limit_minutes: 0.2, memory_limit_mib: 4096, ")
+    text = text.replace("launch: {", "launch: {time_limit_minutes: 0.25, stall_minutes: 0.2, memory_limit_mib: 4096, ")
     done = harness("sweep", write_sweep(folder, text), "--variants", "more", cwd=folder)
     return folder / "runs/mini", done.returncode, done.stdout + done.stderr
 
@@ -88,25 +115,51 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str]:
         ("oom", "oom", "1125899906842624"),
         ("hog", "oom", "tried to allocate 67108864 bytes"),
         ("exit", "failed", "last words of the worker"),
-        ("sleep", "timeout", "launch.time_limit_minutes"),
+        ("exit_0", "failed", "exit code 0 before it was done"),
+        ("sleep", "timeout", "launch.stall_minutes"),
+        ("slow", "timeout", "launch.time_limit_minutes"),
+        ("fork", "done", ""),
+        ("c_fork", "done", ""),
+        ("twin", "done", ""),
+        ("multiprocessing", "done", ""),
+        ("loader", "killed", "SIGKILL"),
     ],
 )
 def test_each_fault_becomes_its_status(outcome: tuple[Path, int, str], fault: str, status: str, message: str) -> None:
     run, code, output = outcome
     assert code == 1
-    by_fault = {}
-    for trial_id, found in statuses(run).items():
-        config = (run / "trials" / trial_id / "config.yaml").read_text()
-        by_fault[next(line for line in config.splitlines() if "fault:" in line).split()[-1]] = found
-    assert by_fault[fault]["status"] == status
-    assert message in by_fault[fault]["message"]
+    found = statuses(run)[_trial(run, fault).name]
+    assert found["status"] == status
+    assert message in found["message"]
     assert message in output
+
+
+def _trial(run: Path, fault: str) -> Path:
+    """Returns the folder of the trial with that fault."""
+    return next(
+        folder for folder in run.glob("trials/*") if f"    fault: {fault}\n" in (folder / "config.yaml").read_text()
+    )
+
+
+def test_what_a_worker_forks_ends_with_it_and_writes_nothing(outcome: tuple[Path, int, str]) -> None:
+    run = outcome[0]
+    assert processes_with("harness", run.parent.parent) == []
+    for fault in FORKS:
+        assert not is_locked(_trial(run, fault) / ".lock")
+    attempts = (_trial(run, "twin") / "attempts.jsonl").read_text()
+    assert [json.loads(line).get("ended") for line in attempts.splitlines()] == [None, "queued", None, "done"]
+
+
+def test_the_log_shows_where_a_trial_hung(outcome: tuple[Path, int, str]) -> None:
+    log = (_trial(outcome[0], "sleep") / "log.txt").read_text()
+    assert "no progress for" in log
+    assert re.search(r"planted\.py\", line \d+ in forward", log)
 
 
 def test_rows_that_failed_stand_in_the_report(outcome: tuple[Path, int, str]) -> None:
     run, _, _ = outcome
     table = (run / "report/table.md").read_text()
-    assert len(records(run)) == 2
+    assert len(records(run)) == 6
     for status in ("nan", "oom", "timeout", "failed"):
         assert status in table
 

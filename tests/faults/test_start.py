@@ -22,6 +22,8 @@ class Absent:
             raise ImportError(f"lib{name}.so: cannot open shared object file: No such file or directory")
 
 words = sys.orig_argv
+if "server" in words:  # then workers start by exec
+    os._exit(1)
 if "worker" in words:
     config = (pathlib.Path(words[words.index("worker") + 1]) / "config.yaml").read_text()
     if "\\n  seed: 0\\n" in config:
@@ -29,7 +31,7 @@ if "worker" in words:
     if "\\n  seed: 1\\n" in config:
         sys.meta_path.insert(0, Absent("yaml"))
     if "\\n  seed: 2\\n" in config:
-        next(pathlib.Path("runs/mini/code").glob("*/extra_0/gone.py")).unlink()
+        next(pathlib.Path(words[words.index("worker") + 1]).parents[1].glob("code/*/extra_0/gone.py")).unlink()
     if "\\n  seed: 3\\n" in config:
         print("python: error while loading shared libraries: libfault.so.1", flush=True)
         os._exit(127)

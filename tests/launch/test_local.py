@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from harness.errors import UserError
-from harness.launch import local, starter
-from harness.launch.local import LocalPool, Running
+from harness.launch.local import pool as local
+from harness.launch.local import starter
+from harness.launch.local.pool import LocalPool, Running
 from harness.launch.tasks import TrialTask
 from harness.store import TrialFolder
 from harness.sweep.launch.config import LaunchConfig

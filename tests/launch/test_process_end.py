@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from harness.launch.local.workers import Running, write_end
 from harness.launch.tasks import TrialTask
-from harness.launch.workers import Running, write_end
 from harness.measure import process_end
 from harness.measure.isolated.fresh_process import _unexplained
 from harness.measure.process_end import num_oom_kills, status_of_exit

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
+from harness.data import data_identity
 from harness.errors import UserError
 from harness.launch import launchers, queued
 from harness.launch.base import LaunchRequest
@@ -16,6 +17,7 @@ from harness.launch.queued import QueueLauncher
 from harness.launch.tasks import Todo, TrialTask, find_todo, task_of
 from harness.store import Store, TrialStatus
 from harness.sweep.launch import launcher_names
+from harness.sweep.plan import plan_sweep
 from tests.e2e import write_sweep
 from tests.tune.simulated import SWEEP, SimulatedResult, controller_of, plan_of, record_of
 
@@ -90,6 +92,18 @@ def test_jobs_that_wait_are_neither_submitted_twice_nor_lost(request_: LaunchReq
     assert todo.tasks[0].folder.written_status().job == ""
 
 
+def test_jobs_that_disappear_are_started_again_a_few_times_only(request_: LaunchRequest) -> None:
+    queue, (first, *_) = Simulated(), request_.plan.trials
+    queue.outcome = lambda task: None
+    todo = Todo([task_of(first, request_.store.trial(first.trial_id))])
+    for _ in range(4):
+        assert queue.run(request_, todo)
+    with pytest.raises(UserError, match=r"1 trial invalid now: .* 4 jobs were submitted for it and none started it"):
+        queue.run(request_, todo)
+    assert len(queue.started) == 4
+    assert todo.tasks[0].folder.written_status().status == "invalid"
+
+
 def test_a_trial_whose_job_cannot_be_started_is_pending_again(request_: LaunchRequest) -> None:
     queue, tasks = Simulated(), find_todo(request_.plan, request_.store).tasks[:1]
     queue.problem = "no route to host"
@@ -134,6 +148,30 @@ def test_a_broken_package_is_one_message(
     assert message in (printed := capsys.readouterr().err)
     assert "own" in printed
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("{away: {hosts: [a]}}", ""),
+        ("{own: {no_such: 1}}", "launch.options.own.no_such"),
+        ("{ownn: {}}", "Did you mean own?"),
+        ("{slurm: {mem: 1G}}", "slurm has no options"),
+    ],
+    ids=["of a launcher that is not installed", "unknown", "misspelled", "of a built-in launcher"],
+)
+def test_options_of_the_launcher_that_is_used_are_checked(
+    tmp_path: Path, offer: Callable[[str], None], options: str, said: str
+) -> None:
+    offer("from harness.launch.queued import QueueLauncher\nclass Own(QueueLauncher):\n    name = title = 'own'\n")
+    settings = ["launch.where=own", f"launch.options={options}"]
+    if not said:
+        plan = plan_sweep(write_sweep(tmp_path), settings, data_identity=data_identity, device=lambda: "cpu")
+        assert plan.launch.options == {"away": {"hosts": ["a"]}}
+        return
+    with pytest.raises(UserError) as refused:
+        plan_sweep(write_sweep(tmp_path), settings, data_identity=data_identity, device=lambda: "cpu")
+    assert said in str(refused.value)
 
 
 def test_a_job_of_a_launcher_that_is_not_installed_is_reported_and_kept(

@@ -17,9 +17,9 @@ from harness.code_identity import code_identity, folders
 from harness.errors import UserError
 from harness.launch import snapshot
 from harness.launch.base import LaunchRequest
+from harness.launch.local.launcher import Local
 from harness.launch.queued import QueueLauncher
 from harness.launch.tasks import Todo, prepare, task_of
-from harness.launch.this_machine import Local
 from harness.registry import load_variant, variant_file
 from harness.running import RunOptions, run_plan
 from harness.store import Store
@@ -111,6 +111,7 @@ def test_what_is_no_source_is_left_out(ideas: Path, tmp_path: Path) -> None:
         (ideas / name).parent.mkdir(parents=True, exist_ok=True)
         (ideas / name).write_text("no source")
     (ideas / "clip.mp4").write_bytes(bytes(folders.MAX_FILE_BYTES + 1))
+    (ideas / "loop").symlink_to(ideas)
     (ideas / "tables").mkdir()
     (ideas / "tables/small.json").write_text("{}")
     (copied,) = snapshot.take(tmp_path / "run", [ideas]).variant_dirs

@@ -184,3 +184,16 @@ def test_unknown_axes_of_a_plot_are_refused() -> None:
         accuracy_against(window_run(), "latncy_ms")
     with pytest.raises(UserError, match="the run has verb, noun, action"):
         accuracy_against(window_run(), "latency_ms", label="verbs")
+
+
+def test_a_star_is_explained_inside_the_figure() -> None:
+    run = window_run()
+    for record in run.records.values():
+        assert record.costs.timings is not None
+        record.costs.timings.alone = False
+    latency = next(page for page in accuracy_cost.figures(run) if page.name == "accuracy_latency")
+    assert any(text.endswith("*") for text in texts(latency))
+    (legend,) = latency.figure.legends
+    (star,) = [item.get_text() for item in legend.get_texts() if item.get_text().startswith("* ")]
+    assert len(star) > 4
+    assert f"{star[2:]}" in latency.caption

@@ -230,15 +230,6 @@ def test_conditions_list_every_value_met_and_live_without_an_environment() -> No
     assert "hardware" not in only
 
 
-@pytest.mark.parametrize(
-    ("changes", "text"), [({"git_dirty": True}, "uncommitted"), ({"git_commit": "ff"}, "versions")]
-)
-def test_code_that_cannot_be_reproduced_is_a_warning(changes: dict[str, object], text: str) -> None:
-    every = changes if text == "uncommitted" else {}
-    run = two_rows(records("a", [1, 2, 3, 4], environment=every), records("b", [1, 2, 3, 4], environment=changes))
-    assert [warning for warning in warnings(run) if text in warning]
-
-
 def test_results_of_other_code_are_marked_in_their_row_and_above_the_table() -> None:
     run = two_rows(records("a", [1000, 1100]), records("b", [1200, 1250]))
     assert not any("other code" in line for line in warnings(run))

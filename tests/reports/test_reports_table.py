@@ -159,7 +159,7 @@ def test_html_is_one_file_with_table_figures_failures_and_command() -> None:
     assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
     text = "".join(page.words)
     for expected in (run.plan.question, "t_w = 0, positions", "r4-s3", "CUDA out of memory", "AMD EPYC",
-                     "python -m harness sweep sweeps/window_size.yaml", "19 of 20 trials finished"):  # fmt: skip
+                     "python -m harness sweep sweeps/window_size.yaml", "19 of 20 trials done"):  # fmt: skip
         assert expected in text
 
 

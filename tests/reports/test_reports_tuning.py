@@ -17,14 +17,14 @@ from harness.store.plan_file import TunedRow, TunedTrial, TuningFile
 def searched(*objectives: str) -> TuningFile:
     trials = [
         TunedTrial(
-            number=number, trial_id=f"t{number}", state="complete", params={"train.learning_rate": 10.0**-number},
+            number=number, trial_id=f"{number:012x}", state="complete", params={"train.learning_rate": 10.0**-number},
             values=[0.5 + number / 10, 1e6 * number][: len(objectives)], excess={"latency_ms": number - 2.5},
             chosen=number == 2,
         )
         for number in (1, 2, 3)
     ]  # fmt: skip
     refused = TunedTrial(number=4, trial_id=None, state="refused", message="4 | 3", params={"train.learning_rate": 1.0})
-    row = TunedRow(row_id="r0", label="mixing", study="mixing [x]", num_counted=3, trials=[*trials, refused])
+    row = TunedRow(row_id="0" * 12, label="mixing", study="mixing [x]", num_counted=3, trials=[*trials, refused])
     return TuningFile(
         objectives=list(objectives), bounds={"latency_ms": 5.0}, num_trials=3, train_seed=4, sampler="tpe", rows=[row]
     )
@@ -36,10 +36,10 @@ def test_every_proposal_is_there(tmp_path: Path, objectives: tuple[str, ...]) ->
     paths = tuning.write(run, tmp_path)
     assert {path.name for path in paths} == {"tuning.md", "tuning.csv", "tuning.png", "tuning.svg"}
     text = (tmp_path / "tuning.md").read_text()
-    assert "latency_ms ≤ 5" in text
+    assert r"latency\_ms ≤ 5" in text
     assert text.count("**chosen**") == 1
-    assert "exceeds latency_ms by 0.5" in text
-    assert "refused; 4 / 3" in text
+    assert r"exceeds latency\_ms by 0.5" in text
+    assert r"refused; 4 \| 3" in text
     with (tmp_path / "tuning.csv").open(newline="") as stream:
         lines = list(csv.DictReader(stream))
     assert [line["val_top1"] for line in lines] == ["0.6", "0.7", "0.8", ""]

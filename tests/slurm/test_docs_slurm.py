@@ -30,7 +30,7 @@ def test_every_command_does_what_the_page_says(user: User) -> None:
     assert "2 trials submitted" in said[2][1]
     assert "2 trials cancelled" in text["cancel"]
     assert "2 trials submitted" in text["sweep"]  # the last one: it brings the run forward
-    assert text["watch"].splitlines()[-1] == "2 done"
+    assert text["watch"].splitlines()[-1] == "trained 2/2, timed 2/2 (2 done)"
     assert "nothing to retry" in text["retry"]
     assert (user.folder / "runs/window_size/report/index.html").exists()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import MINI
-from tests.slurm.cluster import Cluster
+from tests.slurm.cluster import Cluster, eventually
 from tests.slurm.user import TINY, User
 
 pytestmark = pytest.mark.usefixtures("held")
@@ -50,6 +50,20 @@ def test_resources_of_the_block_and_of_overrides_reach_sbatch(user: User) -> Non
     }
     assert all(job["Requeue"] == "1" for job in jobs)
     assert [job["OverSubscribe"] for job in jobs if job["MinMemoryNode"] == "1G"] == ["NO"]
+
+
+def test_what_never_starts_is_refused_and_why_the_rest_waits_is_shown(user: User) -> None:
+    done = user.here("sweep", user.write(), "--set", "launch.cpus=64")
+    assert (done.returncode, user.cluster.queue()) == (2, [])
+    assert "64 CPUs, 00:05:00: Requested node configuration is not available" in done.stderr
+    user.cluster.run("scontrol", "update", "nodename=n1,n2", "state=drain", "reason=test")
+    try:
+        said = user.ok("sweep", "mini.yaml")
+    finally:
+        user.cluster.run("scontrol", "update", "nodename=n1,n2", "state=resume")
+    assert "while nodes are down, drained or reserved" in said
+    assert "2 trials submitted" in said
+    eventually(lambda: user.ok("status", "runs/mini").count("in SLURM: PENDING, Part") == 2, 10)
 
 
 def test_long_sweeps_are_split_and_the_cap_holds_over_all_arrays(user: User) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from sweep_helpers import plan_file
 
-from harness.errors import Fault, UserError
+from harness.errors import Fault, UserError, on_command_line
 from harness.sweep.plan import Plan
+
+
+@pytest.fixture(autouse=True)
+def _on_command_line() -> Iterator[None]:
+    """Words messages as the command line does."""
+    with on_command_line():
+        yield
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from bad_text import HEAD
 from sweep_helpers import plan_file
 
 from harness.errors import Fault, UserError
+from harness.sweep.reading.text import printable
 
 Faults = Callable[..., list[Fault]]
 
@@ -24,41 +25,40 @@ def test_one_fault_one_message(faults: Faults, text: str | bytes, place: str, me
     begin = time.process_time()
     found = faults(text)
     assert time.process_time() - begin < 2
-    assert [fault.where for fault in found] == [f"q.yaml:{place}"], [str(fault) for fault in found]
+    assert [fault.where for fault in found] == [f"q.yaml:{place}".rstrip(":")], [str(fault) for fault in found]
     assert message in str(found[0])
     assert "\n" not in str(found[0])
 
 
 OVERRIDES = {
-    "no value": ("train.num_steps", "expected path=value", "1:1"),
-    "empty value": ("train.num_steps=", "expected path=value", "1:1"),
-    "empty path": ("=3", "expected path=value", "1:1"),
-    "empty part": ("train..x=3", "expected path=value", "1:1"),
-    "unknown block": ("trian.num_steps=3", "Did you mean train?", "1:1"),
-    "unknown field": ("train.num_stesp=3", "Did you mean num_steps?", "1:1"),
-    "wrong type": ("train.num_steps=many", "expected an integer, got text 'many'", "1:17"),
-    "out of range": ("train.batch_size=0", "0 is too small; at least 1", "1:18"),
-    "geometry": ("model.patch_size=3", "do not tile", "1:18"),
-    "whole block": ("train={num_steps: 3}", "set its fields", "1:1"),
-    "base": ("base=other.yaml", "read before --set", "1:1"),
-    "into seeds": ("seeds.x=1", "no fields", "1:1"),
-    "broken YAML": ("variant={name: window", "not valid YAML", "1:22"),
-    "tab": ("question=a\tb", "a tab", "1:11"),
-    "alias": ("seeds=*x", "aliases", "1:7"),
-    "surrogate": ("question=\udcff", "U+DCFF", "1:10"),
-    "overwritten by an axis": ("variant.reach=2", "vary sets variant.reach in its rows", "1:1"),
-    "overwritten by an axis above": ("readout.norm=after", "vary sets readout in its rows", "1:1"),
+    "no value": ("train.num_steps", "expected path=value"),
+    "empty value": ("train.num_steps=", "expected path=value"),
+    "empty path": ("=3", "expected path=value"),
+    "empty part": ("train..x=3", "expected path=value"),
+    "unknown block": ("trian.num_steps=3", "Did you mean train?"),
+    "unknown field": ("train.num_stesp=3", "Did you mean num_steps?"),
+    "wrong type": ("train.num_steps=many", "expected an integer, got text 'many'"),
+    "out of range": ("train.batch_size=0", "0 is too small; at least 1"),
+    "geometry": ("model.patch_size=3", "do not tile"),
+    "whole block": ("train={num_steps: 3}", "set its fields"),
+    "base": ("base=other.yaml", "read before --set"),
+    "into seeds": ("seeds.x=1", "no fields"),
+    "broken YAML": ("variant={name: window", "not valid YAML"),
+    "tab": ("question=a\tb", "a tab"),
+    "alias": ("seeds=*x", "aliases"),
+    "surrogate": ("question=\udcff", "U+DCFF"),
+    "overwritten by an axis": ("variant.reach=2", "vary sets variant.reach in its rows"),
+    "overwritten by an axis above": ("readout.norm=after", "vary sets readout in its rows"),
 }
 
 
-@pytest.mark.parametrize(("override", "message", "place"), OVERRIDES.values(), ids=OVERRIDES.keys())
-def test_bad_overrides(faults: Faults, override: str, message: str, place: str) -> None:
+@pytest.mark.parametrize(("override", "message"), OVERRIDES.values(), ids=OVERRIDES.keys())
+def test_bad_overrides(faults: Faults, override: str, message: str) -> None:
     axes = "vary: [{grid: {variant.reach: [0, 1], readout: [mean_frames, mean_tokens]}}]\n"
     found = faults(HEAD + axes, override)
     assert len(found) == 1
     assert message in str(found[0])
-    assert found[0].where.startswith("--set ")
-    assert found[0].where.endswith(":" + place)
+    assert found[0].where == f"--set {printable(override)}", "an option has no lines and columns"
     assert str(found[0]).encode("utf-8")
 
 
@@ -70,7 +70,8 @@ def test_set_twice(faults: Faults) -> None:
 def test_all_faults_at_once_in_the_order_of_the_file(faults: Faults) -> None:
     text = "question: 3\ndata: {name: moving_shapes, noise: 7}\nvariant: windw\nmodel: {patch_sise: 4}\nseeds: x\n"
     found = faults(text + "train: {num_steps: &a 1, num_steps: 2}\n", "train.bach_size=3")
-    assert [fault.where.rsplit(":", 2)[1] for fault in found] == ["1", "1", "2", "3", "4", "5", "6", "6"]
+    assert found[0].where == "--set train.bach_size=3"
+    assert [fault.where.rsplit(":", 2)[1] for fault in found[1:]] == ["1", "2", "3", "4", "5", "6", "6"]
 
 
 def test_a_fault_of_the_base_names_its_file_and_appears_once(faults: Faults) -> None:
@@ -100,7 +101,7 @@ def test_missing_file_and_folder(faults: Faults, tmp_path: Path) -> None:
         ("window_sise.yaml", "Did you mean window_size.yaml?"),
         ("nowhere/a.yaml", "no folder nowhere"),
         (".", "cannot name a sweep"),
-        (str(tmp_path), "is a folder; name a sweep file in it: window_size.yaml"),
+        (str(tmp_path), "a folder; name a sweep file in it: window_size.yaml"),
         ("my sweep.yaml", "cannot name a sweep"),
         ("..yaml", "cannot name a sweep"),
         ("a\0b.yaml", "cannot name a sweep"),
@@ -111,4 +112,5 @@ def test_missing_file_and_folder(faults: Faults, tmp_path: Path) -> None:
             plan_file(Path(path))
         assert len(caught.value.faults) == 1
         assert message in str(caught.value)
-        assert ":1:1" in str(caught.value).encode("utf-8").decode()
+        assert ":1:1" not in str(caught.value).encode("utf-8").decode()
+        assert str(caught.value).count(printable(path)) == 1 or "cannot name" in message

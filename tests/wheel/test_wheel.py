@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.code_identity import trunk_digest
 from tests.wheel.installed import ROOT, Installed, build, declared_packages, install
 
 SWEEP = """\
@@ -117,14 +118,7 @@ def test_a_sweep_runs_and_is_reported(wheel: Installed) -> None:
     (record,) = [json.loads(path.read_text()) for path in run.rglob("record.json")]
     environment = record["environment"]
     assert (environment["git_commit"], environment["git_dirty"]) == (None, None)
-    assert environment["code_hash"] == code_hash_of_the_clone()
-
-
-def code_hash_of_the_clone() -> str:
-    """Returns the hash of the same code in the source tree."""
-    from harness.measure.machine.environment import code_hash
-
-    return code_hash()
+    assert environment["trunk"] == trunk_digest().hex()[:12], "the hash of the same code in the source tree"
 
 
 def test_the_snapshot_for_cluster_jobs_is_whole(wheel: Installed) -> None:

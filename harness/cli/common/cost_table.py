@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from harness import units
+from harness.proofs import UNPROVEN
 from harness.python_api.cost_fields import CostRow, differences, ledger_lines
 from harness.quantities import Quantity, by_key
 from harness.text.streams import console
@@ -138,7 +139,7 @@ def _notes(rows: Sequence[CostRow], not_built: Sequence[Published]) -> Iterator[
     for row in rows:
         yield from _uncounted(row.label, row.costs.macs)
     if any(row.unproven for row in rows):
-        yield "unproven: `python -m harness check` has not passed for this code of the variant"
+        yield UNPROVEN
     sizes = sorted({row.costs.predicted_memory.batch_size for row in rows if row.costs.predicted_memory})
     if sizes:
         yield f"memory: predicted peak with {' or '.join(map(str, sizes))} clips, parameters included; no model was run"

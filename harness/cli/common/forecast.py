@@ -11,7 +11,7 @@ import numpy as np
 
 from harness import units
 from harness.errors import UserError
-from harness.launch.local import num_cores, visible_gpus
+from harness.launch.local.pool import num_cores, visible_gpus
 from harness.launch.tasks import TrialTask
 from harness.measure.machine.environment import environment
 from harness.record import Costs, Record
@@ -47,7 +47,7 @@ class Forecast:
 def forecast(
     tasks: Sequence[TrialTask], costs_of: Callable[[str], Costs], runs: Path, jobs: int | None
 ) -> Forecast | None:
-    """Return the time that the training of `tasks` takes; None where no earlier trial shows it.
+    """Return the time that the training of `tasks` takes; None where no earlier trial says it.
 
     The speed is that of earlier trials of the same configuration, else of all that computed in the same way.
     """

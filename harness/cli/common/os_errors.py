@@ -24,11 +24,13 @@ _WAYS_OUT = {
 _WAY_OUT = {getattr(errno, name, 0): text for text, names in _WAYS_OUT.items() for name in names}
 
 
-def os_error_line(error: OSError, verb: str) -> str | None:
+def os_error_line(error: OSError | RuntimeError, verb: str) -> str | None:
     """Return the message for an error of the operating system, None for one that is a bug of the program.
 
     Libraries do not always say which file it was; then the line names the verb.
     """
+    if not isinstance(error, OSError):  # pathlib raises a RuntimeError for a loop of links
+        return f"{error}. {_WAY_OUT[errno.ELOOP]}" if str(error).startswith("Symlink loop from") else None
     if error.errno is None or error.errno in _BUGS:
         return None
     place = error.filename or error.filename2 or verb

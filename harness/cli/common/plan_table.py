@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.table import Table
 
@@ -10,7 +11,9 @@ from harness import units
 from harness.cli.common.forecast import forecast
 from harness.launch.tasks import Todo, TrialTask
 from harness.measure.count.planned import planned_costs
+from harness.proofs import UNPROVEN
 from harness.record import Costs
+from harness.registry.proven import mark_of
 from harness.running import RunOptions
 from harness.sweep.launch.launcher_names import LOCAL
 from harness.sweep.plan import Plan, PlannedTrial
@@ -27,7 +30,7 @@ def print_plan(plan: Plan, trials: Sequence[PlannedTrial], todo: Todo, options: 
     state |= {trial_id: text.split(":")[0] for trial_id, text in todo.failed.items()}
     configs = {trial.row_id: trial.config for trial in trials}
     costs = {row_id: planned_costs(config, options.variant_dirs) for row_id, config in configs.items()}
-    _print_trials(trials, costs, state)
+    _print_trials(trials, costs, state, options.variant_dirs)
     if plan.tuning is not None:
         _print_search(plan, plan.tuning)
         return
@@ -49,15 +52,22 @@ def _state(task: TrialTask) -> str:
     return "new" if status.status in ("pending", "done") else status.status
 
 
-def _print_trials(trials: Sequence[PlannedTrial], costs: Mapping[str, Costs], state: Mapping[str, str]) -> None:
+def _print_trials(
+    trials: Sequence[PlannedTrial], costs: Mapping[str, Costs], state: Mapping[str, str], folders: Sequence[Path]
+) -> None:
     table = Table("trial", "row", "seed", "parameters", "MACs per view", "state", box=None, pad_edge=False)
+    unproven = {name for name in {trial.config["variant"]["name"] for trial in trials} if mark_of(name, folders)}
     for trial in trials:
         row = costs[trial.row_id]
-        mark = "" if row.macs.status == "exact" else f" ({row.macs.status})"
+        marks: list[str] = [row.macs.status] * (row.macs.status != "exact")
+        marks += ["unproven"] * (trial.config["variant"]["name"] in unproven)
+        mark = f" ({', '.join(marks)})" if marks else ""
         text, parameters = units.macs(row.macs.macs_per_view) + mark, units.count(row.num_parameters)
         table.add_row(trial.trial_id, trial.label, str(trial.seed), parameters, text, state[trial.trial_id])
     # a pipe has no width; lines must not be cut
     console(width=200).print(table, markup=False)
+    if unproven:
+        print(UNPROVEN)
 
 
 def _print_search(plan: Plan, tuning: Tuning) -> None:

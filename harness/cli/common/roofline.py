@@ -11,6 +11,7 @@ from harness import units
 from harness.measure.isolated.fresh_process import ask
 from harness.measure.isolated.request import MeasurementRequest
 from harness.measure.time.machine_peak import MachinePeak, mfu
+from harness.proofs import UNPROVEN
 from harness.store import write_atomically
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def roofline(name: str, configs: Mapping[str, dict[str, Any]], result: BenchResu
         flops, moved = work_of(configs[row.label], result)
         used = mfu(flops, row.median_ms, peak)
         print(f"{row.label}: MFU {units.percent(used)}, {flops / moved:.3g} FLOP per byte (lower bound)")
-        points.append(RooflinePoint(row.label, flops / moved, flops / row.median_ms * 1e3))
+        label = row.label + " (unproven)" * (UNPROVEN in row.marks)
+        points.append(RooflinePoint(label, flops / moved, flops / row.median_ms * 1e3))
     page = roofline_page(f"{name}_{result.options.mode}_roofline", points, peak.flops_per_s, peak.bytes_per_s)
     paths = plots.save([page], folder)
     content = {"peak": peak.model_dump(), "points": [vars(point) for point in points], "caption": page.caption}

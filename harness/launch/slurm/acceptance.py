@@ -33,7 +33,8 @@ OF_NODES = re.compile(r"(?:node|partition|topology) configuration", re.IGNORECAS
 #: of a QOS or an association: 'QOSMaxSubmitJobPerUserLimit', 'AssocGrpSubmitJobsLimit'; it ends when some jobs end
 SUBMIT_LIMIT = re.compile(r"\b(?:QOS|Assoc)\w*Submit\w*Limit\b|\bMaxSubmit\w*")
 UNUSABLE = ("down", "drain", "fail", "maint", "power", "reserved", "unk")
-NODE = re.compile(r"([^|]+)\|([^|]*)\|([^|]*)\|(\d+)\+?\|(\d+)\+?", re.ASCII)  # name, partition, state, CPUs, MiB
+#: name, partition, state, CPUs, MiB of memory
+NODE = re.compile(r"([^|]+)\|([^|]*)\|([^|]*)\|(\d{1,9})\+?\|(\d{1,9})\+?", re.ASCII)
 IN_MIB = {"M": 1, "G": 1024, "T": 1024**2}
 
 

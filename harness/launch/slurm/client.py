@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+import selectors
+import signal
 import subprocess
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import IO, cast
 
-from harness.launch.base import seconds_left
+from harness.launch.base import asking
 from harness.text.clean import one_line
 
 TIMEOUT_SECONDS = 30.0
+END_SECONDS = 0.3  # between SIGTERM and SIGKILL
+MAX_BYTES = 64 * 2**20  # of a command's output: a queue of a million jobs
 MAX_NAMES = 100  # of jobs in one command line
 MAX_ARRAY_SIZE = 1000  # SLURM's own default, less the element that counting from 0 costs
 #: A job in one of these states has ended. squeue is asked for all states, since by default it hides jobs that wait in
@@ -73,19 +79,68 @@ def ask(*command: str, timeout_s: float = TIMEOUT_SECONDS) -> CommandResult:
 
     It takes no longer than the deadline of the calling command allows, see `answers_within`.
     """
-    timeout_s = seconds_left(timeout_s)
     try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, env=clean_environment(),
-            check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return CommandResult("", f"{command[0]} did not answer within {timeout_s:.2g} s")
+        with asking(timeout_s) as allowed_s:
+            code, out, errors = _run(command, allowed_s)
+    except TimeoutError:
+        return CommandResult("", f"{command[0]} did not answer within {allowed_s:.2g} s")
     except OSError as error:
         return CommandResult("", f"{command[0]}: {error.strerror}")
-    out, errors = (text.decode(errors="replace").strip() for text in (done.stdout, done.stderr))
-    problem = f"{command[0]}: {one_line(errors) or f'exit code {done.returncode}'}" if done.returncode else ""
+    if len(out) + len(errors) > MAX_BYTES:
+        return CommandResult("", f"{command[0]}: its output does not end")
+    problem = f"{command[0]}: {one_line(errors) or f'exit code {code}'}" if code else ""
     return CommandResult(out, problem, errors)
+
+
+def _run(command: Sequence[str], timeout_s: float) -> tuple[int, str, str]:
+    """Returns exit code, output and errors of a command; ends it, and what it started, where they grow too large.
+
+    Raises: TimeoutError after so many seconds, OSError where it cannot be started.
+    """
+    deadline = time.monotonic() + timeout_s
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment(),
+        process_group=0,
+    ) as process:  # fmt: skip
+        try:
+            texts = _read(process, deadline)
+            code = 0 if sum(map(len, texts)) > MAX_BYTES else process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError from error
+        finally:
+            if process.poll() is None:
+                _end(process)
+    out, errors = (text.decode(errors="replace").strip() for text in texts)
+    return code, out, errors
+
+
+def _read(process: subprocess.Popen[bytes], deadline: float) -> list[bytes]:
+    """Returns what a process writes to its two pipes, up to a limit. Raises: TimeoutError."""
+    texts = {stream: bytearray() for stream in (process.stdout, process.stderr) if stream is not None}
+    with selectors.DefaultSelector() as selector:
+        for stream in texts:
+            selector.register(stream, selectors.EVENT_READ)
+        while selector.get_map() and sum(map(len, texts.values())) <= MAX_BYTES:
+            ready = selector.select(max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise TimeoutError
+            for key, _ in ready:
+                stream = cast(IO[bytes], key.fileobj)
+                piece = os.read(stream.fileno(), 1 << 16)
+                texts[stream] += piece
+                if not piece:
+                    selector.unregister(stream)
+    return [bytes(text) for text in texts.values()]
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends a process and what it started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(END_SECONDS)
+            return
 
 
 def queue(names: Sequence[str], *, ended: bool = False) -> tuple[list[QueueLine], str]:
@@ -139,7 +194,9 @@ def _squeue(option: str, values: Sequence[str]) -> tuple[list[QueueLine], str]:
 def max_array_size() -> int:
     """Returns the largest size of an array here; a safe default where SLURM does not say."""
     config = ask("scontrol", "show", "config").out
-    limits = [re.search(rf"^{name}\s*=\s*(\d+)", config, re.MULTILINE) for name in ("MaxArraySize", "MaxJobCount")]
+    limits = [
+        re.search(rf"^{name}\s*=\s*(\d{{1,9}})\b", config, re.MULTILINE) for name in ("MaxArraySize", "MaxJobCount")
+    ]
     return max(1, min([int(match[1]) for match in limits if match] or [MAX_ARRAY_SIZE]))
 
 

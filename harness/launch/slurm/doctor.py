@@ -22,6 +22,7 @@ from harness.sweep.launch.config import LaunchConfig, ResourceOverride, Resource
 
 COMMANDS = ("sbatch", "srun", "squeue", "scancel", "scontrol")
 MAX_SKEW_SECONDS = 5.0
+REPORTED = {"node", "content", "time", "missing", "cpus", "cpus_asked", "gpus"}  # by `node_report`
 
 
 def check_cluster(launch: LaunchConfig, runs: Path, wait_s: float) -> Iterator[Finding]:
@@ -143,7 +144,9 @@ def check_node(launch: LaunchConfig, runs: Path, wait_s: float) -> Iterator[Find
         file.unlink(missing_ok=True)
     try:
         report = json.loads(answer.out.splitlines()[-1])
-    except (ValueError, IndexError):
+        if not isinstance(report, dict) or not report.keys() >= REPORTED:
+            raise ValueError("some other line")  # of launch.setup
+    except (ValueError, IndexError, RecursionError):
         client.ask("scancel", f"--name={name}")
         text = f"no node answered within {wait_s:g} s ({answer.problem or answer.out[-200:] or 'no output'})"
         todo = "is the cluster busy? --wait gives it longer; do launch.setup and Python work there?"

@@ -17,9 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import EXIT_USER_ERROR, UserError
+from harness.launch.display.progress import PlainLines
 from harness.launch.job import exit_code, open_task, own_trials
-from harness.launch.local import LocalPool
-from harness.launch.progress import PlainLines
+from harness.launch.local.pool import LocalPool
 from harness.launch.slurm import submission
 from harness.launch.slurm.logs import job_folder
 from harness.launch.slurm.submission import Submission

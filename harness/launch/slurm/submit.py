@@ -91,7 +91,7 @@ def submit(
 
 
 def _has_had_its_chances(plan: Plan, task: TrialTask, words: Mapping[str, str], result: SubmitResult) -> bool:
-    """Ends a trial as invalid for which too many jobs were submitted in vain; returns whether it did."""
+    """Ends a trial as invalid for which too many jobs were submitted and none started it; returns whether it did."""
     trial = task.trial.trial_id
     if not end_never_started(task.folder, plan.launch.max_resubmissions, words.get(trial, "SLURM does not say why")):
         return False

@@ -13,8 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from harness.code_identity import hash_files
-from harness.locations import PACKAGE, TREE, source_files
+from harness.code_identity import trunk_digest
+from harness.locations import PACKAGE, TREE
 
 ROOT = PACKAGE.parent
 # sweeps and results are not code
@@ -23,7 +23,7 @@ PACKAGES = ("torch", "numpy", "fvcore", "av", "safetensors")
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Return versions, processor, accelerator, threads, attention backend, git state and code hash as plain values."""
+    """Return versions, processor, accelerator, threads, attention backend, git state and hash of the trunk."""
     import torch
 
     found: dict[str, Any] = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
@@ -37,7 +37,7 @@ def environment(device: str) -> dict[str, Any]:
         "sdpa_backend": "cpu" if device == "cpu" else f"any of {sdpa_backends()}",
         "matmul_precision": torch.get_float32_matmul_precision(),
         "hostname_hash": hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8],
-        "code_hash": code_hash(),
+        "trunk": trunk_digest().hex()[:12],
         "slurm": slurm_job(),
     }
     return found | git_state()
@@ -103,9 +103,3 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None
-
-
-@cache
-def code_hash() -> str:
-    """Hash of all source files of the harness and its variants, by relative path and content."""
-    return hash_files(source_files("*.py"))[:16]

@@ -16,7 +16,7 @@ from harness.sweep.reading.node import Node, nearest
 ENTRY_POINT_GROUP = "harness.launchers"
 LOCAL = "local"
 #: name -> class; these have no options, their fields stand in `launch` itself
-BUILT_IN = {LOCAL: "harness.launch.this_machine:Local", "slurm": "harness.launch.slurm.launcher:Slurm"}
+BUILT_IN = {LOCAL: "harness.launch.local.launcher:Local", "slurm": "harness.launch.slurm.launcher:Slurm"}
 
 
 @cache

@@ -66,7 +66,8 @@ def sweep_name(path: Path) -> str:
     Raises:
         UserError: the stem has characters other than letters, digits, '.', '_' and '-', or starts with a dot.
     """
-    return check_name(path.stem, Mark(printable(str(path)), 1, 1), "Rename the file")
+    file = printable(str(path))
+    return check_name(path.stem, Mark(file, 1, 1, file), "Rename the file")
 
 
 def check_name(name: str, mark: Mark, way_out: str) -> str:

@@ -52,6 +52,8 @@ def _read_bytes(path: Path, faults: FaultList, blame: Mark | None) -> bytes | No
     try:
         if path.is_dir():
             problem = f"a folder; name a sweep file in it{_yaml_files(path)}"
+        elif path.is_symlink() and not path.exists():
+            problem = "a link that leads nowhere"
         elif not path.exists():
             problem = f"no such file.{_neighbour(path)} `python -m harness list sweeps` shows the shipped sweeps."
         elif not path.is_file():

@@ -27,22 +27,31 @@ SBATCH = (
 
 
 class Fake:
-    """A SLURM of one file: what sbatch takes, squeue lists as pending."""
+    """A SLURM of one file: what sbatch takes, squeue lists as pending.
+
+    Texts that change its answers: `refuse` (sbatch), `never` (sbatch --test-only), `away` (squeue fails).
+    """
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.queue, self.refuse, self.away = folder / "queue", folder / "refuse", folder / "away"
+        self.queue, self.calls = folder / "queue", folder / "calls"
+        self.refuse, self.never, self.away = folder / "refuse", folder / "never", folder / "away"
         self.queue.touch()
+        self.calls.touch()
         for name, text in (("squeue", SQUEUE), ("sbatch", SBATCH), ("srun", ""), ("scancel", ": > {folder}/queue\n")):
             program = folder / name
             program.write_text("#!/bin/sh\n" + text.format(folder=folder), encoding="utf-8")
             program.chmod(0o755)
 
+    def submissions(self) -> int:
+        """Returns how often sbatch was called to submit."""
+        return sum("--test-only" not in line for line in self.calls.read_text().splitlines())
+
 
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
     folder = tmp_path / "bin"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     return Fake(folder)
@@ -63,7 +72,7 @@ def planned(folder: Path) -> tuple[Plan, Store, Sequence[TrialTask]]:
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
     """Puts a shell script on the PATH, under the name of a program of SLURM."""
     folder = tmp_path / "bin"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
     def put(name: str, script: str) -> None:

@@ -98,7 +98,7 @@ def test_an_orphaned_search_is_shown_and_cancelled_at_its_run(
     (row,) = Store(orphaned / "tuning").plan().rows
     (trial,) = row.trials.values()
     assert main(["status", str(orphaned)]) == 0
-    assert "its search: 1 queued\n" in (said := capsys.readouterr().out)
+    assert "its search: trained 0/1 (1 queued)\n" in (said := capsys.readouterr().out)
     assert trial in said
     assert main(["logs", str(orphaned), trial[:6]]) == 0
     assert "not started" in capsys.readouterr().out

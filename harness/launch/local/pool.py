@@ -22,11 +22,11 @@ from typing import Any
 from harness import worker
 from harness.errors import UserError
 from harness.launch import snapshot
-from harness.launch.limits import GRACE_SECONDS, Limits, LockWaits
+from harness.launch.local.limits import GRACE_SECONDS, Limits, LockWaits
+from harness.launch.local.starter import Starter
+from harness.launch.local.workers import Running, Watcher, write_end
 from harness.launch.source import FixedSource, Source
-from harness.launch.starter import Starter
 from harness.launch.tasks import TrialTask
-from harness.launch.workers import Running, Watcher, write_end
 from harness.store import TrialStatus
 from harness.sweep.launch.config import LaunchConfig
 from harness.worker.processes import Orphans, subreaping

@@ -64,7 +64,8 @@ def write_end(item: Running, stopping: bool, time_limit_minutes: float | None) -
     folder = item.task.folder
     trim(folder.log_file)
     status = folder.status()
-    if status.status in FINAL_STATUSES or (_came_to_its_end(item) and not item.overdue):
+    is_anothers = item.process.returncode == worker.EXIT_LOCKED
+    if status.status in FINAL_STATUSES or is_anothers or wrote_its_end(item):
         return status
     # a worker that is asked to stop may end before it can handle signals, or after it ceased to
     asked = stopping or (item.stop_asked is not None and not item.hangs)
@@ -80,10 +81,10 @@ def write_end(item: Running, stopping: bool, time_limit_minutes: float | None) -
     return status
 
 
-def _came_to_its_end(item: Running) -> bool:
-    """Returns whether a worker ended by itself and wrote its status: code of a variant may exit with any code."""
-    ended = item.process.returncode in (worker.EXIT_DONE, worker.EXIT_PREEMPTED)
-    return ended and item.task.folder.written_status().status != "running"
+def wrote_its_end(item: Running) -> bool:
+    """Returns whether a worker wrote how it ended. Its exit code does not show that: a variant may exit with any."""
+    written = item.task.folder.written_status()
+    return written.pid == item.process.pid and written.status != "running"
 
 
 def _explained(item: Running) -> tuple[str, str]:

@@ -19,20 +19,20 @@ class Local(Launcher):
 
     def run(self, request: LaunchRequest, todo: Todo) -> bool:
         """Trains and measures the open tasks."""
-        from harness.launch.local import LocalPool
-        from harness.launch.progress import watch
+        from harness.launch.display.progress import watch
+        from harness.launch.local.pool import LocalPool
 
         prepare(todo, request.plan, request.code)
         if not todo.tasks:
             return True
-        with watch(todo.tasks) as watcher:
+        with watch(todo) as watcher:
             pool = LocalPool(request.plan.launch, watcher, request.num_workers, request.code.path)
             return pool.run(todo.tasks, request.time_budget_s)
 
     def search(self, request: LaunchRequest, source: Source) -> bool:
         """Runs the tasks of a search as they come."""
-        from harness.launch.local import LocalPool
-        from harness.launch.progress import SearchLines
+        from harness.launch.display.progress import SearchLines
+        from harness.launch.local.pool import LocalPool
 
         pool = LocalPool(request.plan.launch, SearchLines(), request.num_workers, request.code.path)
         return pool.feed(source, request.time_budget_s)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.launch import snapshot
+from harness.launch.local.warm import WarmWorkers
+from harness.launch.local.workers import WorkerProcess
 from harness.launch.tasks import TrialTask
-from harness.launch.warm.client import WarmWorkers
-from harness.launch.workers import WorkerProcess
 from harness.worker.processes import POOL_VARIABLE
 from harness.worker.signals import blocked_stop_signals
 

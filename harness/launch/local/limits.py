@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from harness.launch.local.workers import Running, write_if_possible, wrote_its_end
 from harness.launch.tasks import TrialTask
-from harness.launch.workers import Running, write_if_possible
 from harness.store import TrialStatus
 from harness.store.holders import holder_of
 from harness.store.lease import BEAT_SECONDS
@@ -46,6 +46,8 @@ class Limits:
             elif item.overdue or stopping:
                 item.process.terminate()
                 item.stop_asked = now
+            elif check and wrote_its_end(item):
+                item.stop_asked = now  # it should be gone in a moment, unless it waits for a process that it started
             elif check and self._hangs(item, now):
                 item.hangs, item.stop_asked = True, now
                 item.process.send_signal(signal.SIGABRT)  # the worker prints its stacks, whatever it is stuck in

@@ -8,13 +8,15 @@ from collections.abc import Sequence
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from harness import units
-from harness.launch.tasks import TrialTask
-from harness.launch.workers import Running
+from harness.launch.display.time_left import GUESSED_TIMING_SECONDS
+from harness.launch.local.workers import Running
+from harness.launch.overview import STARTING, progress_line
+from harness.launch.tasks import Todo, TrialTask
 from harness.store import TrialStatus
 from harness.text.clean import one_line
 from harness.text.streams import console
@@ -28,9 +30,15 @@ def name_of(task: TrialTask) -> str:
 
 
 class Clock:
-    """Estimates the time left from the tasks that have ended."""
+    """Counts trained and timed trials, and estimates the time left from the tasks that have ended.
 
-    def __init__(self, tasks: Sequence[TrialTask]):
+    `num_done` trials of the run were done before; `num_failed` failed before, and are not run.
+    """
+
+    def __init__(self, tasks: Sequence[TrialTask], num_done: int = 0, num_failed: int = 0):
+        self.num_trials = len(tasks) + num_done + num_failed
+        self.num_trained = num_done + sum(task.stage == "measure" for task in tasks)
+        self.num_timed = num_done
         self.num_stages = {"train": 0, "measure": 0}
         for task in tasks:
             self.num_stages["measure"] += 1
@@ -41,19 +49,26 @@ class Clock:
     def started(self, task: TrialTask) -> None:
         self.begun[task.trial.trial_id, task.stage] = time.monotonic()
 
-    def ended(self, task: TrialTask) -> None:
+    def ended(self, task: TrialTask, status: TrialStatus) -> None:
         now = time.monotonic()  # a worker that could not start took no time
         self.spent[task.stage].append(now - self.begun.get((task.trial.trial_id, task.stage), now))
+        self.num_trained += task.stage == "train" and status.status in ("queued", "done")
+        self.num_timed += status.status == "done"
+
+    def line(self, num_side_by_side: int, note: str = "") -> str:
+        """Returns the line of progress, as `status` and `watch` have it."""
+        left = self.seconds_left(num_side_by_side)
+        return progress_line(self.num_trials, self.num_trained, self.num_timed, note, left)
 
     def seconds_left(self, num_side_by_side: int) -> float | None:
         """Returns the seconds until all stages are done; None before the first trial has ended."""
         training, measuring = self.spent["train"], self.spent["measure"]
         if not training and not measuring:
             return None
-        per_measure = sum(measuring) / len(measuring) if measuring else 5.0
-        left = (self.num_stages["measure"] - len(measuring)) * per_measure
+        per_measure = sum(measuring) / len(measuring) if measuring else GUESSED_TIMING_SECONDS
+        left = max(0, self.num_stages["measure"] - len(measuring)) * per_measure
         if training:
-            to_train = self.num_stages["train"] - len(training)
+            to_train = max(0, self.num_stages["train"] - len(training))
             left += to_train * (sum(training) / len(training)) / max(num_side_by_side, 1)
         return left
 
@@ -61,11 +76,10 @@ class Clock:
 class PlainLines:
     """Prints one line when a trial ends, and one every half minute; for logs and pipes."""
 
-    def __init__(self, tasks: Sequence[TrialTask]):
-        self.clock = Clock(tasks)
-        self.num_trials = len(tasks)
-        self.num_ended = 0
+    def __init__(self, tasks: Sequence[TrialTask], num_done: int = 0, num_failed: int = 0):
+        self.clock = Clock(tasks, num_done, num_failed)
         self.last_line = time.monotonic()
+        self._num_running = 0
 
     def __enter__(self) -> PlainLines:
         return self
@@ -73,24 +87,25 @@ class PlainLines:
     def __exit__(self, *exc: object) -> None: ...
 
     def started(self, task: TrialTask) -> None:
+        if not self.clock.begun:
+            self._line(f"{STARTING}: {self.clock.line(0)}")
         self.clock.started(task)
 
     def ended(self, task: TrialTask, status: TrialStatus) -> None:
-        self.clock.ended(task)
+        self.clock.ended(task, status)
+        line = self.clock.line(self._num_running)
         if task.stage == "train" and status.status == "queued":
-            self._line(
-                f"trained   {name_of(task)} (loss {status.loss:.3f})" if status.loss else f"trained   {name_of(task)}"
-            )
+            loss = f" (loss {status.loss:.3f})" if status.loss else ""
+            self._line(f"trained   {name_of(task)}{loss}  [{line}]")
             return
-        self.num_ended += 1
         message = f": {one_line(status.message)}" if status.message and status.status != "done" else ""
-        self._line(f"{status.status:9s} {name_of(task)}{message}  [{self.num_ended}/{self.num_trials}]")
+        self._line(f"{status.status:9s} {name_of(task)}{message}  [{line}]")
 
     def tick(self, running: Sequence[Running], waiting: Sequence[TrialTask]) -> None:
+        self._num_running = len(running)
         if time.monotonic() - self.last_line > LINE_EVERY_SECONDS:
-            left = self.clock.seconds_left(len(running))
             now = ", ".join(_position(item) for item in running)
-            self._line(f"running   {now}; about {units.duration(left)} left" if left else f"running   {now}")
+            self._line(f"running   {now}  [{self.clock.line(len(running))}]")
 
     def _line(self, text: str) -> None:
         self.last_line = time.monotonic()
@@ -124,16 +139,18 @@ class SearchLines:
 
 
 class LiveTable:
-    """Shows a bar for the sweep and a row for each running trial; for terminals."""
+    """Shows a bar and the progress of the sweep, and a row for each running trial; for terminals."""
 
-    def __init__(self, tasks: Sequence[TrialTask], shown_on: Console | None = None):
-        self.clock = Clock(tasks)
+    def __init__(
+        self, tasks: Sequence[TrialTask], num_done: int = 0, num_failed: int = 0, shown_on: Console | None = None
+    ):
+        self.clock = Clock(tasks, num_done, num_failed)
         self.console = shown_on or console()
         self.bar = Progress(
-            TextColumn("[bold]trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"), console=self.console,
+            BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[line]}"), console=self.console
         )  # fmt: skip
-        self.bar_id = self.bar.add_task("trials", total=len(tasks), left="")
+        self.bar_id = self.bar.add_task("stages", total=2 * self.clock.num_trials, line=self.clock.line(0, STARTING))
+        self._has_begun = False
         self.live = Live(self.bar, console=self.console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> LiveTable:
@@ -147,11 +164,8 @@ class LiveTable:
         self.clock.started(task)
 
     def ended(self, task: TrialTask, status: TrialStatus) -> None:
-        self.clock.ended(task)
-        if task.stage == "train" and status.status == "queued":
-            return
-        self.bar.advance(self.bar_id)
-        if status.status != "done":
+        self.clock.ended(task, status)
+        if status.status != "done" and not (task.stage == "train" and status.status == "queued"):
             self.console.print(
                 f"{status.status}: {name_of(task)}: {one_line(status.message)}", style="red", markup=False
             )
@@ -160,15 +174,17 @@ class LiveTable:
         table = Table("trial", "stage", "step", "loss", "time", box=None, pad_edge=False, header_style="dim")
         for item in running:
             status = item.task.folder.written_status()
+            self._has_begun = self._has_begun or status.status == "running"
             step = f"{status.step}/{status.num_steps}" if item.task.stage == "train" else ""
             loss = "" if status.loss is None else f"{status.loss:.3f}"
             cells = (name_of(item.task), item.task.stage, step, loss, units.duration(time.monotonic() - item.started))
             table.add_row(*map(Text, cells))  # as Text: rich would read brackets in a label as markup
-        left = self.clock.seconds_left(len(running))
-        self.bar.update(self.bar_id, left="" if left is None else f"about {units.duration(left)} left")
+        line = self.clock.line(len(running), f"{len(running)} running" if self._has_begun else STARTING)
+        self.bar.update(self.bar_id, completed=self.clock.num_trained + self.clock.num_timed, line=line)
         self.live.update(Group(self.bar, table))
 
 
-def watch(tasks: Sequence[TrialTask]) -> LiveTable | PlainLines:
-    """Returns the display that suits standard output."""
-    return LiveTable(tasks) if sys.stdout.isatty() else PlainLines(tasks)
+def watch(todo: Todo) -> LiveTable | PlainLines:
+    """Returns the display of a sweep that suits standard output."""
+    kind = LiveTable if sys.stdout.isatty() else PlainLines
+    return kind(todo.tasks, len(todo.done), len(todo.failed))

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from harness.launch.warm.server import SPACE_FOR_TITLE
+from harness.launch.local.server import SPACE_FOR_TITLE
 from harness.worker import EXIT_FAILED
 from harness.worker.signals import blocked_stop_signals
 

@@ -1,0 +1,1 @@
+"""Displays of a sweep at work, and the estimate of the time left."""
