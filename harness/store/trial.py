@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,8 @@ class TrialFolder:
 
     def stale_files(self) -> list[Path]:
         """Return temporary files of killed writers; only meaningful while no process writes."""
-        return sorted(self.path.glob(".*.tmp"))
+        with os.scandir(self.path) as found:
+            return sorted(Path(item.path) for item in found if item.name.startswith(".") and item.name.endswith(".tmp"))
 
 
 def _lines(path: Path) -> list[str]:
