@@ -12,7 +12,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from harness.launch.this_machine import Local
 
 from harness import cli, worker
 from harness.launch.base import LaunchRequest
