@@ -15,9 +15,9 @@ import pytest
 
 from harness import cli, worker
 from harness.launch.base import LaunchRequest
+from harness.launch.local.launcher import Local
 from harness.launch.source import FixedSource, Source
 from harness.launch.tasks import Todo, prepare
-from harness.launch.this_machine import Local
 from harness.record import MeasuredMemory
 from tests.e2e import MINI
 
