@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,8 +23,12 @@ def locate(file: str) -> Path:
         UserError: the file does not exist, the hub's client is not installed, or the download fails.
     """
     path = _fetch(file) if file.startswith(HUB) else Path(file)
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "no such file"
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # a name that no file can have, too
+        mode = 0
+    if not stat.S_ISREG(mode):
+        what = "is a folder" if stat.S_ISDIR(mode) else "is not a regular file" if mode else "no such file"
         raise UserError(f"{file}: {what}. Give a .safetensors, .pt, .pth, .pyth, .bin or .npz file, or hf://org/name")
     return path
 
@@ -50,8 +55,8 @@ def _fetch(file: str) -> Path:
 def sha256(path: Path) -> str:
     """Returns the SHA-256 of a file as 64 hex digits; cached per process by path, modification time and size."""
     try:
-        stat = path.stat()
-        return _sha256(str(path.resolve()), stat.st_mtime_ns, stat.st_size)
+        found = path.stat()
+        return _sha256(str(path.resolve()), found.st_mtime_ns, found.st_size)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
 

@@ -82,9 +82,9 @@ class Importer:
             if source is None:
                 continue
             self.used.add(source)
-            result = self._fit(name, source, parameter)
-            if result.tensor.shape != parameter.shape:
-                shapes = f"{tuple(result.tensor.shape)} in the file, {tuple(parameter.shape)} in the model"
+            result, shape = self._fit_if_possible(name, source, parameter)
+            if result is None:
+                shapes = f"{tuple(shape)} in the file, {tuple(parameter.shape)} in the model"
                 faults.append(f"{self.sources[source]} for {name}: {shapes}")
                 continue
             fitted[name] = result.tensor
@@ -93,6 +93,16 @@ class Importer:
             raise UserError(f"{self.config.file}: shapes differ: {some(faults)}")
         self._account_for_the_rest()
         return fitted
+
+    def _fit_if_possible(
+        self, name: str, source: str, parameter: nn.Parameter
+    ) -> tuple[Fitted | None, tuple[int, ...]]:
+        """Return (the tensor of a parameter, its shape); None with the shape in the file if it does not fit."""
+        try:
+            result = self._fit(name, source, parameter)
+        except (RuntimeError, IndexError, ValueError):  # it has not the dimensions of such a table
+            return None, self.tensors[source].shape
+        return (result if result.tensor.shape == parameter.shape else None), result.tensor.shape
 
     def _source(self, name: str, parameter: nn.Parameter) -> str | None:
         """Return our name of the tensor for a parameter; None, with a line in the report, if there is none."""

@@ -15,6 +15,9 @@ from harness.errors import UserError
 #: keys under which training programs store a state dict, and prefixes that wrappers add to every key
 CONTAINERS = ("model_state", "state_dict", "model_state_dict", "model")
 PREFIXES = ("module.", "model.", "opt/target/")
+FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+#: integers are read, because files hold tables of indices; they are no weights, see `layout.translate`
+DTYPES = (*FLOATS, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -24,7 +27,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     (`model_state`, `state_dict`, ...), and a prefix that all names share is removed (`module.`, ...).
 
     Raises:
-        UserError: unknown kind, damaged, unsafe, empty, or a value that is no finite tensor.
+        UserError: unknown kind, damaged, unsafe, empty, or a value that is no dense tensor of finite numbers.
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
@@ -98,6 +101,38 @@ def _without_prefix(state: dict[str, Any]) -> dict[str, Any]:
 def _tensor(name: Any, value: Any, path: Path) -> Tensor:
     if not isinstance(name, str) or not isinstance(value, Tensor):
         raise UserError(f"{path}: {name!r} is a {type(value).__name__}, not a named tensor; save tensors only")
-    if value.is_floating_point() and not bool(value.isfinite().all()):
-        raise UserError(f"{path}: {name} has values that are not finite; the file cannot be used")
-    return value
+    fault = _fault(value)
+    if fault is not None:
+        raise UserError(f"{path}: {name} {fault}")
+    return value.detach()
+
+
+def _fault(tensor: Tensor) -> str | None:
+    """Returns why a tensor of a file cannot be used; no value is read before its storage is known to hold it."""
+    kind = _unusual_kind(tensor)
+    if kind is not None:
+        return f"is a {kind} tensor; save it as a dense tensor in CPU memory"
+    if tensor.dtype not in DTYPES:
+        allowed = ", ".join(_name(dtype) for dtype in FLOATS)
+        return f"has dtype {_name(tensor.dtype)}; convert weights to one of: {allowed}"
+    if not tensor.numel():
+        return f"has no values (shape {tuple(tensor.shape)}); the file cannot be used"
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        return f"has shape {tuple(tensor.shape)}, but the file holds fewer values; save a copy of it (clone)"
+    if tensor.is_floating_point() and not bool(tensor.float().isfinite().all()):
+        return "has values that are not finite in float32; the file cannot be used"
+    return None
+
+
+def _unusual_kind(tensor: Tensor) -> str | None:
+    if tensor.is_nested:
+        return "nested"
+    if tensor.is_quantized:
+        return "quantised"
+    if tensor.layout != torch.strided:
+        return f"sparse ({_name(tensor.layout)})"
+    return None if tensor.device.type == "cpu" else tensor.device.type
+
+
+def _name(value: torch.dtype | torch.layout) -> str:
+    return str(value).removeprefix("torch.")

@@ -117,6 +117,9 @@ def _rule_for(key: str, layout: WeightsLayout, tubelets: bool) -> tuple[Rule | N
 
 
 def _transformed(rule: Rule, tensor: Tensor, key: str, file: str) -> Tensor:
+    if not tensor.is_floating_point():
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        raise UserError(f"{file}: {key} has dtype {dtype}; weights are floating-point numbers, e.g. float32")
     try:
         return tensor if rule.transform is None else rule.transform(tensor).contiguous()
     except (RuntimeError, IndexError, ValueError) as error:
@@ -129,7 +132,11 @@ def _joined(target: str, given: Mapping[str, tuple[str, Tensor]], file: str) -> 
         present = ", ".join(key for key, _ in given.values())
         raise UserError(f"{file}: {', '.join(missing)} of {target} missing; present: {present}")
     keys, tensors = zip(*(given[part] for part in PARTS), strict=True)
-    return ", ".join(keys), torch.cat(tensors)
+    try:
+        return ", ".join(keys), torch.cat(tensors)
+    except RuntimeError as error:
+        shapes = ", ".join(f"{key} {tuple(tensor.shape)}" for key, tensor in given.values())
+        raise UserError(f"{file}: the parts of {target} cannot be joined: {shapes}") from error
 
 
 def _put(result: Translated, target: str, key: str, tensor: Tensor, file: str) -> None:

@@ -39,7 +39,7 @@ def _file_sizes(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, int]]:
         yield "colour channels", kernel.shape[1]
         yield "patch_size", kernel.shape[-1]
         yield "tubelet_size", kernel.shape[2] if kernel.ndim == 5 else 1
-    if _FC1 in tensors:
+    if _FC1 in tensors and tensors[_FC1].ndim:
         yield "hidden width of the MLP", tensors[_FC1].shape[0]
 
 

@@ -18,17 +18,17 @@ def _norm(theirs: str, ours: str) -> tuple[Rule, Rule]:
 
 
 def _dense(theirs: str, ours: str) -> tuple[Rule, Rule]:
-    return Rule(f"{theirs}/kernel", f"{ours}.weight", transform=lambda x: x.T), Rule(f"{theirs}/bias", f"{ours}.bias")
+    return Rule(f"{theirs}/kernel", f"{ours}.weight", transform=lambda x: x.t()), Rule(f"{theirs}/bias", f"{ours}.bias")
 
 
 def _to_heads(kernel: Tensor) -> Tensor:
     """(D, h, c) -> (h c, D)."""
-    return kernel.flatten(1).T
+    return kernel.flatten(1).t()
 
 
 def _from_heads(kernel: Tensor) -> Tensor:
     """(h, c, D) -> (D, h c)."""
-    return kernel.flatten(0, 1).T
+    return kernel.flatten(0, 1).t()
 
 
 def _query_key_value(part: str, name: str) -> tuple[Rule, Rule]:
