@@ -68,6 +68,20 @@ def probe(path: str | Path) -> VideoInfo:
     return VideoInfo(count, fps, height, width)
 
 
+def num_frames_decoded(path: str | Path) -> int:
+    """Decodes a whole video and returns the number of its frames.
+
+    Raises:
+        UserError: the file cannot be decoded, or holds fewer frames than it says.
+    """
+    info = probe(path)
+    with _opened(path) as (container, stream):
+        count = sum(1 for _ in _decoded(container, stream, path))
+    if count < info.num_frames:
+        raise UserError(f"{path}: {info.num_frames} frames are stated and {count} can be decoded; {WAY_OUT}")
+    return count
+
+
 def read_frames(path: str | Path, indices: Sequence[int] | np.ndarray) -> Frames:
     """Decodes the frames with the given indices, in any order, repeated ones too: RGB (n, H, W, 3).
 
