@@ -106,16 +106,19 @@ def read_frames(path: str | Path, indices: Sequence[int] | np.ndarray) -> Frames
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Opens a file. Every exception in the block becomes a `UserError` with the name of the file."""
-    container = _container(path)
+    """Opens a file. Every exception in the block, and every error that FFmpeg logs, becomes a `UserError`."""
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)  # the note about repeats would come with the messages of another file
     try:
-        with container:
+        with av.logging.Capture() as logged, _container(path) as container:
             if not container.streams.video:
                 raise UserError(f"{path}: holds no video stream; {WAY_OUT}")
             stream = container.streams.video[0]
             stream.codec_context.options = STRICT
             stream.codec_context.thread_count = 1  # the number of threads of a trial is a field of its configuration
             yield container, stream
+        if logged:  # some damage makes a demuxer leave out frames without any other sign
+            raise UserError(f"{path}: FFmpeg reports errors ({logged[0][2].strip()}); {WAY_OUT}")
     except UserError:
         raise
     except Exception as error:  # PyAV has many classes for damaged content, and some are Python's own
