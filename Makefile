@@ -9,7 +9,7 @@ TEST_JOBS ?= 2
 # threads of a trial are a field of its configuration; this sets those of all other processes
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint check clean schema docs campaign campaign-kills campaign-slurm \
+.PHONY: demo test lint check clean schema docs campaign campaign-kills campaign-slurm campaign-damage \
 	campaign-selftest campaign-bench campaign-memory
 
 demo: $(VENV)/.installed
@@ -28,13 +28,17 @@ check: $(VENV)/.installed
 	$(RUN) -m harness check
 
 # the whole fault campaign
-campaign: campaign-kills campaign-slurm
+campaign: campaign-kills campaign-slurm campaign-damage
 
 # 100 SIGKILLs at random instants, 30 of them to a search (about 20 minutes); results so far are in build/campaign, and
 # the same command resumes
 campaign-kills: $(VENV)/.installed-test
 	$(RUN) -m tests.faults.campaign --kills 70
 	$(RUN) -m tests.faults.campaign --kills 30 --setting search
+
+# 1,000 seeded damages to the files of finished runs (about 10 minutes); resumes as campaign-kills does
+campaign-damage: $(VENV)/.installed-test
+	$(RUN) -m tests.damage.campaign --mutations 1000
 
 # A/A test of the timing protocol: its false-positive rate over 100 comparisons (half an hour on a quiet machine, an hour on a busy one)
 campaign-selftest: $(VENV)/.installed

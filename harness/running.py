@@ -6,12 +6,11 @@ continues after any interruption.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.errors import UserError, worded
 from harness.units import counted
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from harness.launch.snapshot import Snapshot
     from harness.launch.tasks import Todo
     from harness.store import Store
-    from harness.store.plan_file import PlanSource
     from harness.sweep.plan import Plan, PlannedTrial
 
 
@@ -110,6 +108,7 @@ def _run(plan: Plan, store: Store, chosen: list[PlannedTrial], options: RunOptio
     """Under the run's lock: read the files again, run, report."""
     from harness.store import exclusive_lock
     from harness.store.folders import make_folder
+    from harness.sweep.takeover import check_takeover
 
     make_folder(store.path)
     with exclusive_lock(store.lock_file) as got:
@@ -127,7 +126,8 @@ def _run(plan: Plan, store: Store, chosen: list[PlannedTrial], options: RunOptio
                 return 1
             _check_ids(tuned, options)
             plan, chosen = tuned, _wanted(tuned.trials, options)
-        _check_plan(plan, store, options)
+        if not options.replace_plan:
+            check_takeover(plan, store)
         return _run_locked(plan, store, chosen, options, code)
 
 
@@ -206,43 +206,6 @@ def _tune(plan: Plan, store: Store, options: RunOptions, code: Snapshot) -> Plan
         if not got:  # `cancel` asked for this folder alone
             raise UserError(f"{searched.path}: another command is running in this folder. Wait for it.")
         return tune(plan, store.path, code, run)
-
-
-def _check_plan(plan: Plan, store: Store, options: RunOptions) -> None:
-    """Check that the folder does not hold another question.
-
-    Raises:
-        UserError: the folder's plan has another source, and trials that this plan does not have.
-    """
-    if not store.plan_file.exists() or options.replace_plan:
-        return
-    from harness.store.load import NewerVersionError
-
-    try:
-        old = store.plan()
-    except NewerVersionError:
-        raise
-    except UserError:  # corrupt: it is replaced; the trials are stored separately
-        return
-    if not old.command or (old.command == plan.source.command() and _same_content(old.source, plan.source)):
-        return
-    asked = {trial.trial_id for trial in plan.trials}
-    dropped = {trial for row in old.rows for trial in row.trials.values()} - asked
-    if dropped:
-        raise UserError(
-            f"{store.path} holds the run of `{old.command}`; this command would take {len(dropped)} of its trials "
-            f"out of the report. Choose another folder with --runs DIR, or add --replace-plan."
-        )
-
-
-def _same_content(old: PlanSource | None, new: PlanSource) -> bool:
-    """Return whether two sources hold the same dict (a file may be edited). `launch:` cannot change a result."""
-
-    def content(source: PlanSource) -> dict[str, Any]:
-        found = json.loads(source.model_dump_json(include={"content"}))["content"] or {}
-        return {key: value for key, value in found.items() if key != "launch"}
-
-    return old is None or content(old) == content(new)
 
 
 def _report(run: Path) -> None:

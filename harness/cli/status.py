@@ -28,8 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     from harness.launch.base import answers_within
-    from harness.launch.overview import ANSWER_SECONDS, ask_about_jobs, no_longer_planned, standings
+    from harness.launch.overview import ANSWER_SECONDS, ask_about_jobs, no_longer_planned, several_codes, standings
     from harness.store import parts_of
+    from harness.store.files import is_locked
 
     store, *searched = parts_of(parsed.run)
     plan = store.plan()
@@ -44,9 +45,12 @@ def run(parsed: argparse.Namespace) -> int:
     for (part, found), answer in zip(parts, answers, strict=True):
         chosen_from = part is not store and plan.rows  # the report of the search shows how its trials ended
         shown = [item for item in found if item.status != "done" and (item.is_open or not chosen_from)]
+        waits_for = "a free worker" if is_locked(part.lock_file) else "the sweep command"
         for standing in found if parsed.all else shown:
-            _show(part, standing, answer)
+            _show(part, standing, answer, f"waits for {waits_for}")
         _print_summary(part, found, one_line(plan.sweep), is_search=part is not store)
+        for line in several_codes(found) if part is store else ():
+            print(one_line(line))
     for problem in dict.fromkeys(answer.problem for answer in answers if answer.problem):
         print(f"{problem.rstrip('.')}. Whether the jobs of these trials still wait is unknown.")
     if not plan.is_sealed:
@@ -64,10 +68,10 @@ def _print_summary(store: Store, found: list[Standing], sweep: str, *, is_search
     print(f"{name}: {with_time_left(*summary(store, found, timed=not is_search)) if found else 'no trials yet'}")
 
 
-def _show(store: Store, standing: Standing, answer: JobAnswers) -> None:
+def _show(store: Store, standing: Standing, answer: JobAnswers, waits: str) -> None:
     from harness.launch.overview import TROUBLED
 
-    print(standing.text())
+    print(standing.text() if standing.message or standing.status != "pending" else f"{standing.text()}: {waits}")
     lines = standing.folder.log_tail(NUM_LOG_LINES) if standing.status in TROUBLED else []
     if standing.status in ("queued", "lost", "preempted") and standing.written.job:
         lines += _job_lines(store, standing, answer)
@@ -80,20 +84,24 @@ def _job_lines(store: Store, standing: Standing, answer: JobAnswers) -> list[str
     from harness.launch import launchers
 
     job, reason = standing.written.job, answer.reasons.get(standing.folder.trial_id, "")
-    state, title = launchers.describe(store, job), launchers.titles_of([job])
-    lines = [f"submitted {standing.written.num_submissions} times, and none of the jobs started it; the one before: "
-             f"{standing.written.message}"] if standing.written.message else []  # fmt: skip
-    if state.warning:
-        return [*lines, state.warning, *state.log_tail]
-    if any(item is standing for item in answer.gone or ()):
+    title = launchers.titles_of([job])
+    number, lines = standing.written.num_submissions, []
+    if number > 1 and standing.written.message:
+        before = one_line(standing.written.message)
+        lines = [f"submitted {number} times, and none of the jobs started it; the one before: {before}"]
+    is_gone = standing.folder.trial_id in answer.gone_ids
+    if not reason or is_gone:
+        state = launchers.describe(store, job)
+        if state.warning:
+            return [*lines, state.warning, *state.log_tail]
+    if is_gone:
         said = f" ({reason})" if reason else ""
         return [*lines, f"its job is not in {title} any more{said}; the sweep command submits it again"]
     return [*lines, f"in {title}: {reason}"] if reason else lines
 
 
 def _as_json(standing: Standing, answer: JobAnswers) -> dict[str, object]:
-    folder = standing.folder
-    written = folder.written_status() if standing.status == "done" else standing.written
+    written, folder = standing.written, standing.folder
     if standing.is_trained and not written.num_steps:  # of an older version, or of a worker that was killed
         with suppress(UserError):  # a damaged record
             record = folder.record()

@@ -23,25 +23,30 @@ from harness.sweep.plan import Plan
 Log = Callable[[str], None]
 
 
-_end: ContextVar[float] = ContextVar("end", default=float("inf"))
+_seconds_left: ContextVar[float] = ContextVar("seconds_left", default=float("inf"))
 
 
 @contextmanager
 def answers_within(seconds: float) -> Iterator[None]:
-    """Allows so many seconds for all questions to queues and other machines within a block, see `seconds_left`."""
-    token = _end.set(min(_end.get(), time.monotonic() + seconds))
+    """Allows so many seconds for all questions to queues and other machines within a block, see `asking`."""
+    token = _seconds_left.set(min(_seconds_left.get(), seconds))
     try:
         yield
     finally:
-        _end.reset(token)
+        _seconds_left.reset(token)
 
 
-def seconds_left(at_most: float) -> float:
-    """Returns the seconds that a question to a queue or another machine may take now, at least 0.
+@contextmanager
+def asking(at_most: float) -> Iterator[float]:
+    """Yields the seconds that a question to a queue or another machine, asked within the block, may take now.
 
     Launchers use it as the timeout of their commands, so that none of them makes `status` or `watch` hang.
     """
-    return max(0.0, min(at_most, _end.get() - time.monotonic()))
+    began = time.monotonic()
+    try:
+        yield min(at_most, _seconds_left.get())
+    finally:
+        _seconds_left.set(max(0.0, _seconds_left.get() - (time.monotonic() - began)))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from harness import units
 from harness.errors import UserError
@@ -29,7 +30,7 @@ ANSWER_SECONDS = 3.5  # for all answers of launchers to one command that only sh
 
 @dataclass(frozen=True)
 class Standing:
-    """One trial of a plan: `written` is its status file, `status` what its files say together."""
+    """One trial of a plan: `written` is its status file and lock, `status` what all its files say."""
 
     folder: TrialFolder
     label: str
@@ -38,6 +39,7 @@ class Standing:
     message: str
     written: TrialStatus
     is_trained: bool = False
+    code: str | None = None
 
     @property
     def is_open(self) -> bool:
@@ -67,14 +69,26 @@ def standings(store: Store, plan: PlanFile, *, verify: bool = False) -> Iterator
     for row in plan.rows:
         for seed, trial_id in row.trials.items():
             folder = store.trial(trial_id)
+            written = folder.status()
             try:
-                state = state_of(folder, verify=verify)
+                state = state_of(folder, verify=verify, known=written)
             except UserError as error:  # a record of a newer version concerns this trial alone
                 state = State("invalid", str(error))
-            is_done = state.status == "done"
-            written = TrialStatus() if is_done else folder.written_status()
-            is_trained = is_done or folder.record_file.exists()
-            yield Standing(folder, row.label, seed, state.status, state.message, written, is_trained)
+            is_trained = state.status == "done" or folder.record_file.exists()
+            yield Standing(folder, row.label, seed, state.status, state.message, written, is_trained, state.code)
+
+
+def several_codes(found: Iterable[Standing]) -> list[str]:
+    """Returns a line for each row whose finished trials were made by several versions of the code."""
+    rows: dict[str, Counter[str]] = {}
+    for standing in found:
+        if standing.status == "done" and standing.code:
+            rows.setdefault(standing.label, Counter())[standing.code] += 1
+    return [
+        f"{label}: seeds of several versions of the code: {', '.join(f'{code} ({n})' for code, n in counts.items())}"
+        for label, counts in rows.items()
+        if len(counts) > 1 or "+" in next(iter(counts))
+    ]
 
 
 def tally(found: Iterable[Standing]) -> str:
@@ -144,6 +158,23 @@ class JobAnswers:
     reasons: dict[str, str]
     problem: str = ""
 
+    @cached_property
+    def gone_ids(self) -> set[str]:
+        """Returns the ids of the trials whose job is gone."""
+        return {item.folder.trial_id for item in self.gone or ()}
+
+
+class _SeenFolder(TrialFolder):
+    """The folder of a trial whose status was read a moment ago: a run may have thousands."""
+
+    def __init__(self, item: Standing):
+        vars(self).update(vars(item.folder))
+        self._seen = item.written
+
+    def status(self) -> TrialStatus:
+        """Returns the status that was read."""
+        return self._seen
+
 
 def ask_about_jobs(store: Store, found: Iterable[Standing], wait_s: float = ANSWER_SECONDS) -> JobAnswers:
     """Asks the launchers of trials that wait for a job; takes `wait_s` seconds at most."""
@@ -152,7 +183,7 @@ def ask_about_jobs(store: Store, found: Iterable[Standing], wait_s: float = ANSW
         return JobAnswers([], {})
     try:
         with answers_within(wait_s):
-            owners = launchers.owners(store, [item.folder for item in waiting])
+            owners = launchers.owners(store, [_SeenFolder(item) for item in waiting])
     except (UserError, OSError, subprocess.SubprocessError) as error:  # a damaged submission file, a hanging ssh
         return JobAnswers(None, {}, str(error))
     if owners.problem or is_locked(store.lock_file):

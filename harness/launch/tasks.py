@@ -16,7 +16,7 @@ from harness.fields import get_field
 from harness.launch.snapshot import Snapshot
 from harness.record import FINAL_STATUSES, Record
 from harness.registry import variant_file
-from harness.store import Store, TrialFolder, side_by_side
+from harness.store import Store, TrialFolder, TrialStatus, side_by_side
 from harness.store.load import DamagedFileError, UnreadableError, damage_of
 from harness.sweep.plan import Plan, PlannedTrial
 
@@ -72,15 +72,15 @@ class State:
     is_marked: bool = False
 
 
-def state_of(folder: TrialFolder, *, verify: bool = False) -> State:
-    """Returns the status of a trial: the record is authoritative, `status.json` advisory.
+def state_of(folder: TrialFolder, *, verify: bool = False, known: TrialStatus | None = None) -> State:
+    """Returns the status of a trial: the record is authoritative, `status.json` (if read before: `known`) advisory.
 
     A status that carries the stamp of the present record saves reading it, unless `verify`: a run may have thousands.
     A trial whose record is damaged is invalid.
 
     Raises: UserError for a record of a newer version.
     """
-    status = folder.status()
+    status = folder.status() if known is None else known
     stamp = "" if verify else status.record_stamp
     if status.status == "done" and stamp and stamp == folder.record_stamp():
         return State("done", code=status.code, is_marked=True)

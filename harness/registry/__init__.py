@@ -25,6 +25,7 @@ from harness.code_identity import code_identity
 from harness.code_identity.closure import ENTRY_POINT_GROUP, closure_of, refusals
 from harness.errors import Fault, UserError, did_you_mean
 from harness.proofs import proof_hash
+from harness.registry.classes import only_subclass
 from harness.registry.loading import import_file
 
 if TYPE_CHECKING:
@@ -188,17 +189,9 @@ def _load(file: Path, name: str) -> type[Variant]:
         _stamps[path] = _stamp(path)
     for kept in (code_identity, proof_hash):  # from here on they say what was loaded, whatever becomes of the files
         kept(file)
-    module = import_file(file, imported)
-    classes = [
-        item
-        for item in vars(module).values()
-        if isinstance(item, type) and issubclass(item, Variant) and item.__module__ == module.__name__
-    ]
-    if len(classes) != 1:
-        found = ", ".join(item.__name__ for item in classes) or "none"
-        raise UserError(f"{file}: a variant file defines exactly one subclass of harness.api.Variant; found: {found}")
-    _check_defaults(file, classes[0])
-    return classes[0]
+    found = only_subclass(import_file(file, imported), Variant, "variant")
+    _check_defaults(file, found)
+    return found
 
 
 def _check_defaults(file: Path, variant: type[Variant]) -> None:

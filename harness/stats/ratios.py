@@ -17,7 +17,7 @@ TimedBlock = Mapping[str, Sequence[float]]
 
 
 @dataclass(frozen=True)
-class Ratio:
+class TimeRatio:
     """Time of a row over that of the baseline; `low` and `high` are None for a single process."""
 
     ratio: float
@@ -37,7 +37,7 @@ def process_log_ratio(blocks: Sequence[TimedBlock], row: str, baseline: str) -> 
     return float(np.median(ratios))
 
 
-def ratio_of(processes: Sequence[Sequence[TimedBlock]], row: str, baseline: str, confidence: float = 0.95) -> Ratio:
+def ratio_of(processes: Sequence[Sequence[TimedBlock]], row: str, baseline: str, confidence: float = 0.95) -> TimeRatio:
     """Return the geometric mean over processes, with the t interval of its logarithm.
 
     The process is the unit of replication: samples of one process share its memory layout and its neighbours, so
@@ -47,7 +47,7 @@ def ratio_of(processes: Sequence[Sequence[TimedBlock]], row: str, baseline: str,
     found = mean_interval(logs, confidence)
     low = None if found.low is None else math.exp(found.low)
     high = None if found.high is None else math.exp(found.high)
-    return Ratio(math.exp(found.mean), low, high, len(logs))
+    return TimeRatio(math.exp(found.mean), low, high, len(logs))
 
 
 def best_of(times_ms: Sequence[float], known_ms: float | None = None) -> float | None:

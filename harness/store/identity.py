@@ -17,6 +17,9 @@ LOCATIONS_BEFORE: dict[str, Set[str]] = {"video_list": {"train_list", "val_list"
 
 def canonical_json(value: Any) -> str:
     """Return JSON with sorted keys, no spaces and the shortest floats; -0.0 is written as 0.0."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    if "-0.0" not in text:
+        return text
     return json.dumps(_positive_zero(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -54,17 +57,23 @@ def _short_hash(text: str) -> str:
 
 def ids_of_record(record: Record) -> tuple[str, str]:
     """Return the ids of the row and of the trial that the stored configuration has by its content."""
+    return ids_of_config(record.config, record.data_identity, record.seed, record.location_fields)
+
+
+def ids_of_config(
+    config: Mapping[str, Any], data_identity: str, seed: Any, location_fields: Collection[str] | None
+) -> tuple[str, str]:
+    """Return the ids of the row and of the trial of a resolved configuration.
+
+    `location_fields` are the fields of `data` that say where the data lie; None: those of the data sets known here.
+    """
     texts = {}
-    for name, fields in record.config.items():
+    for name, fields in config.items():
         if isinstance(fields, dict):
-            texts[name] = block_text(fields, _left_out(record, name, fields))
+            left_out: Collection[str] = NOT_IDENTITY.get(name, set())
+            if name == "data":
+                known = LOCATIONS_BEFORE.get(str(fields.get("name")), set())
+                left_out = known if location_fields is None else location_fields
+            texts[name] = block_text(fields, left_out)
     text = config_text(texts)
-    return row_id(text, record.data_identity), trial_id(text, record.data_identity, record.seed)
-
-
-def _left_out(record: Record, name: str, fields: Mapping[str, Any]) -> Collection[str]:
-    if name != "data":
-        return NOT_IDENTITY.get(name, set())
-    if record.location_fields is not None:
-        return record.location_fields
-    return LOCATIONS_BEFORE.get(str(fields.get("name")), set())
+    return row_id(text, data_identity), trial_id(text, data_identity, seed)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -27,7 +26,7 @@ RECORD_FILE = "record.json"
 STUDIES_FILE = "tuning/studies.json"
 MAX_RECORD_BYTES = 32 * MIB
 _REWRITE = "Run the sweep command again: it writes the file, and finished trials stay"
-_REPEAT = "`python -m harness retry RUN` moves it to the trash and repeats this trial alone"
+_REPEAT = "`python -m harness retry {}` moves it to the trash and repeats this trial alone"
 _UPDATE = "Update the harness to the version that wrote the file"
 Model = TypeVar("Model", bound=FileModel)
 
@@ -101,7 +100,7 @@ def load(run: Path) -> LoadedRun:
         for seed, trial_id in row.trials.items():
             try:
                 record = read_record(run / "trials" / trial_id)
-                _check_row(record, row, seed)
+                check_row(record, row, seed)
             except NewerVersionError as error:
                 faults += error.faults
                 continue
@@ -115,16 +114,9 @@ def load(run: Path) -> LoadedRun:
         faults += error.faults
     if faults:
         raise UserError(faults)
-    return LoadedRun(plan, records, statuses, tuning, read_search_records(run, tuning) if tuning else {})
+    from harness.store.search_records import read_search_records  # it reads records through this file
 
-
-def read_search_records(run: Path, tuning: TuningFile) -> dict[str, Record]:
-    """Return the records of a search by trial; those that cannot be read are left out, since no number needs them."""
-    found = {}
-    for trial_id in {trial.trial_id for row in tuning.rows for trial in row.trials if trial.trial_id}:
-        with suppress(UserError):
-            found[trial_id] = read_record(run / "tuning" / "trials" / trial_id)
-    return {trial_id: record for trial_id, record in found.items() if record is not None}
+    return LoadedRun(plan, records, statuses, tuning, read_search_records(run, tuning))
 
 
 def damage_of(error: UserError) -> str:
@@ -132,7 +124,7 @@ def damage_of(error: UserError) -> str:
     return f"damaged record ({error.reason})" if isinstance(error, DamagedFileError) else str(error)
 
 
-def _check_row(record: Record | None, row: PlannedRow, seed: str) -> None:
+def check_row(record: Record | None, row: PlannedRow, seed: str) -> None:
     """Check that a record answers for its place in the table. Raises: UserError."""
     if record is None:
         return
@@ -179,20 +171,20 @@ def read_record(trial: Path) -> Record | None:
     Raises:
         UserError: damaged, of a newer version, or the record of another trial or configuration.
     """
-    path = trial / RECORD_FILE
+    path, way_out = trial / RECORD_FILE, _REPEAT.format(trial.parent.parent)
     try:
-        record = _read_model(path, Record, _REPEAT, MAX_RECORD_BYTES)
+        record = _read_model(path, Record, way_out, MAX_RECORD_BYTES)
     except FileNotFoundError:
         return None
     if record.trial_id != trial.name:
         reason = f"{record.trial_id[:40]} lies in the folder of trial {trial.name}"
-        raise DamagedFileError(path, [("trial_id", reason)], _REPEAT)
+        raise DamagedFileError(path, [("trial_id", reason)], way_out)
     try:
         _, own = ids_of_record(record)
     except (ValueError, TypeError) as error:
-        raise DamagedFileError(path, [("config", str(error))], _REPEAT) from error
+        raise DamagedFileError(path, [("config", str(error))], way_out) from error
     if own != record.trial_id:
-        raise DamagedFileError(path, [("config", f"it is the configuration of trial {own}")], _REPEAT)
+        raise DamagedFileError(path, [("config", f"it is the configuration of trial {own}")], way_out)
     return record
 
 

@@ -56,6 +56,8 @@ def bounded(text: str, limit: int = TEXT_LIMIT) -> str:
 
 def one_line(text: str, limit: int = LINE_LIMIT) -> str:
     """Return clean text on one line, of at most `limit` characters; for tables, lists and messages."""
+    if len(text) <= limit and text.isprintable():
+        return text.strip()
     lines = (line.strip() for line in clean(shortened(text, 4 * limit)).split("\n"))
     return shortened(" ".join(line for line in lines if line), limit)
 

@@ -134,18 +134,16 @@ def test_a_dry_run_shows_what_runs(scene: Store, capsys: pytest.CaptureFixture[s
     assert " lost" in capsys.readouterr().out, "without a lock its worker is gone"
 
 
-def earlier(store: Store, seed: int, duration_s: float, *, steps: int = 4, host: str = "here", window: int = 0) -> None:
-    """Write the record of an earlier trial: 8 clips a step, 1000 MACs a clip."""
-    config = copy.deepcopy(CONTENT)
-    config["train"] |= {"num_steps": steps}
-    config["variant"]["temporal_window"] = window
-    folder = store.trial(f"{seed:012x}")
+def earlier(store: Store, seed: int, duration_s: float, host: str = "here") -> None:
+    """Write the record of an earlier trial: 4 steps of 8 clips of 1000 MACs."""
+    trial = harness.plan(CONTENT, set={"train.num_steps": 4, "seeds": [seed]}).trials[0]
+    folder = store.trial(trial.trial_id)
     folder.path.mkdir(parents=True)
     macs = MacsCount(status="exact", macs_per_view=1000, flop_counter_macs=1, closed_form_macs=1, attention_macs=0)
     folder.write_record(
         Record(
-            trial_id=folder.trial_id, config=config, seed=seed, data_identity="x", scores={}, finished_at="",
-            training=Training(num_steps=steps, final_loss=1.0, loss_curve=[], duration_s=duration_s, num_resumes=0),
+            trial_id=trial.trial_id, config=trial.config, seed=seed, data_identity=trial.data_identity, scores={},
+            finished_at="", training=Training(num_steps=4, final_loss=1.0, loss_curve=[], duration_s=duration_s, num_resumes=0),
             costs=Costs(num_parameters=1, macs=macs, num_views=1, macs_per_video=1000),
             environment={"hostname_hash": host, "cpu_model": "cpu", "gpu": None},
         )
@@ -174,7 +172,8 @@ def test_the_time_of_training_comes_from_earlier_trials(
     assert found() is None, "a record of another machine"
     for seed, duration in enumerate((9.0, 10.0, 11.0)):  # 4 steps: 2.5 s a step; ours have 8 steps of 3 times the work
         earlier(Store(tmp_path / "runs/before"), seed, duration)
-    (tmp_path / "runs/before/trials/000000000000/record.json").write_text("{")  # a damaged record is left out
+    damaged = min((tmp_path / "runs/before").rglob("record.json"), key=lambda path: '"seed": 0' not in path.read_text())
+    damaged.write_text("{")  # it is left out
     both, one = found(), found(1)
     assert both is not None
     assert one is not None

@@ -107,7 +107,7 @@ def test_finding_data_sets_imports_neither_torch_nor_pyav() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "defines exactly one subclass of DataSet; found: none"),
+        ("", "defines exactly one subclass of harness.data.data_set.DataSet; found: none"),
         (FILE.replace('Literal["grey"]', 'Literal["gray"]'), r'GreyConfig\.name must be Literal\["planted"\]'),
         (FILE.replace("class GreyClips(ClipSource)", "class GreyClips(DataSet)"), "found: Grey, GreyClips"),
     ],

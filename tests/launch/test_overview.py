@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from harness.launch.overview import several_codes, standings
 from harness.store import Store, TrialStatus
 from tests.e2e import MINI, ROOT, harness, records, statuses, write_sweep
 
@@ -167,6 +169,21 @@ def test_results_of_other_code_are_reported_and_repeated_on_request(place: Path,
     assert statuses(store.path)[same.trial_id]["num_starts"] == 2, "train and measure, once each"
 
 
+def test_status_names_the_versions_of_the_code_in_a_row(place: Path) -> None:
+    store = Store(place / "runs/mini")
+    plan = json.loads(store.plan_file.read_text())
+    first, second = (row["trials"]["0"] for row in plan["rows"])
+    assert not several_codes(standings(store, store.plan()))
+    found = [
+        replace(item, label="one row", code=code)
+        for item, code in zip(standings(store, store.plan()), ("a", "b"), strict=True)
+    ]
+    assert [item.folder.trial_id for item in found] == [first, second]
+    assert several_codes(found) == ["one row: seeds of several versions of the code: a (1), b (1)"]
+    assert several_codes([replace(found[0], code="a+b")])
+    assert not several_codes([replace(item, code="a") for item in found])
+
+
 def test_code_identity_sees_what_can_change_a_result_and_nothing_else(tmp_path: Path) -> None:
     for folder in ("harness", "variants"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -186,7 +203,7 @@ def test_code_identity_sees_what_can_change_a_result_and_nothing_else(tmp_path: 
         (tmp_path / name).write_text((tmp_path / name).read_text() + "\n# edited\n")
 
     before = identity()
-    for harmless in ("harness/cli/sweep.py", "harness/launch/local.py", "variants/joint.py"):
+    for harmless in ("harness/cli/sweep.py", "harness/launch/local/pool.py", "variants/joint.py"):
         edit(harmless)
         assert identity() == before
     for harmful in ("harness/train/loop.py", "harness/nn/attention.py", "variants/mixing.py"):

@@ -60,6 +60,9 @@ def test_status_counts_trained_and_timed_trials_and_names_the_others(
     with exclusive_lock(store.lock_file):
         line = with_time_left(*summary(store, list(standings(store, plan.to_file()))))
     assert line == "trained 0/2, timed 0/2 (2 pending, starting workers)"
+    capsys.readouterr()
+    assert main(["status", str(store.path)]) == 0
+    assert capsys.readouterr().out.count(", seed 0: waits for the sweep command\n") == 2
     first, second = (task.folder for task in tasks)
     for folder, task in zip((first, second), tasks, strict=True):
         folder.create({"trial": {}, "launch": {}})

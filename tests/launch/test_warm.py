@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from safetensors.numpy import load_file
 
-from harness.launch.local import server
+from harness.launch.local import server, starter
 from harness.launch.local.starter import Starter, environment_of
 from harness.launch.local.warm import ForkedProcess, WarmWorkers
 from harness.launch.snapshot import OWN
@@ -50,17 +50,20 @@ def pair(tmp_path_factory: pytest.TempPathFactory, servers: WarmWorkers) -> tupl
     shutil.copytree(place / "warm", place / "cold")
     warm, cold = (TrialFolder(next((place / name).glob("mini/trials/*"))) for name in ("warm", "cold"))
     trial: Any = None
-    starter = Starter(warm=True, code=OWN.path)
-    starter._servers = servers
+    launcher = Starter(warm=True, code=OWN.path)
+    launcher._servers = servers
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(starter, "environment_of", lambda *given: ENVIRONMENT)  # pytest changes its own all the time
     for stage in ("train", "measure"):
         task = TrialTask(trial, warm, stage, 2, "cpu")
         ready(servers, ENVIRONMENT)
-        process = starter.start(task, (), alone=False)
+        process = launcher.start(task, (), alone=False)
         assert isinstance(process, ForkedProcess)
         assert process.wait(120) == 0, warm.log_file.read_text()
-        starter.warm, given = False, starter.warm
-        assert starter.start(TrialTask(trial, cold, stage, 2, "cpu"), (), alone=False).wait(120) == 0
-        starter.warm = given
+        launcher.warm = False
+        assert launcher.start(TrialTask(trial, cold, stage, 2, "cpu"), (), alone=False).wait(120) == 0
+        launcher.warm = True
+    monkeypatch.undo()
     return warm, cold
 
 
@@ -102,8 +105,11 @@ def test_exit_codes_signals_and_command_lines_are_those_of_a_worker(tmp_path: Pa
     os.mkfifo(fifo)  # a command that waits for ever
     waiting = servers.start(["sweep", str(fifo)], tmp_path / "log.txt", environment)
     assert waiting is not None
+    deadline = time.monotonic() + 30
+    while processes_with("harness\0sweep\0", fifo) != [waiting.pid]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     assert os.getsid(waiting.pid) == waiting.pid
-    assert processes_with("harness\0sweep\0", fifo) == [waiting.pid]
     waiting.kill()
     assert waiting.wait(30) == -signal.SIGKILL
 

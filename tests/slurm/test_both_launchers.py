@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.store import Store, TrialStatus
 from tests.e2e import statuses
 from tests.slurm.user import User
 
@@ -24,8 +25,7 @@ def test_what_was_lost_is_started_again_on_the_cluster_and_nothing_else(user: Us
     user.ok("sweep", user.write())
     user.ok("cancel", "runs/mini")
     first, second = sorted(statuses(user.run))
-    path = user.run / "trials" / first / "status.json"
-    path.write_text(path.read_text().replace('"pending"', '"running"'))
+    Store(user.run).trial(first).write_status(TrialStatus("running"))
     said = user.ok("retry", "runs/mini", "--status", "lost,timeout", "--start")
     assert "1 trial submitted" in said
     found = statuses(user.run)

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from harness.data.data_set import DataSet
 from harness.errors import UserError
+from harness.registry.classes import only_subclass
 
 
 @cache
@@ -36,16 +37,9 @@ def config_union() -> Any:
 
 
 def _data_set_of(module: ModuleType, name: str) -> type[DataSet]:
-    classes = [
-        item
-        for item in vars(module).values()
-        if isinstance(item, type) and issubclass(item, DataSet) and item.__module__ == module.__name__
-    ]
-    if len(classes) != 1:
-        found = ", ".join(item.__name__ for item in classes) or "none"
-        raise UserError(f"{module.__file__}: a data set file defines exactly one subclass of DataSet; found: {found}")
-    declared = get_args(classes[0].Config.model_fields["name"].annotation)
+    found = only_subclass(module, DataSet, "data set")  # type: ignore[type-abstract]
+    declared = get_args(found.Config.model_fields["name"].annotation)
     if declared != (name,):
-        owner = classes[0].Config.__name__
+        owner = found.Config.__name__
         raise UserError(f'{module.__file__}: {owner}.name must be Literal["{name}"], the name of the file')
-    return classes[0]
+    return found

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, cast
 
-from harness.launch.base import seconds_left
+from harness.launch.base import asking
 from harness.text.clean import one_line
 
 TIMEOUT_SECONDS = 30.0
@@ -79,11 +79,11 @@ def ask(*command: str, timeout_s: float = TIMEOUT_SECONDS) -> CommandResult:
 
     It takes no longer than the deadline of the calling command allows, see `answers_within`.
     """
-    timeout_s = seconds_left(timeout_s)
     try:
-        code, out, errors = _run(command, timeout_s)
+        with asking(timeout_s) as allowed_s:
+            code, out, errors = _run(command, allowed_s)
     except TimeoutError:
-        return CommandResult("", f"{command[0]} did not answer within {timeout_s:.2g} s")
+        return CommandResult("", f"{command[0]} did not answer within {allowed_s:.2g} s")
     except OSError as error:
         return CommandResult("", f"{command[0]}: {error.strerror}")
     if len(out) + len(errors) > MAX_BYTES:

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from harness.measure.count.convolution import GENERAL, PLAIN, RECORDED, TRANSPOSED, convolution_macs
 from harness.measure.count.einsum import einsum_cost
 from harness.measure.count.ledger import Ledger, OpCount
 
@@ -59,11 +60,13 @@ def _baddbmm(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
     return _matmul(inputs[1:], outputs)
 
 
-def _convolution(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
-    weight = _shape(inputs[1])  # (out, in / groups, *kernel); transposed: (in, out / groups, *kernel)
-    transposed = bool(inputs[6].toIValue()) if len(inputs) > 6 else False
-    at = _shape(inputs[0]) if transposed else _shape(outputs[0])
-    return Counter({"convolution": at[0] * prod(at[2:]) * prod(weight)})
+def _convolution(op: str) -> Handle:
+    def counted(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
+        is_transposed = op in GENERAL and bool(inputs[6].toIValue())
+        macs = convolution_macs(op, _shape(inputs[0]), _shape(inputs[1]), _shape(outputs[0]), is_transposed)
+        return Counter({"convolution": macs})
+
+    return counted
 
 
 def _einsum(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
@@ -91,7 +94,7 @@ HANDLES: dict[str, Handle] = {
     "aten::dot": _mm,
     "aten::addmm": _addmm,
     "aten::baddbmm": _baddbmm,
-    "aten::_convolution": _convolution,
+    **{f"aten::{op}": _convolution(op) for op in (*GENERAL, *PLAIN, *TRANSPOSED, "conv_tbc")},
     "aten::einsum": _einsum,
 }
 
@@ -129,18 +132,7 @@ class _RecordedConvolutions(TorchFunctionMode):
     """Replaces convolutions by the operator that the tracer records: it cannot trace conv3d on the meta device."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        called = _recorded_convolution if func in (torch.conv1d, torch.conv2d, torch.conv3d) else func
-        return called(*args, **(kwargs or {}))
-
-
-def _recorded_convolution(
-    input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, stride: Any = 1, padding: Any = 0,
-    dilation: Any = 1, groups: int = 1,
-) -> torch.Tensor:  # fmt: skip
-    axes = weight.ndim - 2
-    stride, padding, dilation = ([z] * axes if isinstance(z, int) else list(z) for z in (stride, padding, dilation))
-    flags = (False, False, False, False)  # benchmark, deterministic, cudnn_enabled, allow_tf32
-    return torch._convolution(input, weight, bias, stride, padding, dilation, False, [0] * axes, groups, *flags)
+        return RECORDED.get(func, func)(*args, **(kwargs or {}))
 
 
 def _with_calls(op: str, handle: Handle) -> Callable[[Sequence[Any], Sequence[Any]], Counter[tuple[str, str, str]]]:

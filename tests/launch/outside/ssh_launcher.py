@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import Field
 
 from harness.errors import UserError
-from harness.launch.base import JobState, LaunchRequest, seconds_left
+from harness.launch.base import JobState, LaunchRequest, asking
 from harness.launch.doctor import Finding
 from harness.launch.queued import QueueLauncher
 from harness.launch.tasks import TrialTask
@@ -113,8 +113,9 @@ def _pid(store: Store, job: str) -> int | None:
 
 
 def _ssh(host: str, line: str) -> subprocess.CompletedProcess[str]:
-    command, timeout_s = ["ssh", host, line], seconds_left(60)
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
-    except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(command, 255, "", f"no answer within {timeout_s:.2g} s")
+    command = ["ssh", host, line]
+    with asking(60) as timeout_s:
+        try:
+            return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(command, 255, "", f"no answer within {timeout_s:.2g} s")

@@ -93,6 +93,18 @@ def test_refused_and_cancelled_submissions_do_not_count(slurm: Fake, tmp_path: P
     assert {item["num_submissions"] for item in statuses(tmp_path / "runs/mini").values()} == {0}
 
 
+def test_a_lost_worker_is_no_job_that_never_started(
+    slurm: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep(tmp_path) == 0
+    for folder in Store(tmp_path / "runs/mini").trials():
+        folder.write_status(TrialStatus("running", job=folder.written_status().job, stage="train"))
+    capsys.readouterr()
+    assert main(["status", str(tmp_path / "runs/mini")]) == 0
+    assert "none of the jobs started it" not in (said := capsys.readouterr().out)
+    assert said.count("its worker is gone") == 2
+
+
 def test_a_worker_that_starts_begins_the_count_again(tmp_path: Path) -> None:
     folder = Store(tmp_path).trial("0123456789ab")
     folder.create({"launch": {}})
