@@ -36,8 +36,11 @@ def source_files_of(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    for place, folders, files in os.walk(folder, followlinks=False):
-        folders[:] = sorted(name for name in folders if not _is_skipped(Path(place, name)))
+    seen: set[str] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        seen.add(os.path.realpath(place))  # a link may lead to a folder above it
+        inside = (Path(place, name) for name in sorted(folders))
+        folders[:] = [path.name for path in inside if not _is_skipped(path) and os.path.realpath(path) not in seen]
         for name in sorted(files):
             path = Path(place, name)
             if not name.startswith(".") and path.suffix not in (".pyc", ".pyo") and _is_source(path):

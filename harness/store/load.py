@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -115,16 +114,9 @@ def load(run: Path) -> LoadedRun:
         faults += error.faults
     if faults:
         raise UserError(faults)
-    return LoadedRun(plan, records, statuses, tuning, read_search_records(run, tuning) if tuning else {})
+    from harness.store.search_records import read_search_records  # it reads records through this file
 
-
-def read_search_records(run: Path, tuning: TuningFile) -> dict[str, Record]:
-    """Return the records of a search by trial; those that cannot be read are left out, since no number needs them."""
-    found = {}
-    for trial_id in {trial.trial_id for row in tuning.rows for trial in row.trials if trial.trial_id}:
-        with suppress(UserError):
-            found[trial_id] = read_record(run / "tuning" / "trials" / trial_id)
-    return {trial_id: record for trial_id, record in found.items() if record is not None}
+    return LoadedRun(plan, records, statuses, tuning, read_search_records(run, tuning))
 
 
 def damage_of(error: UserError) -> str:

@@ -111,6 +111,7 @@ def test_what_is_no_source_is_left_out(ideas: Path, tmp_path: Path) -> None:
         (ideas / name).parent.mkdir(parents=True, exist_ok=True)
         (ideas / name).write_text("no source")
     (ideas / "clip.mp4").write_bytes(bytes(folders.MAX_FILE_BYTES + 1))
+    (ideas / "loop").symlink_to(ideas)
     (ideas / "tables").mkdir()
     (ideas / "tables/small.json").write_text("{}")
     (copied,) = snapshot.take(tmp_path / "run", [ideas]).variant_dirs

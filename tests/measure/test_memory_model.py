@@ -110,3 +110,15 @@ def test_a_fresh_process_needs_the_predicted_memory(checkpointing: bool) -> None
     predicted, measured, _ = predicted_and_measured(trial, "train_step")
     assert measured > 100 * 2**20
     assert abs(predicted - measured) < 0.05 * measured + OVERHEAD
+
+
+#: peak of inference in bytes with 4 clips at size Ti, 8 frames of 96 x 96
+MOST_BYTES = {"local_window": 24_300_000, "token_shift": 24_000_000, "mixing": 24_000_000, "spatial_only": 24_000_000}
+
+
+@pytest.mark.parametrize("variant", MOST_BYTES)
+def test_no_branch_or_copy_of_keys_outlives_its_use(variant: str) -> None:
+    """A second copy of the keys costs 4 MB here, a branch that is held too long 0.9 MB."""
+    sizes = {"size": "Ti", "num_frames": 8, "crop_size": 96, "patch_size": 16}
+    trial = TrialConfig.model_validate(config(variant, batch_size=4, **sizes))
+    assert predict_memory(trial, LABELS).inference_peak_bytes <= MOST_BYTES[variant]

@@ -18,6 +18,7 @@ import pytest
 from harness import worker
 from harness.data import data_identity
 from harness.store import TrialFolder
+from harness.sweep.identity import block_text, config_text, trial_id
 from harness.worker import ranks
 from tests.e2e import ROOT, command, environment, processes_with
 from tests.train.rank_job import trial
@@ -44,10 +45,13 @@ def make(path: Path, variant_dirs: tuple[Path, ...] = (), **changes: Any) -> Tri
     """Creates a trial of two processes."""
     train = {"train.num_steps": STEPS, "train.num_processes": 2}
     config = trial(DROPPED | train | {name.replace("__", "."): value for name, value in changes.items()})
-    folder = TrialFolder(path)
+    blocks = {name: block for name, block in config.model_dump().items() if isinstance(block, dict)}
+    text = config_text({name: block_text(name, block) for name, block in blocks.items()})
+    identity = data_identity(config.data)
+    folder = TrialFolder(path / trial_id(text, identity, config.seed))  # a record is checked against its folder
     launch = {
         "variant_dirs": [str(item) for item in variant_dirs], "checkpoint_every_steps": 10,
-        "memory_limit_mib": None, "data_identity": data_identity(config.data),
+        "memory_limit_mib": None, "data_identity": identity,
     }  # fmt: skip
     folder.create({"trial": config.model_dump(), "launch": launch})
     return folder
@@ -91,7 +95,7 @@ def result(folder: TrialFolder) -> tuple[Any, ...]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> TrialFolder:
     """Trains a trial with two separately started workers, as on two nodes."""
-    folder = make(tmp_path_factory.mktemp("two nodes") / "trial")
+    folder = make(tmp_path_factory.mktemp("two nodes"))
     meeting = str(folder.path.parent / "meeting")
     workers = [start(folder, "--rank", rank, "--rendezvous", meeting) for rank in ("1", "0")]
     assert [each.wait(timeout=120) for each in workers] == [worker.EXIT_DONE] * 2, folder.log_tail(20)
@@ -99,7 +103,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> TrialFolder:
 
 
 def test_a_trial_survives_a_stop_a_killed_rank_and_a_killed_leader(tmp_path: Path, undisturbed: TrialFolder) -> None:
-    folder = make(tmp_path / "trial")
+    folder = make(tmp_path)
 
     stopped = start(folder)
     wait_for_steps(folder, stopped, 20)
@@ -145,7 +149,7 @@ def test_a_failing_rank_ends_the_trial_with_its_status_and_message(
     text = text.replace("return Block(", "return Planted(") + PLANTED.format(fault=fault)
     (tmp_path / "planted.py").write_text(text, encoding="utf-8")
     changes = {"variant": {"name": "planted"}, "readout": {"name": "class_token"}}
-    folder = make(tmp_path / "trial", (tmp_path,), **changes)
+    folder = make(tmp_path, (tmp_path,), **changes)
     process = start(folder)
     wait_for(lambda: folder.written_status().pid == process.pid)
     assert process.wait(timeout=30) == worker.EXIT_FAILED
@@ -155,7 +159,7 @@ def test_a_failing_rank_ends_the_trial_with_its_status_and_message(
 
 
 def test_after_the_loss_of_a_rank_on_another_node_the_trial_is_open(tmp_path: Path) -> None:
-    folder = make(tmp_path / "trial")
+    folder = make(tmp_path)
     leader, other = (start(folder, "--rank", rank, "--rendezvous", str(tmp_path / "meeting")) for rank in "01")
     wait_for_steps(folder, leader, 20)
     other.kill()
@@ -165,7 +169,7 @@ def test_after_the_loss_of_a_rank_on_another_node_the_trial_is_open(tmp_path: Pa
 
 
 def test_a_rank_that_the_trial_does_not_have_is_refused(tmp_path: Path) -> None:
-    folder = make(tmp_path / "trial")
+    folder = make(tmp_path)
     process = start(folder, "--rank", "2", "--rendezvous", str(tmp_path / "meeting"))
     assert process.wait(timeout=30) == worker.EXIT_FAILED
     assert "--rank 2: the trial has train.num_processes 2, so ranks 0 to 1" in folder.log_tail(1)[0]

@@ -97,6 +97,10 @@ def _read_list(path: Path, split: Split, root: str | None, faults: list[Fault]) 
         message = f"cannot read {path}: {reason}. Give a list of videos: {kinetics.SUMMARY}"
         faults.append(Fault("", f"data.{split}_list", message))
         return ()
+    if "\0" in text:  # no path has one, and no call of the system takes it
+        line = text[: text.index("\0")].count("\n") + 1
+        faults.append(Fault(f"{path}:{line}", "", "a NUL character; the file is damaged, or it is no list of videos"))
+        return ()
     if not text.strip():
         faults.append(Fault("", f"data.{split}_list", f"{path} names no video; {kinetics.SUMMARY}"))
     entries = next(item for item in formats() if item.recognises(path, text)).read(path, text, faults)
