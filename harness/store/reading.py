@@ -14,6 +14,7 @@ from harness.bounds import MAX_INT, MAX_TEXT
 MIB = 2**20
 MAX_BYTES = 256 * MIB
 MAX_DEPTH = 64
+CHUNK_BYTES = 16 * MIB
 
 
 class DamagedError(ValueError):
@@ -27,11 +28,14 @@ def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
     """
     # a pipe without a writer would block for ever
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise DamagedError("it is not a plain file")
-        content = file.read(limit + 1)
+        content = b""
+        while len(content) <= limit and (more := os.read(descriptor, CHUNK_BYTES)):
+            content += more
+    finally:
+        os.close(descriptor)
     if len(content) > limit:
         raise DamagedError(f"it is larger than {limit / MIB:g} MiB")
     return content
