@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.record import STATUSES
 from harness.store import seal
-from harness.store.reading import MIB, parse_object, read_bytes
+from harness.store.reading import MIB, check_bounds, parse_object, read_bytes
 from harness.text.clean import bounded, one_line
 
 MAX_STATUS_BYTES = MIB
@@ -57,7 +57,7 @@ def read_status(file: Path) -> TrialStatus:
     try:
         text = read_bytes(file, MAX_STATUS_BYTES)
         # most files are as they were written, and a run may have thousands
-        content = json.loads(text) if seal.is_whole(text) else seal.check(parse_object(text, nan_is_null=True))[0]
+        content = json.loads(text) if seal.is_whole(text) else _checked(text)
     except (FileNotFoundError, NotADirectoryError):
         return TrialStatus()
     except (OSError, ValueError):
@@ -65,6 +65,13 @@ def read_status(file: Path) -> TrialStatus:
     status = TrialStatus(**{key: value for key, value in content.items() if key in _NAMES})
     is_sound = status.status in STATUSES and all(isinstance(vars(status)[name], kinds) for name, kinds in _KINDS)
     return _clean(status) if is_sound else TrialStatus(message=DAMAGED_STATUS)
+
+
+def _checked(text: bytes) -> dict[str, Any]:
+    """Return the content of a status file that another version, or something else, wrote. Raises: ValueError."""
+    content, _ = seal.check(parse_object(text, nan_is_null=True))
+    check_bounds(content)
+    return content
 
 
 def status_text(status: TrialStatus) -> bytes:
