@@ -14,9 +14,9 @@ from harness.bounds import is_id
 from harness.errors import Fault, UserError
 from harness.record import Record
 from harness.store.identity import ids_of_record
-from harness.store.models import DamagedFileError, NewerVersionError, read_model
 from harness.store.plan_file import PlanFile, PlannedRow, TuningFile
-from harness.store.reading import MIB
+from harness.store.sealed.models import DamagedFileError, NewerVersionError, read_model
+from harness.store.sealed.reading import MIB
 
 PLAN_FILE = "plan.json"
 RECORD_FILE = "record.json"
@@ -91,13 +91,13 @@ def load(run: Path) -> LoadedRun:
         faults += error.faults
     if faults:
         raise UserError(faults)
-    return LoadedRun(plan, records, statuses, tuning, read_search_records(run, tuning) if tuning else {})
+    return LoadedRun(plan, records, statuses, tuning, read_search_records(run, tuning))
 
 
-def read_search_records(run: Path, tuning: TuningFile) -> dict[str, Record]:
+def read_search_records(run: Path, tuning: TuningFile | None) -> dict[str, Record]:
     """Return the records of a search by trial; those that cannot be read are left out, since no number needs them."""
-    found = {}
-    for trial_id in {trial.trial_id for row in tuning.rows for trial in row.trials if trial.trial_id}:
+    rows, found = tuning.rows if tuning else [], {}
+    for trial_id in {trial.trial_id for row in rows for trial in row.trials if trial.trial_id}:
         with suppress(UserError):
             found[trial_id] = read_record(run / "tuning" / "trials" / trial_id)
     return {trial_id: record for trial_id, record in found.items() if record is not None}

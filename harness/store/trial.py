@@ -16,8 +16,8 @@ from harness.store.files import is_locked, write_atomically
 from harness.store.holders import Holder, holder_of
 from harness.store.lease import Lease, last_beat
 from harness.store.load import RECORD_FILE, damage_of, read_record
-from harness.store.models import DamagedFileError, sealed_text
-from harness.store.reading import MIB, DamagedError, read_bytes
+from harness.store.sealed.models import DamagedFileError, sealed_text
+from harness.store.sealed.reading import MIB, DamagedError, read_bytes
 from harness.store.status import TrialStatus, read_status, status_text
 from harness.store.trash import Trash
 from harness.text.log_files import tail_lines

@@ -7,8 +7,8 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.store import Store
-from harness.store.models import NewerVersionError, UnreadableError
 from harness.store.plan_file import PlanSource
+from harness.store.sealed.models import NewerVersionError, UnreadableError
 from harness.sweep.plan import Plan
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.store import seal
+from harness.store.sealed import seal
 from tests.damage.campaign import main, mutation, table
 from tests.damage.damages import KINDS
 from tests.damage.judge import judge

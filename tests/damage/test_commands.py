@@ -1,4 +1,4 @@
-"""Commands that remove something: nothing finished is deleted, nothing outside the run is touched, `doctor` tells."""
+"""Commands that remove something: nothing finished is deleted, nothing outside the run is touched, `doctor` says it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_hostile_plan_removes_nothing_outside_the_run(run: Path, capsys: pytes
     (outside / "checkpoint.safetensors").write_text("mine")
     plan = json.loads((run / "plan.json").read_text())
     plan["rows"][0]["trials"]["0"] = "../../x"
-    edit(run / "plan.json", rows=plan["rows"])  # sealed: as whoever means harm would write it
+    edit(run / "plan.json", rows=plan["rows"])  # sealed: as a person who means harm would write it
     for words in (
         ["retry", "--from-scratch", "--yes"],
         ["clean", "--stale", "--yes"],

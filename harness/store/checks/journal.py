@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.store.load import STUDIES_FILE, read_studies
-from harness.store.reading import DamagedError, read_bytes
+from harness.store.sealed.reading import DamagedError, read_bytes
 
 JOURNAL = "optuna.journal"
 KEY = "seal"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.bounds import MAX_INT, MAX_TEXT
-from harness.store import seal
+from harness.store.sealed import seal
 
 MIB = 2**20
 MAX_BYTES = 256 * MIB

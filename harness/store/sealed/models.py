@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from harness.errors import Fault, UserError
 from harness.record import SCHEMA_VERSION, SEALED_SINCE, FileModel
-from harness.store import seal
-from harness.store.reading import MAX_BYTES, DamagedError, read_sealed
+from harness.store.sealed import seal
+from harness.store.sealed.reading import MAX_BYTES, DamagedError, read_sealed
 
 _UPDATE = "Update the harness to the version that wrote the file"
 Model = TypeVar("Model", bound=FileModel)
