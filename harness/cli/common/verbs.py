@@ -24,7 +24,7 @@ GROUPS: dict[str, dict[str, Verb]] = {
             ("retry runs/window_size", "retry runs/window_size --status oom,timeout --start"),
         ),
         "clean": Verb(
-            "remove checkpoints, or results that the sweep no longer asks for",
+            "remove checkpoints; move results that the sweep no longer asks for to the trash",
             ("clean runs/window_size --checkpoints --dry-run", "clean runs/window_size --stale"),
         ),
     },
@@ -91,8 +91,8 @@ GROUPS: dict[str, dict[str, Verb]] = {
     },
     "cluster": {
         "doctor": Verb(
-            "check this machine and the cluster, and say what to do",
-            ("doctor sweeps/window_size.yaml", "doctor sweeps/window_size.yaml --wait 5m"),
+            "check this machine and the cluster, or verify a run, and say what to do",
+            ("doctor sweeps/window_size.yaml --wait 5m", "doctor runs/window_size"),
         ),
         "logs": Verb(
             "print what a trial and its cluster job wrote",

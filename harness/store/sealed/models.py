@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from harness.errors import Fault, UserError
 from harness.record import SCHEMA_VERSION, SEALED_SINCE, FileModel
 from harness.store.sealed import seal
-from harness.store.sealed.reading import MAX_BYTES, DamagedError, read_object
+from harness.store.sealed.reading import MAX_BYTES, DamagedError, read_sealed
 
 _UPDATE = "Update the harness to the version that wrote the file"
 Model = TypeVar("Model", bound=FileModel)
@@ -39,7 +39,7 @@ class DamagedFileError(UserError):
 def read_model(path: Path, model: type[Model], way_out: str, limit: int = MAX_BYTES) -> Model:
     """Read a JSON file of one schema. Raises: UserError; FileNotFoundError and NotADirectoryError for the caller."""
     try:
-        content, is_sealed = seal.check(read_object(path, limit))
+        content, is_sealed = read_sealed(path, limit)
         version = content.get("schema_version")
         if isinstance(version, bool) or not isinstance(version, int) or version < 1:
             raise DamagedError(f"schema_version is {version!r}, not a number from 1 on")

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.bounds import MAX_INT, MAX_TEXT
+from harness.store.sealed import seal
 
 MIB = 2**20
 MAX_BYTES = 256 * MIB
 MAX_DEPTH = 64
+CHUNK_BYTES = 16 * MIB
 
 
 class DamagedError(ValueError):
@@ -27,31 +29,44 @@ def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
     """
     # a pipe without a writer would block for ever
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise DamagedError("it is not a plain file")
-        content = file.read(limit + 1)
+        content = b""
+        while len(content) <= limit and (more := os.read(descriptor, CHUNK_BYTES)):
+            content += more
+    finally:
+        os.close(descriptor)
     if len(content) > limit:
         raise DamagedError(f"it is larger than {limit / MIB:g} MiB")
     return content
 
 
-def read_object(path: Path, limit: int = MAX_BYTES, *, nan_is_null: bool = False) -> dict[str, Any]:
-    """Read a JSON object. Raises: OSError; DamagedError."""
-    return parse_object(read_bytes(path, limit), nan_is_null=nan_is_null)
+def read_sealed(path: Path, limit: int = MAX_BYTES) -> tuple[dict[str, Any], bool]:
+    """Read a JSON object; return it without its seal, and whether it has one.
+
+    Raises: OSError; DamagedError; SealError where the seal does not fit.
+    """
+    content, is_sealed = seal.check(parse_object(read_bytes(path, limit)))
+    if not is_sealed:  # what was sealed is what this program wrote
+        check_bounds(content)
+    return content, is_sealed
 
 
 def parse_object(content: bytes, *, nan_is_null: bool = False) -> dict[str, Any]:
-    """Parse a JSON object and check its depth, numbers and texts. Raises: DamagedError."""
+    """Parse a JSON object. Raises: DamagedError."""
     try:
         found = json.loads(content, parse_constant=(lambda name: None) if nan_is_null else None)
     except (ValueError, RecursionError, MemoryError) as error:
         raise DamagedError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
     if not isinstance(found, dict):
         raise DamagedError("not a JSON object")
-    _check(found, MAX_DEPTH)
     return found
+
+
+def check_bounds(content: dict[str, Any]) -> None:
+    """Check depth, numbers and texts of a parsed object. Raises: DamagedError."""
+    _check(content, MAX_DEPTH)
 
 
 def _check(value: Any, depth: int) -> None:
