@@ -108,7 +108,7 @@ def _watching(folder: TrialFolder, on_stall: Callable[[str], None]) -> Iterator[
 def _stall_limit_s(config: dict[str, Any]) -> float:
     """Returns the seconds without progress after which a trial ends.
 
-    A rank that waits for another one in vain gives up by itself after ten minutes, and the trial stays open.
+    A rank gives up by itself after ten minutes of waiting for another one, and the trial stays open.
     """
     try:
         minutes = config["launch"].get("stall_minutes", DEFAULT_STALL_MINUTES)
