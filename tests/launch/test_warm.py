@@ -23,8 +23,6 @@ from harness.store import TrialFolder
 from harness.worker.processes import subreaping
 from tests.e2e import MINI, harness, processes_with, write_sweep
 
-ENVIRONMENT = environment_of(OWN.path, 2)
-
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[WarmWorkers]:
@@ -41,22 +39,36 @@ def ready(servers: WarmWorkers, environment: dict[str, str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory, servers: WarmWorkers) -> tuple[TrialFolder, TrialFolder]:
-    """Returns the same trial, run by warm and by cold workers, with two threads."""
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a folder with the run `warm`, of which nothing has run."""
     place = tmp_path_factory.mktemp("pair")
     text = MINI.replace("train: {", "train: {num_threads: 2, ").replace("[0, 1]", "[0]")
     done = harness("sweep", write_sweep(place, text), "--runs", "warm", "--time-budget", "0.01s", cwd=place)
     assert "1 trial open" in done.stdout, done.stdout + done.stderr
+    return place
+
+
+@pytest.fixture(scope="module")
+def environment(planned: Path) -> dict[str, str]:
+    """Returns the environment of workers that import the run's copy of the code: any other starts itself again."""
+    (code,) = planned.glob("warm/mini/code/*")
+    return environment_of(code, 2)
+
+
+@pytest.fixture(scope="module")
+def pair(planned: Path, environment: dict[str, str], servers: WarmWorkers) -> tuple[TrialFolder, TrialFolder]:
+    """Returns the same trial, run by warm and by cold workers, with two threads."""
+    place = planned
     shutil.copytree(place / "warm", place / "cold")
     warm, cold = (TrialFolder(next((place / name).glob("mini/trials/*"))) for name in ("warm", "cold"))
     trial: Any = None
     launcher = Starter(warm=True, code=OWN.path)
     launcher._servers = servers
     monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setattr(starter, "environment_of", lambda *given: ENVIRONMENT)  # pytest changes its own all the time
+    monkeypatch.setattr(starter, "environment_of", lambda *given: environment)  # pytest changes its own all the time
     for stage in ("train", "measure"):
         task = TrialTask(trial, warm, stage, 2, "cpu")
-        ready(servers, ENVIRONMENT)
+        ready(servers, environment)
         process = launcher.start(task, (), alone=False)
         assert isinstance(process, ForkedProcess)
         assert process.wait(120) == 0, warm.log_file.read_text()
@@ -93,8 +105,9 @@ def test_it_has_the_threads_of_its_trial_and_its_own_memory(pair: tuple[TrialFol
     assert (warm.memory.process_peak_bytes or 0) <= 1.05 * (cold.memory.process_peak_bytes or 0)
 
 
-def test_exit_codes_signals_and_command_lines_are_those_of_a_worker(tmp_path: Path, servers: WarmWorkers) -> None:
-    environment = ENVIRONMENT
+def test_exit_codes_signals_and_command_lines_are_those_of_a_worker(
+    tmp_path: Path, servers: WarmWorkers, environment: dict[str, str]
+) -> None:
     ready(servers, environment)
     missing = str(tmp_path / "missing")
     refused = servers.start(["worker", missing, "--stage", "train"], tmp_path / "log.txt", environment)
@@ -116,7 +129,7 @@ def test_exit_codes_signals_and_command_lines_are_those_of_a_worker(tmp_path: Pa
 
 def test_a_server_that_dies_is_replaced_and_then_given_up(tmp_path: Path) -> None:
     (tmp_path / "harness.py").write_text("raise SystemExit(1)")
-    made, environment = WarmWorkers(), ENVIRONMENT | {"PYTHONPATH": str(tmp_path)}
+    made, environment = WarmWorkers(), environment_of(OWN.path, 2) | {"PYTHONPATH": str(tmp_path)}
     ready(made, environment)
     assert made.start(["--version"], tmp_path / "log.txt", environment) is None
     assert not made.is_starting(environment)
