@@ -111,6 +111,8 @@ def test_a_damaged_record_is_named_and_never_taken_for_a_result(place: Path, dam
     record = next(iter((place / "runs/mini").glob("trials/*/record.json")))
     record.write_bytes(damage)
     done = harness("sweep", "mini.yaml", cwd=place)
-    assert done.returncode == 2
-    assert "record.json" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.returncode == 1, "it costs its own trial"
+    assert f"{record.parent.name}  " in done.stdout
+    assert "invalid: damaged record" in done.stdout
+    assert "retry" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
