@@ -15,7 +15,7 @@ from harness.bounds import Amount, AnyFloat, AnyInt, Count, Fraction, PositiveAm
 
 #: of all files that this program writes; files of older versions stay readable
 SCHEMA_VERSION = 3
-SEALED_SINCE = 3  # older files have no seal, see harness.store.seal
+SEALED_SINCE = 3  # older files have no seal, see harness.store.sealed.seal
 
 STATUSES = (
     "pending", "queued", "running",

@@ -84,14 +84,14 @@ def _draw_lines(
         panel.errorbar(
             _dodged(panel, values, [row.plan.values[axis] for row in rows], index - (len(series) - 1) / 2),
             [mean for mean, _ in points], yerr=[half for _, half in points],
-            **_line_look(index, len(rows)), label=one.name,
+            **_line_look(index, len(rows)), label=plots.short(one.name),
         )  # fmt: skip
 
 
 def _draw_dots(
     run: LoadedRun, panel: Axes, series: Sequence[AxisSeries], values: Sequence[Any], axis: str, label: str
 ) -> None:
-    panel.set_yticks(range(len(values)), [value_text(value) for value in values])
+    panel.set_yticks(range(len(values)), [plots.short(value_text(value)) for value in values])
     panel.set_ylim(len(values) - 0.5, -0.5)
     plots.draw_ceilings(panel, run, label, vertical=True)
     step = _CATEGORY_DODGE / len(series)
@@ -101,7 +101,7 @@ def _draw_dots(
         panel.errorbar(
             [mean for mean, _ in points],
             [position(values, row, axis) + (index + 0.5) * step - _CATEGORY_DODGE / 2 for row in rows],
-            xerr=[half for _, half in points], **_line_look(index, 1), label=one.name,
+            xerr=[half for _, half in points], **_line_look(index, 1), label=plots.short(one.name),
         )  # fmt: skip
 
 

@@ -123,7 +123,7 @@ def _front(quantity: Quantity, drawn: Sequence[RowSummary], label: str) -> tuple
 
 
 def _point_name(row: RowSummary, key: str) -> str:
-    return f"{row.label}{' (baseline)' if row.is_baseline else ''}{'*' if row.costs[key].marks else ''}"
+    return f"{plots.short(row.label)}{' (baseline)' if row.is_baseline else ''}{'*' if row.costs[key].marks else ''}"
 
 
 def _front_line(axes: Axes, front: Sequence[tuple[float, float]]) -> None:

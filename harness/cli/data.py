@@ -1,4 +1,4 @@
-"""`data export`: embedded clips as H.264 files with lists, to exercise the video-file path."""
+"""`data export` writes embedded clips as H.264 files with lists; `data check` decodes and hashes listed videos."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 from harness import units
 from harness.cli.common import arguments
+from harness.errors import UserError
+from harness.units import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,9 +26,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export.add_argument("--num-train", type=arguments.positive_int, default=2048)
     export.add_argument("--num-val", type=arguments.positive_int, default=128)
     export.add_argument("--num-test", type=arguments.positive_int, default=512)
+    check = actions.add_parser("check", help="decode every listed video of a sweep, and store hashes of whole files")
+    arguments.add_sweep(check)
 
 
 def run(parsed: argparse.Namespace) -> int:
+    return _check(parsed) if parsed.action == "check" else _export(parsed)
+
+
+def _check(parsed: argparse.Namespace) -> int:
+    from harness.data import data_set, video_hashes
+    from harness.data.sets.video_list import VideoList
+    from harness.sweep.plan import plan_sweep
+    from harness.sweep.sweep_file import find_sweep
+
+    plan = plan_sweep(
+        find_sweep(parsed.file), parsed.overrides, data_identity=lambda data: "", variant_dirs=parsed.variants
+    )
+    sets = [data_set(trial.config["data"]) for trial in plan.trials]
+    found = [item.read_lists() for item in sets if isinstance(item, VideoList)]
+    if not found:
+        raise UserError(f"{parsed.file}: data check is for lists of videos (data.name: video_list)")
+    for lists in {tuple(item.files.values()): item for item in found}.values():
+        number = len(video_hashes.check(lists))
+        print(f"{counted(number, 'video')} decoded to the end; hashes of the whole files are stored:")
+        print("\n".join(f"  {video_hashes.hashes_file(file)}" for file in lists.files.values()))
+    print("They are part of the identity of the data from now on.")
+    return 0
+
+
+def _export(parsed: argparse.Namespace) -> int:
     from harness.data.export import export_moving_shapes
     from harness.data.scenes import TASKS
     from harness.data.sets.moving_shapes import MovingShapesConfig

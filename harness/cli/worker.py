@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import os
 import sys
 from contextlib import suppress
@@ -43,6 +44,7 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.rank is not None and parsed.rank < 0:
         raise UserError(f"--rank {parsed.rank}: a rank is at least 0")
     processes.become_subreaper()
+    faulthandler.enable()  # the log of a worker that a signal ends shows where it was
     _use_code_of(parsed.folder)
     try:
         return worker.run(

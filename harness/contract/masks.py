@@ -127,7 +127,7 @@ def _check_alike(layout: Layout, allowed: Tensor, layer: int) -> None:
         if wrong := (allowed != other).nonzero().tolist():
             i, j = wrong[0]
             verb = "sees" if allowed[i, j] else "does not see"
-            raise Broken(f"layer {layer}: {tokens[i]} {verb} {tokens[j]}, but not {what}{way_out}")
+            raise Broken(f"layer {layer}: {tokens[i]} {verb} {tokens[j]}, which does not hold {what}{way_out}")
 
 
 def _likenesses(layout: Layout, allowed: Tensor) -> Iterator[tuple[str, Tensor]]:

@@ -24,6 +24,7 @@ __all__ = [
     "ceilings",
     "data_identity",
     "data_set",
+    "has_identity",
     "open_split",
     "scored_labels",
 ]
@@ -51,12 +52,21 @@ def open_split(data: DataSetConfig, model: ModelConfig, split: Split, seed: int)
 
 
 def data_identity(data: DataSetConfig) -> str:
-    """Returns what the data are, for the identity of a trial: a version, or a hash of lists and file sizes.
+    """Returns what the data are, for the identity of a trial: a version, or a hash of lists and files.
 
     Raises:
         UserError: a list cannot be used, or files are missing.
     """
     return data_set(data).identity()
+
+
+def has_identity(data: DataSetConfig, identity: str) -> bool:
+    """Returns whether the data are those of an identity that this or an earlier version made.
+
+    Raises:
+        UserError: as `data_identity`.
+    """
+    return data_set(data).has_identity(identity)
 
 
 def scored_labels(data: DataSetConfig | Mapping[str, Any]) -> tuple[str, ...]:

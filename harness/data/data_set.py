@@ -60,6 +60,14 @@ class DataSet(ABC):
             UserError: the data cannot be used.
         """
 
+    def has_identity(self, identity: str) -> bool:
+        """Returns whether the data are those of an identity, which an earlier version may have made in another way.
+
+        Raises:
+            UserError: the data cannot be used.
+        """
+        return self.identity() == identity
+
     @abstractmethod
     def open(self, model: ModelConfig, split: Split, seed: int) -> ClipSource:
         """Opens one split; `seed` is the trial's and decides random sampling and augmentation, nothing else.

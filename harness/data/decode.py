@@ -68,6 +68,20 @@ def probe(path: str | Path) -> VideoInfo:
     return VideoInfo(count, fps, height, width)
 
 
+def num_frames_decoded(path: str | Path) -> int:
+    """Decodes a whole video and returns the number of its frames.
+
+    Raises:
+        UserError: the file cannot be decoded, or holds fewer frames than it says.
+    """
+    info = probe(path)
+    with _opened(path) as (container, stream):
+        count = sum(1 for _ in _decoded(container, stream, path))
+    if count < info.num_frames:
+        raise UserError(f"{path}: {info.num_frames} frames are stated and {count} can be decoded; {WAY_OUT}")
+    return count
+
+
 def read_frames(path: str | Path, indices: Sequence[int] | np.ndarray) -> Frames:
     """Decodes the frames with the given indices, in any order, repeated ones too: RGB (n, H, W, 3).
 
@@ -92,16 +106,19 @@ def read_frames(path: str | Path, indices: Sequence[int] | np.ndarray) -> Frames
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Opens a file. Every exception in the block becomes a `UserError` with the name of the file."""
-    container = _container(path)
+    """Opens a file. Every exception in the block, and every error that FFmpeg logs, becomes a `UserError`."""
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)  # the note about repeats would come with the messages of another file
     try:
-        with container:
+        with av.logging.Capture() as logged, _container(path) as container:
             if not container.streams.video:
                 raise UserError(f"{path}: holds no video stream; {WAY_OUT}")
             stream = container.streams.video[0]
             stream.codec_context.options = STRICT
             stream.codec_context.thread_count = 1  # the number of threads of a trial is a field of its configuration
             yield container, stream
+        if logged:  # some damage makes a demuxer leave out frames without any other sign
+            raise UserError(f"{path}: FFmpeg reports errors ({logged[0][2].strip()}); {WAY_OUT}")
     except UserError:
         raise
     except Exception as error:  # PyAV has many classes for damaged content, and some are Python's own

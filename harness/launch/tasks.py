@@ -17,7 +17,8 @@ from harness.launch.snapshot import Snapshot
 from harness.record import FINAL_STATUSES, Record
 from harness.registry import variant_file
 from harness.store import Store, TrialFolder, TrialStatus, side_by_side
-from harness.store.load import DamagedFileError, UnreadableError, damage_of
+from harness.store.load import damage_of
+from harness.store.sealed.models import DamagedFileError, UnreadableError
 from harness.sweep.plan import Plan, PlannedTrial
 
 

@@ -17,6 +17,9 @@ LOCATIONS_BEFORE: dict[str, Set[str]] = {"video_list": {"train_list", "val_list"
 
 def canonical_json(value: Any) -> str:
     """Return JSON with sorted keys, no spaces and the shortest floats; -0.0 is written as 0.0."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    if "-0.0" not in text:
+        return text
     return json.dumps(_positive_zero(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 

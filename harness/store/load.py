@@ -5,22 +5,18 @@ A file of an older schema version is readable, one of a newer version is refused
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
-
-from pydantic import ValidationError
 
 from harness.bounds import is_id
 from harness.errors import Fault, UserError
-from harness.record import SCHEMA_VERSION, SEALED_SINCE, FileModel, Record
-from harness.store import seal
+from harness.record import Record
 from harness.store.identity import ids_of_record
 from harness.store.plan_file import PlanFile, PlannedRow, TuningFile
-from harness.store.reading import MAX_BYTES, MIB, DamagedError, read_object
+from harness.store.sealed.models import DamagedFileError, NewerVersionError, read_model
+from harness.store.sealed.reading import MIB
 
 PLAN_FILE = "plan.json"
 RECORD_FILE = "record.json"
@@ -28,26 +24,6 @@ STUDIES_FILE = "tuning/studies.json"
 MAX_RECORD_BYTES = 32 * MIB
 _REWRITE = "Run the sweep command again: it writes the file, and finished trials stay"
 _REPEAT = "`python -m harness retry {}` moves it to the trash and repeats this trial alone"
-_UPDATE = "Update the harness to the version that wrote the file"
-Model = TypeVar("Model", bound=FileModel)
-
-
-class NewerVersionError(UserError):
-    """A file that a newer version of this program wrote: sound, but not readable here."""
-
-
-class UnreadableError(UserError):
-    """A file that the system does not let us read, now: it need not be damaged."""
-
-
-class DamagedFileError(UserError):
-    """A file whose content cannot be used: `reasons` are (field or "", what is wrong), `way_out` what to do."""
-
-    def __init__(self, path: Path, reasons: Sequence[tuple[str, str]], way_out: str):
-        super().__init__(Fault(str(path), field, f"damaged ({what}). {way_out}.") for field, what in reasons)
-        field, what = reasons[0]
-        more = f", and {len(reasons) - 1} more faults" if len(reasons) > 1 else ""
-        self.reason = f"{f'{field}: ' * bool(field)}{what}{more}"
 
 
 @dataclass(frozen=True)
@@ -115,13 +91,13 @@ def load(run: Path) -> LoadedRun:
         faults += error.faults
     if faults:
         raise UserError(faults)
-    return LoadedRun(plan, records, statuses, tuning, read_search_records(run, tuning) if tuning else {})
+    return LoadedRun(plan, records, statuses, tuning, read_search_records(run, tuning))
 
 
-def read_search_records(run: Path, tuning: TuningFile) -> dict[str, Record]:
+def read_search_records(run: Path, tuning: TuningFile | None) -> dict[str, Record]:
     """Return the records of a search by trial; those that cannot be read are left out, since no number needs them."""
-    found = {}
-    for trial_id in {trial.trial_id for row in tuning.rows for trial in row.trials if trial.trial_id}:
+    rows, found = tuning.rows if tuning else [], {}
+    for trial_id in {trial.trial_id for row in rows for trial in row.trials if trial.trial_id}:
         with suppress(UserError):
             found[trial_id] = read_record(run / "tuning" / "trials" / trial_id)
     return {trial_id: record for trial_id, record in found.items() if record is not None}
@@ -161,7 +137,7 @@ def read_plan(run: Path) -> PlanFile:
     """Read the plan of a run. Raises: UserError where there is none, or one that cannot be used."""
     path = run / PLAN_FILE
     try:
-        plan = _read_model(path, PlanFile, _REWRITE)
+        plan = read_model(path, PlanFile, _REWRITE)
     except FileNotFoundError:
         raise UserError(
             f"{run}: no run is there (no {PLAN_FILE}). Give the folder of a run, e.g. runs/window_size; "
@@ -181,7 +157,7 @@ def read_record(trial: Path) -> Record | None:
     """
     path, way_out = trial / RECORD_FILE, _REPEAT.format(trial.parent.parent)
     try:
-        record = _read_model(path, Record, way_out, MAX_RECORD_BYTES)
+        record = read_model(path, Record, way_out, MAX_RECORD_BYTES)
     except FileNotFoundError:
         return None
     if record.trial_id != trial.name:
@@ -200,7 +176,7 @@ def read_studies(run: Path) -> TuningFile:
     """Read the search of a run. Raises: UserError where it is missing or cannot be used."""
     path = run / STUDIES_FILE
     try:
-        found = _read_model(path, TuningFile, _REWRITE)
+        found = read_model(path, TuningFile, _REWRITE)
     except FileNotFoundError:
         raise UserError(f"{path}: missing. {_REWRITE}.") from None
     _check_ids(path, [trial.trial_id for row in found.rows for trial in row.trials if trial.trial_id is not None])
@@ -212,44 +188,3 @@ def _check_ids(path: Path, ids: Iterable[str]) -> None:
     for text in ids:
         if not is_id(text):
             raise DamagedFileError(path, [("", f"{text[:40]!r} is no id of 12 hex digits")], _REWRITE)
-
-
-def _read_model(path: Path, model: type[Model], way_out: str, limit: int = MAX_BYTES) -> Model:
-    """Read a JSON file of one schema. Raises: UserError; FileNotFoundError and NotADirectoryError for the caller."""
-    try:
-        content, is_sealed = seal.check(read_object(path, limit))
-        version = content.get("schema_version")
-        if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-            raise DamagedError(f"schema_version is {version!r}, not a number from 1 on")
-        if version >= SEALED_SINCE and not is_sealed:
-            raise DamagedError("its seal is missing")
-    except (FileNotFoundError, NotADirectoryError):
-        raise
-    except OSError as error:
-        raise UnreadableError(f"{path}: cannot be read ({error.strerror}).") from error
-    except (DamagedError, seal.SealError) as error:
-        raise DamagedFileError(path, [("", str(error))], way_out) from error
-    if version > SCHEMA_VERSION:
-        raise NewerVersionError(
-            f"{path}: schema version {version}; this version of the harness reads up to {SCHEMA_VERSION}. {_UPDATE}."
-        )
-    try:
-        found = model.model_validate(content)
-    except ValidationError as error:
-        raise _refusal(path, error, way_out, is_sealed) from error
-    found._is_sealed = is_sealed
-    return found
-
-
-def sealed_text(model: FileModel) -> str:
-    """Return the text of a file with this content and its seal."""
-    return json.dumps(seal.seal(json.loads(model.model_dump_json())), indent=1, ensure_ascii=False)
-
-
-def _refusal(path: Path, error: ValidationError, way_out: str, is_sealed: bool) -> UserError:
-    """Fields that are unknown here are no damage where the seal is whole: a newer version has written them."""
-    faults = [(".".join(map(str, item["loc"]))[:80], item["type"], item["msg"]) for item in error.errors()]
-    if is_sealed and all(kind == "extra_forbidden" for _, kind, _ in faults):
-        names = ", ".join(name for name, _, _ in faults)
-        return NewerVersionError(f"{path}: fields that this version of the harness does not know: {names}. {_UPDATE}.")
-    return DamagedFileError(path, [(name, message) for name, _, message in faults], way_out)

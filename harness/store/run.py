@@ -8,9 +8,10 @@ from pathlib import Path
 from harness.bounds import is_id
 from harness.errors import UserError
 from harness.store.files import write_atomically
-from harness.store.load import PLAN_FILE, read_plan, sealed_text
+from harness.store.load import PLAN_FILE, read_plan
 from harness.store.plan_file import PlanFile
-from harness.store.reading import DamagedError, read_bytes
+from harness.store.sealed.models import sealed_text
+from harness.store.sealed.reading import DamagedError, read_bytes
 from harness.store.trash import Trash
 from harness.store.trial import TrialFolder
 

@@ -11,8 +11,8 @@ from types import NoneType
 from typing import Any
 
 from harness.record import STATUSES
-from harness.store import seal
-from harness.store.reading import MIB, read_object
+from harness.store.sealed import seal
+from harness.store.sealed.reading import MIB, read_object
 from harness.text.clean import bounded, one_line
 
 MAX_STATUS_BYTES = MIB

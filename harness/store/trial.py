@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ from harness.record import SCHEMA_VERSION, Record
 from harness.store.files import is_locked, write_atomically
 from harness.store.holders import Holder, holder_of
 from harness.store.lease import Lease, last_beat
-from harness.store.load import RECORD_FILE, DamagedFileError, damage_of, read_record, sealed_text
-from harness.store.reading import MIB, DamagedError, read_bytes
+from harness.store.load import RECORD_FILE, damage_of, read_record
+from harness.store.sealed.models import DamagedFileError, sealed_text
+from harness.store.sealed.reading import MIB, DamagedError, read_bytes
 from harness.store.status import TrialStatus, read_status, status_text
 from harness.store.trash import Trash
 from harness.text.log_files import tail_lines
@@ -31,6 +34,11 @@ def previous_checkpoint(file: Path) -> Path:
     return file.with_name(f"{file.stem}.previous{file.suffix}")
 
 
+def _file(name: str) -> cached_property[Path]:
+    """Return an attribute for the path of a file, made when it is used: a run may have thousands of folders."""
+    return cached_property(lambda folder: folder.path / name)
+
+
 class TrialFolder:
     """One trial's folder.
 
@@ -38,18 +46,23 @@ class TrialFolder:
     and `attempts.jsonl` with one line for the start and one for the end of each worker.
     """
 
+    config_file = _file("config.yaml")
+    status_file = _file("status.json")
+    record_file = _file(RECORD_FILE)
+    log_file = _file("log.txt")
+    checkpoint_file = _file("checkpoint.safetensors")
+    attempts_file = _file("attempts.jsonl")
+    lock_file = _file(".lock")
+    beat_file = _file(".beat")
+
     def __init__(self, path: Path):
         self.path = path
         self.trial_id = path.name
-        self.config_file = path / "config.yaml"
-        self.status_file = path / "status.json"
-        self.record_file = path / RECORD_FILE
-        self.log_file = path / "log.txt"
-        self.checkpoint_file = path / "checkpoint.safetensors"
-        self.checkpoint_files = (self.checkpoint_file, previous_checkpoint(self.checkpoint_file))
-        self.attempts_file = path / "attempts.jsonl"
-        self.lock_file = path / ".lock"
-        self.beat_file = path / ".beat"
+
+    @property
+    def checkpoint_files(self) -> tuple[Path, Path]:
+        """Return the newest checkpoint and the one before it, which need not exist."""
+        return self.checkpoint_file, previous_checkpoint(self.checkpoint_file)
 
     def create(self, config: dict[str, Any]) -> None:
         """Create the folder with its resolved configuration; files that exist stay."""
@@ -181,7 +194,8 @@ class TrialFolder:
 
     def stale_files(self) -> list[Path]:
         """Return temporary files of killed writers; only meaningful while no process writes."""
-        return sorted(self.path.glob(".*.tmp"))
+        with os.scandir(self.path) as found:
+            return sorted(Path(item.path) for item in found if item.name.startswith(".") and item.name.endswith(".tmp"))
 
 
 def _lines(path: Path) -> list[str]:

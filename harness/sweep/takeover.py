@@ -7,8 +7,8 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.store import Store
-from harness.store.load import NewerVersionError
 from harness.store.plan_file import PlanSource
+from harness.store.sealed.models import NewerVersionError, UnreadableError
 from harness.sweep.plan import Plan
 
 
@@ -22,7 +22,7 @@ def check_takeover(plan: Plan, store: Store) -> None:
         return
     try:
         old = store.plan()
-    except NewerVersionError:
+    except (NewerVersionError, UnreadableError):
         raise
     except UserError:  # corrupt: it is replaced; the trials are stored separately
         return

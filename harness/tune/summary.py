@@ -9,8 +9,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.store import Store, write_atomically
-from harness.store.load import sealed_text
 from harness.store.plan_file import PlanFile, PlannedRow, TunedRow, TunedTrial, TuningFile
+from harness.store.sealed.models import sealed_text
 from harness.sweep.plan import Plan
 from harness.sweep.tune.config import TuneConfig
 from harness.sweep.tune.space import Tuning

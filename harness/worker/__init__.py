@@ -7,7 +7,6 @@ one is rank 0; the others, numbered by `--rank`, train with it and write nothing
 
 from __future__ import annotations
 
-import faulthandler
 import math
 import os
 import signal
@@ -18,6 +17,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from harness.errors import UserError
 from harness.store import Lease, TrialFolder
@@ -98,16 +98,24 @@ def _end_stalled(reporter: Reporter, message: str) -> None:
 
 @contextmanager
 def _watching(folder: TrialFolder, on_stall: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
-    """Watches this process for a stall (`launch.stall_minutes`), and prints all stacks if a signal ends it.
-
-    Yields the function that takes signs of life.
-    """
-    with suppress(ValueError, OSError):  # standard error is no file, in a test or a notebook
-        faulthandler.enable()
-    minutes = folder.config().get("launch", {}).get("stall_minutes", DEFAULT_STALL_MINUTES)
-    watchdog = Watchdog(60 * (minutes or math.inf), on_stall)
-    with watchdog.watching() if minutes else nullcontext():
+    """Watches this process for a stall (`launch.stall_minutes`); yields the function that takes signs of life."""
+    limit_s = _stall_limit_s(folder.config())
+    watchdog = Watchdog(limit_s, on_stall)
+    with watchdog.watching() if limit_s < math.inf else nullcontext():
         yield watchdog.alive
+
+
+def _stall_limit_s(config: dict[str, Any]) -> float:
+    """Returns the seconds without progress after which a trial ends.
+
+    A rank that waits for another one in vain gives up by itself after ten minutes, and the trial stays open.
+    """
+    try:
+        minutes = config["launch"].get("stall_minutes", DEFAULT_STALL_MINUTES)
+        waits = 10.0 if config["trial"]["train"].get("num_processes", 1) > 1 else 0.0
+        return math.inf if minutes is None else 60 * (float(minutes) + waits)
+    except (KeyError, TypeError, ValueError, AttributeError):  # the stage reports what is wrong with the file
+        return 60 * DEFAULT_STALL_MINUTES
 
 
 def _follow(folder: TrialFolder, stage: Stage, rank: int, rendezvous: Path, stop: StopRequest) -> int:

@@ -44,7 +44,7 @@ def build(trial: TrialConfig, launch: dict[str, Any]) -> tuple[VideoTransformer,
     """Returns the model, initialised from the seed and then from a file of weights if any, and the three splits."""
     import torch
 
-    from harness.data import SPLITS, data_identity, open_split
+    from harness.data import SPLITS, has_identity, open_split
     from harness.measure.memory.tensors import limit_memory
     from harness.model.video_transformer import VideoTransformer
 
@@ -53,7 +53,7 @@ def build(trial: TrialConfig, launch: dict[str, Any]) -> tuple[VideoTransformer,
     torch.set_num_threads(trial.train.num_threads)
     if trial.train.device == "cuda":  # CPU operators repeat their bits for a fixed number of threads anyway
         torch.use_deterministic_algorithms(True, warn_only=True)
-    if data_identity(trial.data) != launch["data_identity"]:
+    if not has_identity(trial.data, launch["data_identity"]):
         raise UserError("the data changed since the sweep was planned; run the sweep command again: it plans again")
     sources = {split: open_split(trial.data, trial.model, split, trial.seed) for split in SPLITS}
     torch.manual_seed(trial.seed)

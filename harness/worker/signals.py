@@ -50,7 +50,7 @@ class StopRequest:
 
 
 def _forget_stop_requests() -> None:
-    """Lets stop signals end a forked child: it has no checkpoint to save, and whoever ends it waits for that."""
+    """Lets stop signals end a forked child: it has no checkpoint to save, and the process that ends it waits."""
     for number in STOP_SIGNALS:
         if isinstance(getattr(signal.getsignal(number), "__self__", None), StopRequest):
             signal.signal(number, signal.SIG_DFL)

@@ -22,7 +22,7 @@ from harness.store.load import (
     read_statuses,
 )  # fmt: skip
 from harness.store.marks import failures, trial_marks
-from harness.store.reading import DamagedError, read_bytes
+from harness.store.sealed.reading import DamagedError, read_bytes
 
 DRAFT = b'"proven": false'  # as pydantic writes it, with an indent
 _INPUTS = ".inputs.sha256"

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from harness import units
 from harness.stats.intervals import Estimate
 from harness.store.load import LoadedRun
+from harness.text.clean import one_line
 
 from .row_statistics import RowSummary
 from .table_data import ceilings
@@ -25,6 +26,7 @@ INK, MUTED, FAINT = "#1f2328", "#6b7280", "#d7dbe0"
 # Okabe and Ito without the yellow, which is too light on white; markers repeat with another period than colours.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#4D4D4D")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "p", ">", "h")
+NAME_LIMIT = 80  # characters of a name in a figure
 _STYLE: Any = {
     "font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 10, "axes.titleweight": "bold",
     "axes.labelsize": 9.5, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": MUTED, "xtick.color": MUTED,
@@ -90,6 +92,11 @@ def svg_text(page: FigurePage) -> str:
 def percent_points(estimate: Estimate) -> tuple[float, float]:
     """Return mean and half width of the interval in percent; half width 0 where there is no interval."""
     return 100 * estimate.mean, 100 * (estimate.half_width or 0.0)
+
+
+def short(name: str) -> str:
+    """Return a name that leaves room for the figure."""
+    return one_line(name, NAME_LIMIT)
 
 
 def file_name(text: str) -> str:

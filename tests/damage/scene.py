@@ -12,7 +12,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from harness.launch.this_machine import Local
 
 from harness import cli, worker
 from harness.launch.base import LaunchRequest
@@ -69,7 +68,7 @@ def in_process(*, only_tables: bool = False) -> Iterator[None]:
     from harness.measure.count import planned
 
     handlers = {number: signal.getsignal(number) for number in range(1, 32) if number not in (9, 19)}
-    modules: list[ModuleType] = [table, trials, tuning] if only_tables else [html, table, trials, tuning]
+    modules: list[ModuleType] = [table] if only_tables else [html, table, trials, tuning]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Local, "run", _run)
         patch.setattr(Local, "search", lambda self, request, source: _work(source))

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from harness import cli
-from harness.store import load as store_load
+from harness.store.sealed import seal
 from tests.damage.campaign import main, mutation, table
 from tests.damage.damages import KINDS
 from tests.damage.judge import judge
-from tests.damage.scene import in_process
+from tests.damage.scene import NAMES, finished, in_process
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder of a campaign; everything runs in this process."""
     with in_process(only_tables=True):
-        yield tmp_path_factory.mktemp("damage")
+        folder = tmp_path_factory.mktemp("damage")
+        for name in NAMES:
+            finished(folder / "scenes", name)
+        yield folder
 
 
 def test_damage_is_noticed_and_costs_nothing_else(place: Path) -> None:
@@ -41,12 +45,18 @@ def test_the_judge_finds_a_traceback(place: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_judge_finds_a_silent_change(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Records whose seals and ids are not checked are believed."""
+    """A record whose seal is not checked is believed."""
+
+    def forged(path: Path, kind: str, generator: object) -> str:
+        path.write_text(re.sub(r'"top1_correct": \d+', '"top1_correct": 1', path.read_text()))
+        return "forged"
+
+    monkeypatch.setattr(seal, "check", lambda content: ({key: content[key] for key in content if key != "seal"}, True))
+    monkeypatch.setattr("tests.damage.judge.damage", forged)
     monkeypatch.setattr(
-        store_load.seal, "check", lambda content: ({k: v for k, v in content.items() if k != "seal"}, True)
+        "tests.damage.judge.files", lambda folder, kind: sorted(folder.glob("runs/*/trials/*/record.json"))
     )
-    found = [judge(place, "record", str(number)) for number in range(12)]
-    assert any(fault.startswith("silent") for item in found for fault in item.faults)
+    assert any(fault.startswith("silent") for fault in judge(place, "record", "0").faults)
 
 
 def test_the_judge_finds_a_lost_record(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,7 @@ def _of_kind(kind: str) -> Target:
 TARGETS: dict[str, Target] = {
     "worker": _of_kind("worker"),
     "pool": _of_kind("sweep"),
+    "server": _of_kind("server"),
     "group": lambda live, generator: live,
 }
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.record import Record
-from harness.store import seal
+from harness.store.sealed import seal
 from tests.e2e import MINI, command, environment, harness, records, scores, statuses, write_sweep
 
 LONGER = MINI.replace("num_steps: 8", "num_steps: 300").replace(

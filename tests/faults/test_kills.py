@@ -98,7 +98,8 @@ def test_time_budget_and_interrupt_keep_all_progress(tmp_path: Path, undisturbed
     assert short.returncode == 1
     assert "the same command continues" in short.stdout
     process = start(sweep)
-    time.sleep(3)
+    while not workers_alive(Path("runs/mini")) and process.poll() is None:
+        time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(timeout=60) in (0, 1)
     assert harness("sweep", sweep, cwd=tmp_path).returncode == 0

@@ -29,7 +29,7 @@ SETTINGS = [
 
 
 def by_definition(module: Any, given: Tensor) -> int:
-    """One product for each output channel, input channel of its group, place of the kernel, and place where it lies."""
+    """Count one product for each output channel, input channel of its group, place of the kernel, and place where it lies."""
     is_transposed = "Transpose" in type(module).__name__
     places = given if is_transposed else module(given)
     of_place = module.in_channels * module.out_channels // module.groups * prod(module.kernel_size)
@@ -91,8 +91,8 @@ def test_calls(name: str) -> None:
     assert found.backward.status == "exact"
 
 
-def test_the_values_are_those_of_torch() -> None:
-    """What the tracer is given in place of a convolution computes the same."""
+def test_recorded_calls_compute_the_same() -> None:
+    """Compares the calls that the tracer records with those that they replace."""
     from harness.measure.count.convolution import RECORDED
 
     torch.manual_seed(0)

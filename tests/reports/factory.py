@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from harness.record import Costs, MacsCount, MeasuredMemory, Record, Score, Timing, Timings, Training
-from harness.store import Store, TrialFolder, TrialStatus, seal
+from harness.store import Store, TrialFolder, TrialStatus
 from harness.store.identity import ids_of_record
 from harness.store.load import LoadedRun
 from harness.store.plan_file import PlanFile, PlannedRow
+from harness.store.sealed import seal
 
 ENVIRONMENT = {
     "python": "3.11.9", "torch": "2.11.0", "platform": "Linux-x86_64", "cpu_model": "AMD EPYC 7R13", "gpu": None,

@@ -12,9 +12,11 @@ import pytest
 
 from harness.errors import UserError
 from harness.record import SCHEMA_VERSION
-from harness.running import _check_plan
-from harness.store import Store, seal
-from harness.store.load import NewerVersionError, load, read_plan, read_studies
+from harness.store import Store
+from harness.store.load import load, read_plan, read_studies
+from harness.store.sealed import seal
+from harness.store.sealed.models import NewerVersionError
+from harness.sweep.takeover import check_takeover
 from tests.reports.factory import edit, save, saved_trial, window_run, with_ids
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,7 +90,7 @@ def test_one_rule_for_every_reader(tmp_path: Path, reader: str, content: bytes) 
 
 def test_files_of_an_older_version_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = save(window_run(), tmp_path)
-    monkeypatch.setattr("harness.store.load.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    monkeypatch.setattr("harness.store.sealed.models.SCHEMA_VERSION", SCHEMA_VERSION + 1)
     assert load(folder).plan.schema_version == SCHEMA_VERSION
     assert len(load(folder).records) == 20
 
@@ -97,7 +99,7 @@ def test_a_plan_of_a_newer_version_is_not_replaced(tmp_path: Path) -> None:
     folder = save(window_run(), tmp_path)
     edit(folder / "plan.json", schema_version=99)
     with pytest.raises(NewerVersionError):
-        _check_plan(Mock(), Store(folder), Mock(replace_plan=False))
+        check_takeover(Mock(), Store(folder))
 
 
 def test_nothing_else_reads_these_files() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,13 +84,16 @@ def test_a_sweep_under_nohup_outlives_its_terminal(handlers: None) -> None:
 
 def test_a_forked_copy_of_a_worker_ends_and_obeys_signals(handlers: None) -> None:
     stop = StopRequest()
+    reading, writing = os.pipe()
     copy = os.fork()
     if copy == 0:
         try:
             stop()
         except LeaseLost:
-            signal.pause()
+            os.write(writing, b"x")
+            time.sleep(60)
         os._exit(3)
+    assert os.read(reading, 1) == b"x"
     os.kill(copy, signal.SIGTERM)
     assert os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1]) == -signal.SIGTERM
 

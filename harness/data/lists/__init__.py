@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import pkgutil
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +16,8 @@ from harness.data.source import SPLITS, Split
 from harness.errors import Fault, UserError
 
 MAX_FAULTS = 20
+#: characters that no list may hold: nothing shows them, and they are part of no path
+UNUSABLE = {"\0": "a NUL character", "\ufeff": "a byte-order mark"}
 
 
 @dataclass(frozen=True)
@@ -73,35 +75,38 @@ def raise_faults(faults: list[Fault]) -> None:
         raise UserError(faults)
 
 
-def content_hash(lists: Lists) -> str:
-    """Returns the SHA-256 over the contents of the three lists and the sizes of all files they name, as hex digits.
-
-    Raises:
-        UserError: files are missing.
-    """
-    faults: list[Fault] = []
-    digest = hashlib.sha256()
-    for split in SPLITS:
-        digest.update(hashlib.sha256(lists.files[split].read_bytes()).digest())
-        for video in lists.videos[split]:
-            digest.update(b"%d," % _file_size(video, faults))
-    raise_faults(faults)
-    return digest.hexdigest()
-
-
 def _read_list(path: Path, split: Split, root: str | None, faults: list[Fault]) -> tuple[Video, ...]:
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        text = _text(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
         message = f"cannot read {path}: {reason}. Give a list of videos: {kinetics.SUMMARY}"
         faults.append(Fault("", f"data.{split}_list", message))
+        return ()
+    unusable = [
+        Fault(f"{path}:{number}", "", f"holds {UNUSABLE[sign]}; save the list as plain UTF-8 text without it")
+        for number, line in enumerate(text.split("\n"), 1)
+        for sign in UNUSABLE
+        if sign in line
+    ]
+    if unusable:
+        faults += unusable
         return ()
     if not text.strip():
         faults.append(Fault("", f"data.{split}_list", f"{path} names no video; {kinetics.SUMMARY}"))
     entries = next(item for item in formats() if item.recognises(path, text)).read(path, text, faults)
     folder = Path(root) if root is not None else path.parent
     return tuple(Video(folder / entry.path, entry.label, entry.where) for entry in entries)
+
+
+def _text(path: Path) -> str:
+    """Returns the text of a list. Raises: OSError; ValueError with a reason."""
+    if not stat.S_ISREG(path.stat().st_mode):  # opening a named pipe would wait for ever
+        raise ValueError("it is not a regular file")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8 text") from None
 
 
 def _check_labels(videos: tuple[Video, ...], num_classes: int | None, faults: list[Fault]) -> None:
@@ -119,12 +124,3 @@ def _check_disjoint(videos: Mapping[Split, tuple[Video, ...]], faults: list[Faul
             if owner != split:
                 way_out = "train, val and test must not share videos; hold some training videos out for the others"
                 faults.append(Fault(video.where, "", f"{video.path} is in data.{owner}_list too ({where}); {way_out}"))
-
-
-def _file_size(video: Video, faults: list[Fault]) -> int:
-    try:
-        return video.path.stat().st_size
-    except OSError as error:
-        way_out = "correct the path, set data.root to the folder the paths start from, or remove the line"
-        faults.append(Fault(video.where, "", f"cannot read {video.path}: {error.strerror}; {way_out}"))
-        return 0

@@ -9,7 +9,7 @@ from harness.data.lists.list_format import ListEntry, ListFormat
 from harness.errors import Fault
 
 # Read from the right: the label, perhaps the number of frames, and all before them is the path, spaces included.
-_LINE = re.compile(r"(?P<path>\S.*?)(?:(?:\s*,\s*|\s+)\d+)?(?:\s*,\s*|\s+)(?P<label>\d+)")
+_LINE = re.compile(r"(?P<path>\S.*?)(?:(?:\s*,\s*|\s+)\d+)?(?:\s*,\s*|\s+)(?P<label>[0-9]{1,7})")
 SUMMARY = "a line is `path label`, `path frames label`, or the same with commas; label is a number from 0 on"
 
 

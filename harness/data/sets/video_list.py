@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from harness.data import lists
 from harness.data.data_set import Ceilings, DataProblem, DataSet, DataSetConfig
 from harness.data.sampling import Indices, dense_span, dense_test, dense_train, uniform_test, uniform_train
 from harness.data.source import Batch, ClipSource, Split
-from harness.errors import UserError
+from harness.errors import Fault, UserError
 from harness.nn.config import ModelConfig, Positive
 
 if TYPE_CHECKING:  # planning imports this file and must not pay for torch and PyAV
@@ -21,6 +22,8 @@ if TYPE_CHECKING:  # planning imports this file and must not pay for torch and P
     from harness.data.decode import Frames, VideoInfo
 
 LABEL = "class"
+#: what an identity is made of, see `harness.data.video_content`: the part of it before the hash
+SIZES, SAMPLES, WHOLE = SCHEMES = ("video_list/sha256:", "video_list/v2/sha256:", "video_list/v2-whole/sha256:")
 CACHE_BYTES = 256 * 2**20  # decoded frames kept in memory by one split
 CACHE_VIDEO_BYTES = 4 * 2**20  # largest video that is kept; longer ones are decoded up to the last frame needed
 
@@ -35,6 +38,9 @@ class VideoListConfig(DataSetConfig):
     val_list: str = Field(description="list of validation videos")
     test_list: str = Field(description="list of test videos")
     root: str | None = Field(None, description="folder the paths start from; default: the folder of the list")
+    identity_version: Literal[1, 2] = Field(
+        2, description="2: content of the files; 1: their sizes only, to continue a run of before version 2"
+    )
     num_classes: Positive | None = Field(None, description="default: largest label of the lists + 1")
     sampling: Literal["dense", "uniform"] = Field(
         "dense", description="dense: num_frames at sampling_rate; uniform: one frame of each equal segment"
@@ -50,11 +56,11 @@ class VideoListConfig(DataSetConfig):
 
 
 class VideoList(DataSet):
-    """Video files, identified by the hash of their lists and by the sizes of the files."""
+    """Video files, identified by the hash of their lists and of the files."""
 
     Config = VideoListConfig
     config: VideoListConfig
-    location_fields = frozenset({"train_list", "val_list", "test_list", "root"})
+    location_fields = frozenset({"train_list", "val_list", "test_list", "root", "identity_version"})
     label_names = (LABEL,)
 
     def read_lists(self) -> lists.Lists:
@@ -64,7 +70,16 @@ class VideoList(DataSet):
         return lists.read_lists(files, data.root, data.num_classes)
 
     def identity(self) -> str:
-        return f"video_list/sha256:{lists.content_hash(self.read_lists())}"
+        from harness.data import video_hashes
+
+        found = self.read_lists()
+        if self.config.identity_version == 1:
+            return _identity(SIZES, found)
+        return _identity(WHOLE if video_hashes.are_stored(found) else SAMPLES, found)
+
+    def has_identity(self, identity: str) -> bool:
+        scheme = f"{identity.rpartition(':')[0]}:"
+        return scheme in SCHEMES and _identity(scheme, self.read_lists()) == identity
 
     def ceilings(self) -> Ceilings:
         return {"chance": {LABEL: 1 / (self.config.num_classes or self.read_lists().num_classes)}}
@@ -90,6 +105,13 @@ class VideoList(DataSet):
 
     def open(self, model: ModelConfig, split: Split, seed: int) -> ClipSource:
         return VideoClips(self, model, split, seed)
+
+
+def _identity(scheme: str, found: lists.Lists) -> str:
+    from harness.data import video_content, video_hashes
+
+    read = {SIZES: video_content.sizes, SAMPLES: video_content.samples, WHOLE: video_hashes.stored}[scheme]
+    return scheme + video_content.hash_of(found, read(found))
 
 
 class VideoClips(ClipSource):
@@ -170,8 +192,21 @@ class VideoClips(ClipSource):
         from harness.data.decode import probe
 
         if index not in self._infos:
-            self._infos[index] = probe(self._videos[index].path)
+            with self._named(index):
+                self._infos[index] = probe(self._videos[index].path)
         return self._infos[index]
+
+    @contextmanager
+    def _named(self, index: int) -> Iterator[None]:
+        """Checks that a video is unchanged before it is read, and adds list and line to what is wrong with it."""
+        from harness.data.video_content import check_unchanged
+
+        video = self._videos[index]
+        try:
+            check_unchanged(video.path)
+            yield
+        except UserError as error:
+            raise UserError([Fault(video.where, "", str(error))]) from error
 
     def _frames(self, index: int, places: Indices) -> Frames:
         """Returns the frames (n, H, W, 3) at `places`, from the cache where the video is cached."""
@@ -179,13 +214,14 @@ class VideoClips(ClipSource):
 
         if index in self._cache:
             return self._cache[index][places]
-        info = self._info(index)
-        if info.num_bytes > min(CACHE_VIDEO_BYTES, self._free_bytes):
-            frames = read_frames(self._videos[index].path, places)
-        else:
-            self._cache[index] = read_frames(self._videos[index].path, np.arange(info.num_frames))
+        info, path = self._info(index), self._videos[index].path
+        is_kept = info.num_bytes <= min(CACHE_VIDEO_BYTES, self._free_bytes)
+        with self._named(index):
+            frames = read_frames(path, np.arange(info.num_frames) if is_kept else places)
+        if is_kept:
+            self._cache[index] = frames
             self._free_bytes -= info.num_bytes
-            frames = self._cache[index][places]
+            frames = frames[places]
         self.alive("clip")
         return frames
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.store.load import STUDIES_FILE, read_studies
-from harness.store.reading import DamagedError, read_bytes
+from harness.store.sealed.reading import DamagedError, read_bytes
 
 JOURNAL = "optuna.journal"
 KEY = "seal"
@@ -71,7 +71,8 @@ def check_journal(path: Path) -> JournalEnd:
         before = seals[-1] if seals else ""
         try:
             found = _SEALED.search(line)
-            _check_log(line)
+            if _check_log(line) and found is None:
+                raise DamagedError("its seal is not where it was written")
             seals.append(line_seal(before, line if found is None else line[: found.start()] + b"}"))
             if found is not None and seals[-1] != found[1].decode():
                 raise DamagedError("it, or a line before it, is not what was written")
@@ -85,14 +86,15 @@ def damaged_line(path: Path, number: int, reason: str) -> UserError:
     return UserError(f"{path}:{number}: damaged ({reason}). {WAY_OUT}.")
 
 
-def _check_log(line: bytes) -> None:
-    """Check that a line is a log of optuna. Raises: DamagedError."""
+def _check_log(line: bytes) -> bool:
+    """Check that a line is a log of optuna, and return whether it has a seal. Raises: DamagedError."""
     try:
         log = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise DamagedError(str(error).splitlines()[0]) from error
     if not isinstance(log, dict) or not isinstance(log.get("op_code"), int) or "worker_id" not in log:
         raise DamagedError("no entry of a journal")
+    return KEY in log
 
 
 def check_against_studies(run: Path, end: JournalEnd) -> int:

@@ -21,7 +21,7 @@ from harness.proofs import FOLDER, UNPROVEN
 from harness.python_api import timing
 from harness.store.load import LoadedRun
 from harness.store.plan_file import PlanFile, TunedRow, TunedTrial, TuningFile
-from tests.contract.test_drafts import DRAFT, SWEEP
+from tests.contract.proofs.test_drafts import DRAFT, SWEEP
 
 
 @pytest.fixture

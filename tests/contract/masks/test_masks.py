@@ -20,7 +20,7 @@ from harness.nn import blocks
 from harness.registry import OUR_VARIANTS, load_variant, variant_names
 from tests.contract.planting import is_red, plant_in_shared_code
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/variants.md").read_text("utf-8"), re.M | re.S)[0]
 #: name -> the text of a masked variant
 TEXTS = {
