@@ -7,8 +7,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import chdir
-from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ from harness.launch import overview
 from harness.store import Store, TrialFolder
 from tests.damage.scene import in_process
 from tests.e2e import scores
+from tests.faults.concurrency import judge as judge_module
 from tests.faults.concurrency.campaign import play, sequence, table, wrong
 from tests.faults.concurrency.faults import KINDS, Disturbed, ended
 from tests.faults.concurrency.judge import Judge, Shown, states
@@ -130,15 +131,17 @@ def test_the_judge_sees_a_code_that_no_record_names_and_a_row_without_its_mark(
     assert ["59 steps" in fault for fault in judge.at_the_end(undisturbed, shown(scene, capsys))] == [True]
 
 
-def test_the_judge_sees_what_is_left_wrong_or_dishonest(finished: tuple[Traced, Judge], capsys: Any) -> None:
+def test_the_judge_sees_what_is_left_wrong_or_dishonest(
+    finished: tuple[Traced, Judge], capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scene, judge = finished
     before, trial = shown(scene, capsys), first_trial(scene)
     (trial.path / ".status.json.1.tmp").touch()
     trial.note_attempt(stage="train")
     trial.note_attempt(ended="queued")
     assert sorted(fault.split(":")[0] for fault in judge.at_the_end({}, before)) == ["left behind", "twice", "wrong"]
-    trial.record_file.unlink()
-    trial.write_status(replace(trial.written_status(), status="asleep"))
+    asleep = SimpleNamespace(folder=trial, status="asleep")
+    monkeypatch.setattr(judge_module, "standings", lambda store, plan: [asleep])
     assert ["asleep" in fault for fault in states(scene.run)] == [True]
 
 
