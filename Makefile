@@ -10,7 +10,7 @@ TEST_JOBS ?= 2
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test lint check clean schema docs campaign campaign-kills campaign-slurm campaign-damage \
-	campaign-selftest campaign-bench campaign-memory
+	campaign-concurrency campaign-selftest campaign-bench campaign-memory
 
 demo: $(VENV)/.installed
 	$(RUN) -m harness sweep $(SWEEP)
@@ -28,7 +28,7 @@ check: $(VENV)/.installed
 	$(RUN) -m harness check
 
 # the whole fault campaign
-campaign: campaign-kills campaign-slurm campaign-damage
+campaign: campaign-kills campaign-slurm campaign-damage campaign-concurrency
 
 # 100 SIGKILLs at random instants, 30 of them to a search (about 20 minutes); results so far are in build/campaign, and
 # the same command resumes
@@ -39,6 +39,11 @@ campaign-kills: $(VENV)/.installed-test
 # 1,000 seeded damages to the files of finished runs (about 10 minutes); resumes as campaign-kills does
 campaign-damage: $(VENV)/.installed-test
 	$(RUN) -m tests.damage.campaign --mutations 1000
+
+# 100 faults of concurrency at random instants: edits, deletions, forks, stops, other commands on the same run (about 15
+# minutes on a quiet machine); resumes as campaign-kills does
+campaign-concurrency: $(VENV)/.installed-test
+	$(RUN) -m tests.faults.concurrency.campaign --faults 100
 
 # A/A test of the timing protocol: its false-positive rate over 100 comparisons (half an hour on a quiet machine, an hour on a busy one)
 campaign-selftest: $(VENV)/.installed

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from harness import units
 from harness.cli.common import arguments
 from harness.errors import UserError
-from harness.units import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,23 +35,18 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _check(parsed: argparse.Namespace) -> int:
-    from harness.data import data_set, video_hashes
-    from harness.data.sets.video_list import VideoList
+    from harness.data import data_set
     from harness.sweep.plan import plan_sweep
     from harness.sweep.sweep_file import find_sweep
 
     plan = plan_sweep(
         find_sweep(parsed.file), parsed.overrides, data_identity=lambda data: "", variant_dirs=parsed.variants
     )
-    sets = [data_set(trial.config["data"]) for trial in plan.trials]
-    found = [item.read_lists() for item in sets if isinstance(item, VideoList)]
-    if not found:
-        raise UserError(f"{parsed.file}: data check is for lists of videos (data.name: video_list)")
-    for lists in {tuple(item.files.values()): item for item in found}.values():
-        number = len(video_hashes.check(lists))
-        print(f"{counted(number, 'video')} decoded to the end; hashes of the whole files are stored:")
-        print("\n".join(f"  {video_hashes.hashes_file(file)}" for file in lists.files.values()))
-    print("They are part of the identity of the data from now on.")
+    blocks = {json.dumps(trial.config["data"]): trial.config["data"] for trial in plan.trials}
+    lines = [line for block in blocks.values() for line in data_set(block).check_files()]
+    if not lines:
+        raise UserError(f"{parsed.file}: its data have no files to check")
+    print("\n".join([*lines, "They are part of the identity of the data from now on."]))
     return 0
 
 

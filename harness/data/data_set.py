@@ -68,6 +68,14 @@ class DataSet(ABC):
         """
         return self.identity() == identity
 
+    def check_files(self) -> list[str]:
+        """Reads every file of the data to its end, for `data check`; returns lines about it, none without files.
+
+        Raises:
+            UserError: files are damaged.
+        """
+        return []
+
     @abstractmethod
     def open(self, model: ModelConfig, split: Split, seed: int) -> ClipSource:
         """Opens one split; `seed` is the trial's and decides random sampling and augmentation, nothing else.

@@ -72,7 +72,6 @@ def in_process(*, only_tables: bool = False) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Local, "run", _run)
         patch.setattr(Local, "search", lambda self, request, source: _work(source))
-        patch.setattr(worker.faulthandler, "enable", lambda: None)
         patch.setattr(costs, "measure_memory", lambda *arguments: _memory())
         patch.setattr(costs, "measure_timings", _once(costs.measure_timings, lambda model, trial, *rest: vars(trial)))
         patch.setattr(planned, "planned_costs", _once(planned.planned_costs, lambda config, *rest: config))

@@ -81,6 +81,14 @@ class VideoList(DataSet):
         scheme = f"{identity.rpartition(':')[0]}:"
         return scheme in SCHEMES and _identity(scheme, self.read_lists()) == identity
 
+    def check_files(self) -> list[str]:
+        from harness.data import video_hashes
+
+        found = self.read_lists()
+        number = len(video_hashes.check(found))
+        names = [f"  {video_hashes.hashes_file(file)}" for file in found.files.values()]
+        return [f"{number} videos decoded to the end; the hashes of the whole files are in", *names]
+
     def ceilings(self) -> Ceilings:
         return {"chance": {LABEL: 1 / (self.config.num_classes or self.read_lists().num_classes)}}
 

@@ -15,6 +15,7 @@ from harness.proofs.declarations import missing
 from harness.proofs.shipped_hashes import PROOFS
 from harness.record import Record
 from harness.registry import OUR_VARIANTS, load_variant, variant_names
+from harness.store.load import read_record
 from harness.store.marks import unproven_marks
 from tests.e2e import harness
 
@@ -62,8 +63,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def records(folder: Path) -> dict[str, Record]:
     """Name of the variant -> record of its trial."""
-    found = [Record.model_validate_json(path.read_text()) for path in folder.glob("runs/q/trials/*/record.json")]
-    return {record.config["variant"]["name"]: record for record in found}
+    found = [read_record(path.parent) for path in folder.glob("runs/q/trials/*/record.json")]
+    return {record.config["variant"]["name"]: record for record in found if record}
 
 
 def unproven(folder: Path) -> set[str]:
