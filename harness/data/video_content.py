@@ -26,7 +26,7 @@ _KNOWN: dict[Path, FileState] = {}  # the latest identity that this process has 
 
 
 class FileState(NamedTuple):
-    """What distinguishes a file from others, and from itself after a change, without reading it."""
+    """Distinguishes a file from others, and from itself after a change, without reading it."""
 
     device: int
     inode: int

@@ -99,7 +99,7 @@ class _Finder:
         package = next((name for name in _FOLDERS if fullname.startswith(f"{name}.")), None)
         if package is None:
             return None
-        place = _FOLDERS[package].joinpath(*fullname.removeprefix(f"{package}.").split("."))
+        place = _FOLDERS[package] / fullname.removeprefix(f"{package}.").replace(".", "/")
         inside = place / "__init__.py"
         file = inside if inside.is_file() else place.with_name(f"{place.name}.py")
         if file.is_file():

@@ -128,7 +128,7 @@ def test_lists_that_are_no_plain_text_are_refused(
 
 @pytest.fixture
 def no_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Accepts any file as a video."""
+    """Replaces the decoder by one that accepts any file."""
     monkeypatch.setattr("harness.data.decode.num_frames_decoded", lambda path: 1)
 
 
