@@ -199,4 +199,4 @@ def test_videos_can_be_exported_and_swept(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     record = json.loads(next((tmp_path / "runs/from_videos").glob("trials/*/record.json")).read_text())
     assert record["scores"]["test"]["class"]["total"] == 16
-    assert record["data_identity"].startswith("video_list/sha256:")
+    assert record["data_identity"].startswith("video_list/v2/sha256:")

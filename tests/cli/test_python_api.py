@@ -110,7 +110,7 @@ def changed(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
     ("content", "message"),
     [
         (
-            changed(lambda content: content["vary"][0].update(grid={"variant.temporal_widow": [1]})),
+            changed(lambda content: content.update(vary=[{"grid": {"variant.temporal_widow": [1]}}], baseline=None)),
             "vary[0].grid.variant.temporal_widow  vary.variant.temporal_widow: mixing has no such field",
         ),
         (changed(lambda content: content["train"].update(num_stepz=3)), "train.num_stepz: train has no such field"),
