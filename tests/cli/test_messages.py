@@ -62,12 +62,10 @@ def messages_with_options() -> list[tuple[str, str]]:
         if name.startswith(("harness/cli/", "harness/launch/slurm/", "harness/launch/testing/")):
             continue
         nodes = [*ast.walk(ast.parse(path.read_text("utf-8")))]
-        formatted = [node for node in nodes if isinstance(node, ast.JoinedStr)]
         apart = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}  # docstrings
-        apart |= {id(part) for node in formatted for part in node.values}
+        commands = [node for node in nodes if isinstance(node, ast.JoinedStr) and "python -m" in ast.unparse(node)]
+        apart |= {id(part) for node in commands for part in node.values}
         texts = [node.value for node in nodes if isinstance(node, ast.Constant) and id(node) not in apart]
-        texts += ["".join(getattr(part, "value", "") if isinstance(part, ast.Constant) else "RUN" for part in node.values)
-                  for node in formatted]  # fmt: skip
         found += [(name, text) for text in texts if isinstance(text, str) and re.search(r"--[a-z]+", text)]
     return found
 
