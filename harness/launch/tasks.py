@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +21,8 @@ from harness.store import Store, TrialFolder, TrialStatus, side_by_side
 from harness.store.load import damage_of
 from harness.store.sealed.models import DamagedFileError, UnreadableError
 from harness.sweep.plan import Plan, PlannedTrial
+
+_CONCERNS_ONE_FOLDER = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @dataclass(frozen=True)
@@ -177,8 +180,11 @@ def mark_done(store: Store, trial_ids: Iterable[str]) -> None:
             folder.write_status(status)
 
 
-def prepare(todo: Todo, plan: Plan, code: Snapshot) -> None:
-    """Writes the configuration of every trial that is to be run, and the code that it has to run from."""
+def prepare(todo: Todo, plan: Plan, code: Snapshot, refused: dict[str, OSError] | None = None) -> None:
+    """Writes the configuration of every trial that is to be run, and the code that it has to run from.
+
+    `refused`: takes the errors of folders that cannot be written, by trial; without it, the first of them is raised.
+    """
     extra: Mapping[str, Any] = {
         "code": str(code.path),
         "variant_dirs": [str(folder.resolve()) for folder in code.variant_dirs],
@@ -189,6 +195,11 @@ def prepare(todo: Todo, plan: Plan, code: Snapshot) -> None:
 
     def write(task: TrialTask) -> None:
         launch = {**extra, **task.options, "data_identity": task.trial.data_identity}
-        task.folder.create({"trial": task.trial.config, "launch": launch})
+        try:
+            task.folder.create({"trial": task.trial.config, "launch": launch})
+        except OSError as error:
+            if refused is None or error.errno not in _CONCERNS_ONE_FOLDER:
+                raise
+            refused[task.trial.trial_id] = error
 
     side_by_side(write, todo.tasks)

@@ -13,6 +13,7 @@ from tests.e2e import accuracy_table, harness, records
 from tests.faults.campaign import table
 from tests.faults.kills import Kill, Observer, Setting, disturb
 from tests.faults.scene import Finished, Scene, faults_at_the_end, results
+from tests.reports.factory import edit
 
 SEED, NUM_KILLS = 25, 10
 
@@ -53,10 +54,10 @@ def test_the_judges_of_files_see_what_was_lost_repeated_or_left(place: Path, und
     assert [fault.split(":")[0] for fault in faults_at_the_end(scene, expected)] == [
         "left behind", "the results are not those of the undisturbed sweep", first.trial_id
     ]  # fmt: skip
-    first.record_file.write_text(json.dumps(record))
+    edit(first.record_file)
     assert ["again after it was done" in fault for fault in finished.look()] == [True]
     record["training"]["final_loss"] += 1e-9
-    first.record_file.write_text(json.dumps(record))
+    edit(first.record_file, training=record["training"])
     assert ["trained twice" in fault for fault in finished.look()] == [True]
     first.record_file.write_text("{")
     second.record_file.unlink()

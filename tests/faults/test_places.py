@@ -19,6 +19,7 @@ from harness.store import Store, TrialFolder, TrialStatus, exclusive_lock
 from harness.store.plan_file import PlanSource
 from tests.e2e import command, environment, harness, records, scores
 from tests.faults.scene import results
+from tests.reports.factory import edit
 
 #: what may be left of a file: nothing, a part, other content, or content of another structure
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
@@ -96,9 +97,8 @@ def test_names_with_spaces_quotes_and_newlines(place: Path, undisturbed: Path, i
 
 def unmeasure(trial: TrialFolder) -> None:
     """Takes the timings out of a record: the trial is trained and still to be measured."""
-    record = json.loads(trial.record_file.read_text())
-    record["costs"] |= {"timings": None, "memory": None}
-    trial.record_file.write_text(json.dumps(record))
+    costs = json.loads(trial.record_file.read_text())["costs"] | {"timings": None, "memory": None}
+    edit(trial.record_file, costs=costs)
 
 
 @pytest.mark.parametrize("jump_s", [-1e9, -86400.0, 86400.0, 1e9])
@@ -124,7 +124,7 @@ def _shift(run: Path, when: float) -> None:
     """All times of files, and those written in status files, become `when`."""
     for file in [path for path in run.rglob("*") if path.is_file()]:
         if file.name == "status.json":
-            file.write_text(json.dumps(json.loads(file.read_text()) | {"updated_at": when}))
+            edit(file, updated_at=when)
         os.utime(file, (when, when))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +23,11 @@ class Local(Launcher):
         from harness.launch.display.progress import watch
         from harness.launch.local.pool import LocalPool
 
-        prepare(todo, request.plan, request.code)
+        refused: dict[str, OSError] = {}
+        prepare(todo, request.plan, request.code, refused)
+        for trial_id, error in refused.items():
+            print(f"{trial_id}: its folder cannot be written: {error}", file=sys.stderr)
+        todo.tasks = [task for task in todo.tasks if task.trial.trial_id not in refused]
         if not todo.tasks:
             return True
         with watch(todo) as watcher:

@@ -154,7 +154,7 @@ def test_a_lost_connection_during_sbatch_leaves_nothing_unconfirmed(
     command = [sys.executable, "-m", "harness", "sweep", str(write_sweep(tmp_path)), "--launch", "slurm"]
     done = subprocess.run(
         command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60, start_new_session=True,
-        check=False,
+        check=False, preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # a test under nohup ignores SIGHUP
     )  # fmt: skip
     assert done.returncode == -number, done.stdout + done.stderr
     assert "submitted array 7: 2 trials" in done.stdout
