@@ -27,7 +27,7 @@ class Local(Launcher):
         prepare(todo, request.plan, request.code, refused)
         for trial_id, error in refused.items():
             print(f"{trial_id}: its folder cannot be written: {error}", file=sys.stderr)
-        todo.tasks = [task for task in todo.tasks if task.trial.trial_id not in refused]
+        todo.tasks[:] = [task for task in todo.tasks if task.trial.trial_id not in refused]
         if not todo.tasks:
             return True
         with watch(todo) as watcher:
