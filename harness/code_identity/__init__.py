@@ -11,7 +11,7 @@ from harness.locations import PACKAGE
 
 HARNESS = PACKAGE
 #: rooms that run in a worker; planning, launching and reporting cannot change a result
-RESULT_ROOMS = ("api.py", "data", "measure", "model", "nn", "train", "worker")
+RESULT_ROOMS = ("api.py", "code_identity", "data", "measure", "model", "nn", "registry", "stats", "train", "worker")
 
 
 @cache

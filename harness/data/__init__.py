@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.data.data_set import Ceilings, DataSet, DataSetConfig
 from harness.data.sets import data_sets
-from harness.data.source import SPLITS, Batch, ClipSource, Split
+from harness.data.source import SPLITS, Alive, Batch, ClipSource, Split, say_nothing
 from harness.errors import Fault, UserError
 from harness.nn.config import ModelConfig
 
@@ -60,13 +60,17 @@ def data_identity(data: DataSetConfig) -> str:
     return data_set(data).identity()
 
 
-def has_identity(data: DataSetConfig, identity: str) -> bool:
+def has_identity(data: DataSetConfig, identity: str, alive: Alive = say_nothing) -> bool:
     """Returns whether the data are those of an identity that this or an earlier version made.
+
+    `alive` is called after each file, where files are read.
 
     Raises:
         UserError: as `data_identity`.
     """
-    return data_set(data).has_identity(identity)
+    found = data_set(data)
+    found.alive = alive
+    return found.has_identity(identity)
 
 
 def scored_labels(data: DataSetConfig | Mapping[str, Any]) -> tuple[str, ...]:

@@ -124,6 +124,7 @@ def for_each(lists: Lists, read: Callable[[Video], Result], num_threads: int) ->
     faults: list[Fault] = []
 
     def guarded(video: Video) -> Result | None:
+        lists.alive("file")
         try:
             return read(video)
         except OSError as error:

@@ -54,7 +54,7 @@ def take(run: Path, variant_dirs: Sequence[Path], packages: Iterable[Path] = ())
         # read once: a file that is edited meanwhile must not differ from what the digest says
         contents = {name: path.read_bytes() for name, path in _files(copied)}
         target = run.resolve() / CODE / hash_contents([*contents.items(), *((name, b"") for name in extras)])[:16]
-        if not target.exists():
+        if not _is_whole(target, contents):
             _write(contents, list(extras), target)
     except OSError as error:
         raise UserError(f"the code cannot be copied into {run}: {error}. Run the same command again.") from error
@@ -71,6 +71,14 @@ def _files(copied: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Path]]:
             yield f"{prefix}/{name}".rstrip("/"), path
 
 
+def _is_whole(target: Path, contents: Mapping[str, bytes]) -> bool:
+    """Return whether a copy exists and nothing in it was edited, deleted or lost."""
+    try:
+        return target.is_dir() and all((target / name).read_bytes() == content for name, content in contents.items())
+    except OSError:
+        return False
+
+
 def _write(contents: Mapping[str, bytes], extras: Sequence[str], target: Path) -> None:
     """Write atomically (under another name, then rename), so that a snapshot is whole or absent."""
     aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -81,9 +89,14 @@ def _write(contents: Mapping[str, bytes], extras: Sequence[str], target: Path) -
         (aside / name).parent.mkdir(parents=True, exist_ok=True)
         (aside / name).write_bytes(content)
     (aside / "snapshot.json").write_text(json.dumps(git_state()), encoding="utf-8")
+    damaged = target.with_name(f".{target.name}.{os.getpid()}.damaged.tmp")
     try:
+        if target.exists():
+            target.rename(damaged)
         aside.rename(target)
     except OSError:
-        shutil.rmtree(aside, ignore_errors=True)
-        if not target.exists():
+        if not _is_whole(target, contents):  # else another command wrote it
             raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(damaged, ignore_errors=True)

@@ -12,7 +12,9 @@ from harness.record import Record
 #: the preset is only a name for sizes that are resolved; a path says where weights lie, their hash what they are
 NOT_IDENTITY: dict[str, Set[str]] = {"model": {"size"}, "weights": {"file"}}
 #: fields that say where the data lie, by data set, of records that do not hold them
-LOCATIONS_BEFORE: dict[str, Set[str]] = {"video_list": {"train_list", "val_list", "test_list", "root"}}
+LOCATIONS_BEFORE: dict[str, Set[str]] = {
+    "video_list": {"train_list", "val_list", "test_list", "root"}, "moving_shapes": set(), "random": set(),
+}  # fmt: skip
 
 
 def canonical_json(value: Any) -> str:
@@ -53,6 +55,12 @@ def trial_id(config: str, data_identity: str, seed: int) -> str:
 
 def _short_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def can_be_compared(record: Record) -> bool:
+    """Return whether the ids of a record follow from it: old records of a user's data set lack its location fields."""
+    data = record.config.get("data")
+    return record.location_fields is not None or not isinstance(data, dict) or data.get("name") in LOCATIONS_BEFORE
 
 
 def ids_of_record(record: Record) -> tuple[str, str]:

@@ -89,7 +89,10 @@ class Orphans:
     def end(self, known: set[int]) -> None:
         """Asks orphans to end, kills those that do not, and reaps them. `known`: children that are no orphans."""
         for pid in set(children_of(os.getpid())) - known:
-            if not self._is_ours(pid) or _reaped(pid):
+            if not self._is_ours(pid):
+                continue
+            if _reaped(pid):  # the number may come back for another process
+                self._asked.pop(pid, None)
                 continue
             now = time.monotonic()
             if pid not in self._asked:

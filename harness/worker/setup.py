@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,9 @@ def code_of(trial: TrialConfig, launch: dict[str, Any]) -> str:
     return code_identity(variant_file(trial.variant["name"], variant_dirs(launch)))
 
 
-def build(trial: TrialConfig, launch: dict[str, Any]) -> tuple[VideoTransformer, dict[str, ClipSource]]:
+def build(
+    trial: TrialConfig, launch: dict[str, Any], alive: Callable[[str], None]
+) -> tuple[VideoTransformer, dict[str, ClipSource]]:
     """Returns the model, initialised from the seed and then from a file of weights if any, and the three splits."""
     import torch
 
@@ -53,7 +56,7 @@ def build(trial: TrialConfig, launch: dict[str, Any]) -> tuple[VideoTransformer,
     torch.set_num_threads(trial.train.num_threads)
     if trial.train.device == "cuda":  # CPU operators repeat their bits for a fixed number of threads anyway
         torch.use_deterministic_algorithms(True, warn_only=True)
-    if not has_identity(trial.data, launch["data_identity"]):
+    if not has_identity(trial.data, launch["data_identity"], alive):
         raise UserError("the data changed since the sweep was planned; run the sweep command again: it plans again")
     sources = {split: open_split(trial.data, trial.model, split, trial.seed) for split in SPLITS}
     torch.manual_seed(trial.seed)

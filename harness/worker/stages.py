@@ -40,7 +40,7 @@ def _train(
     from harness.train.loop import CheckpointPolicy, TrainingHooks, train
 
     trial, launch = trial_of(folder)
-    model, sources = build(trial, launch)
+    model, sources = build(trial, launch, stop.alive)
     for source in sources.values():
         source.alive = stop.alive
     group.seed(trial.seed)
@@ -96,6 +96,7 @@ def train_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, rend
     # a search must not see the test split: its trials have no score on it
     splits = launch.get("splits", ("val", "test"))
     scores = {split: evaluate(model, sources[split], trial.train, reporter.alive) for split in splits}
+    reporter.alive("stage")
     costs = planned_costs(trial.model_dump(), variant_dirs(launch), backward=True, memory=True)
     record = _record(folder.trial_id, trial, launch, progress, scores, costs)
     reporter.ensure_ours()
@@ -198,13 +199,15 @@ def measure_stage(folder: TrialFolder, reporter: Reporter, stop: StopRequest, al
     if record.costs.timings is not None:
         return _conclude(reporter, record, by_another=True)  # while this worker waited for the trial
     trial, launch = trial_of(folder)
-    model, sources = build(trial, launch)
+    model, sources = build(trial, launch, reporter.alive)
     code = code_of(trial, launch)
     if record.code and code not in record.code.split("+"):  # edited between training and measuring
         record.code += f"+{code}"
     record.costs.environment = environment(trial.train.device)
     record.costs.memory = measure_memory(model, trial, sources["train"].labels)
+    reporter.alive("stage")
     record.costs.timings = measure_timings(model, trial, sources["train"].labels, alone, reporter.alive)
+    reporter.alive("stage")
     measure_metrics(record.costs, model, trial, sources["train"].labels)
     if stop():
         reporter.end("preempted", "stopped on request; to be measured")

@@ -170,3 +170,31 @@ def test_a_record_without_a_seal_has_ranges_and_its_own_id(run: Path, field: str
     trial.record_file.write_text(json.dumps(content))
     with pytest.raises(UserError, match="damaged"):
         read_record(trial.path)
+
+
+@pytest.mark.parametrize("name", ["mine", "moving_shapes"])
+def test_an_old_record_of_a_users_data_set_is_read(run: Path, name: str) -> None:
+    """It does not say which fields of its data set are places, so that its id cannot be computed again."""
+    trial = Store(run).trials()[0]
+    record = json.loads(trial.record_file.read_text())
+    record["config"]["data"] = {"name": name, "cache": "/a/place"}
+    record |= {"schema_version": 2, "location_fields": None}
+    trial.record_file.write_text(json.dumps({key: value for key, value in record.items() if key != "seal"}))
+    if name == "mine":
+        assert read_record(trial.path) is not None
+    else:
+        with pytest.raises(UserError, match="it is the configuration of trial"):
+            read_record(trial.path)
+
+
+@pytest.mark.parametrize("value", [".nan", "2026-01-01", "{1: a, b: c}"])
+def test_doctor_names_a_configuration_that_json_cannot_hold(
+    run: Path, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trial = Store(run).trials()[0]
+    trial.record_file.unlink()
+    trial.config_file.write_text(
+        f"trial: {{train: {{x: {value}}}, data: {{name: random}}}}\nlaunch: {{data_identity: x}}\n"
+    )
+    assert main(["doctor", str(run)]) == 1
+    assert str(trial.config_file) in capsys.readouterr().out

@@ -17,7 +17,7 @@ import pytest
 from harness.launch.local import limits
 from harness.launch.local.limits import Limits, LockWaits
 from harness.launch.local.pool import LocalPool
-from harness.launch.local.workers import Running
+from harness.launch.local.workers import Running, is_locked_out, write_end, wrote_its_end
 from harness.launch.source import FixedSource
 from harness.launch.tasks import TrialTask
 from harness.store import TrialFolder, TrialStatus, exclusive_lock
@@ -177,3 +177,42 @@ def test_the_terminal_suspends_workers_with_the_pool(task: TrialTask, monkeypatc
     monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
     made._suspend(signal.SIGTSTP, None)
     assert sent == [signal.SIGSTOP, (os.getpid(), signal.SIGSTOP), signal.SIGCONT]
+
+
+def test_a_trial_whose_worker_has_just_ended_is_not_given_up(task: TrialTask) -> None:
+    clock = FakeClock()
+    waits = LockWaits(LaunchConfig(stall_minutes=1), clock)  # type: ignore[arg-type]
+    with exclusive_lock(task.folder.lock_file):
+        task.folder.write_status(TrialStatus("running", pid=os.getpid()))
+        waits.add(task)
+        clock.now += 900
+        assert waits.given_up() == []
+    task.folder.write_status(TrialStatus("queued", "trained; to be measured"))
+    assert waits.given_up() == []
+    assert task.folder.written_status().status == "queued"
+    assert waits.free() == [task]
+    with exclusive_lock(task.folder.lock_file):
+        waits.add(task)
+        assert waits.given_up() == [], "the second wait is a new one"
+
+
+@pytest.mark.parametrize("has_written", [False, True])
+def test_an_old_status_with_the_same_process_id_is_not_the_workers_own(task: TrialTask, has_written: bool) -> None:
+    task.folder.write_status(TrialStatus("preempted", pid=4711, num_starts=2))
+    process: Any = SimpleNamespace(pid=4711, returncode=EXIT_LOCKED)
+    item = Running(task, process, (), starts_before=2)
+    if has_written:
+        task.folder.write_status(TrialStatus("failed", pid=4711, num_starts=3))
+    assert wrote_its_end(item) is has_written
+
+
+def test_a_variant_that_exits_with_the_code_of_a_lock_is_not_started_again_and_again(task: TrialTask) -> None:
+    process: Any = SimpleNamespace(pid=4711, returncode=EXIT_LOCKED)
+    item = Running(task, process, (), starts_before=0)
+    assert is_locked_out(item)
+    task.folder.write_status(TrialStatus("running", pid=4711, num_starts=1))
+    assert not is_locked_out(item)
+    assert write_end(item, False, None).status == "failed"
+    task.folder.write_status(TrialStatus("running", pid=4711, num_starts=1))
+    with exclusive_lock(task.folder.lock_file):
+        assert is_locked_out(item), "it lost the lock to another worker"

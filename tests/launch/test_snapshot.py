@@ -89,6 +89,11 @@ def test_edited_code_makes_a_new_copy_and_unchanged_code_reuses_it(ideas: Path, 
     first = snapshot.take(tmp_path / "run", [ideas])
     (first.path / "noted").touch()
     assert snapshot.take(tmp_path / "run", [ideas]) == first
+    (first.path / "harness/units.py").write_text("damaged")
+    (first.path / "harness/errors.py").unlink()
+    assert snapshot.take(tmp_path / "run", [ideas]) == first, "a damaged copy is written again"
+    assert (first.path / "harness/units.py").read_bytes() == (ROOT / "harness/units.py").read_bytes()
+    assert (first.path / "harness/errors.py").is_file()
     edit(ideas)
     second = snapshot.take(tmp_path / "run", [ideas])
     assert second.path != first.path

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.data.lists import kinetics
 from harness.data.lists.list_format import ListFormat
-from harness.data.source import SPLITS, Split
+from harness.data.source import SPLITS, Alive, Split, say_nothing
 from harness.errors import Fault, UserError
 
 MAX_FAULTS = 20
@@ -36,6 +36,8 @@ class Lists:
     files: Mapping[Split, Path]
     videos: Mapping[Split, tuple[Video, ...]]
     num_classes: int
+    alive: Alive = say_nothing
+    """Is called after each file that is read as a whole or in part, where that takes long."""
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -67,7 +68,7 @@ class VideoList(DataSet):
         """Reads the three lists. Raises: UserError with all faults, each with its list and line."""
         data = self.config
         files: dict[Split, str] = {"train": data.train_list, "val": data.val_list, "test": data.test_list}
-        return lists.read_lists(files, data.root, data.num_classes)
+        return replace(lists.read_lists(files, data.root, data.num_classes), alive=self.alive)
 
     def identity(self) -> str:
         from harness.data import video_hashes

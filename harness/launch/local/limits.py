@@ -105,7 +105,10 @@ class LockWaits:
         if not self.tasks or self.clock.seconds() < self._next_check:
             return []
         self._next_check = self.clock.seconds() + CHECK_SECONDS
-        return self._taken([task for task in self.tasks if not task.folder.is_held()])
+        free = self._taken([task for task in self.tasks if not task.folder.is_held()])
+        for task in free:
+            self._since.pop(task.trial.trial_id, None)  # the next wait is another one
+        return free
 
     def given_up(self) -> list[tuple[TrialTask, TrialStatus]]:
         """Returns the trials that waited too long, with their status; they wait no longer."""
@@ -126,6 +129,8 @@ class LockWaits:
         waited = self.clock.seconds() - self._since[task.trial.trial_id]
         limits = [minutes for minutes in (self.launch.time_limit_minutes, self.launch.stall_minutes) if minutes]
         if not limits or waited <= 60 * min(limits):
+            return None
+        if not task.folder.is_held():  # its worker has just ended: `free` starts it
             return None
         status = task.folder.status()
         works = status.status == "running"

@@ -19,12 +19,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from harness import worker
 from harness.errors import UserError
 from harness.launch import snapshot
 from harness.launch.local.limits import GRACE_SECONDS, Limits, LockWaits
 from harness.launch.local.starter import Starter
-from harness.launch.local.workers import Running, Watcher, write_end
+from harness.launch.local.workers import Running, Watcher, is_locked_out, write_end
 from harness.launch.source import FixedSource, Source
 from harness.launch.tasks import TrialTask
 from harness.store import TrialStatus
@@ -119,7 +118,7 @@ class LocalPool:
         for item in [item for item in self.running if item.process.poll() is not None]:
             self.running.remove(item)
             self.orphans.ended(item.process.pid)
-            if item.process.returncode == worker.EXIT_LOCKED and not self.stopping:
+            if is_locked_out(item) and not self.stopping:
                 self.locked.add(item.task)
             else:
                 status = write_end(item, self.stopping, self.launch.time_limit_minutes)
@@ -195,7 +194,9 @@ class LocalPool:
 
     def _start(self, task: TrialTask, alone: bool) -> None:
         gpus = tuple(self._free_gpus()[: task.num_processes]) if task.device == "cuda" else ()
-        self.running.append(Running(task, self.starter.start(task, gpus, alone and self.alone), gpus))
+        starts_before = task.folder.written_status().num_starts
+        process = self.starter.start(task, gpus, alone and self.alone)
+        self.running.append(Running(task, process, gpus, starts_before=starts_before))
         self.watcher.started(task)
 
     def _known(self) -> set[int]:

@@ -46,6 +46,7 @@ class Running:
     hangs: bool = False
     beat: tuple[float, float] | None = None
     oom_kills_before: int = field(default_factory=num_oom_kills)
+    starts_before: int = -1
 
 
 class Watcher(Protocol):
@@ -64,8 +65,7 @@ def write_end(item: Running, stopping: bool, time_limit_minutes: float | None) -
     folder = item.task.folder
     trim(folder.log_file)
     status = folder.status()
-    is_anothers = item.process.returncode == worker.EXIT_LOCKED
-    if status.status in FINAL_STATUSES or is_anothers or wrote_its_end(item):
+    if status.status in FINAL_STATUSES or is_locked_out(item) or wrote_its_end(item):
         return status
     # a worker that is asked to stop may end before it can handle signals, or after it ceased to
     asked = stopping or (item.stop_asked is not None and not item.hangs)
@@ -83,8 +83,20 @@ def write_end(item: Running, stopping: bool, time_limit_minutes: float | None) -
 
 def wrote_its_end(item: Running) -> bool:
     """Returns whether a worker wrote how it ended. Its exit code does not show that: a variant may exit with any."""
+    return _has_begun(item) and item.task.folder.written_status().status != "running"
+
+
+def is_locked_out(item: Running) -> bool:
+    """Returns whether a worker ended because another one has the trial. A variant may exit with the same code."""
+    if item.process.returncode != worker.EXIT_LOCKED:
+        return False
+    return not _has_begun(item) or item.task.folder.is_held()
+
+
+def _has_begun(item: Running) -> bool:
+    """Returns whether a worker wrote a status; an older status may name the same process id."""
     written = item.task.folder.written_status()
-    return written.pid == item.process.pid and written.status != "running"
+    return written.pid == item.process.pid and written.num_starts > item.starts_before
 
 
 def _explained(item: Running) -> tuple[str, str]:

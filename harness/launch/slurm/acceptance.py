@@ -32,6 +32,8 @@ PERMANENT = re.compile(
 OF_NODES = re.compile(r"(?:node|partition|topology) configuration", re.IGNORECASE)
 #: of a QOS or an association: 'QOSMaxSubmitJobPerUserLimit', 'AssocGrpSubmitJobsLimit'; it ends when some jobs end
 SUBMIT_LIMIT = re.compile(r"\b(?:QOS|Assoc)\w*Submit\w*Limit\b|\bMaxSubmit\w*")
+#: SLURM's text for every limit is the same, and only the name of the limit says whether waiting ends it
+ANY_LIMIT, NAMED_LIMIT = "violates accounting", re.compile(r"\b(?:QOS|Assoc)[A-Z]\w+")
 UNUSABLE = ("down", "drain", "fail", "maint", "power", "reserved", "unk")
 #: name, partition, state, CPUs, MiB of memory
 NODE = re.compile(r"([^|]+)\|([^|]*)\|([^|]*)\|(\d{1,9})\+?\|(\d{1,9})\+?", re.ASCII)
@@ -84,7 +86,8 @@ def verdict_on(options: Sequence[str]) -> Verdict:
     if not answer.problem and not failed:
         return Verdict()
     words = _words(text) or answer.problem
-    if not PERMANENT.search(words) or SUBMIT_LIMIT.search(words):
+    unnamed = ANY_LIMIT in words and not NAMED_LIMIT.search(words)
+    if not PERMANENT.search(words) or SUBMIT_LIMIT.search(words) or unnamed:
         return Verdict(doubt=words)
     if OF_NODES.search(words) and _fits_unusable_nodes(options):
         return Verdict(doubt=f"{words} while nodes are down, drained or reserved")

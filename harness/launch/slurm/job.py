@@ -71,7 +71,7 @@ def _run(store: Store, noted: Submission, index: int, restart: int) -> int:
     tasks = [task for folder in own if (task := open_task(folder, labels[folder.trial_id])) is not None]
     if restart > noted.max_restarts:
         return _give_up(tasks, noted.max_restarts)
-    pool = LocalPool(_launch(noted), PlainLines(tasks))
+    pool = LocalPool(launch_of(noted), PlainLines(tasks))
     if noted.nodes > 1:
         os.environ["LOCAL_RANK"] = os.environ.get("SLURM_LOCALID", "0")
         file = _rendezvous_file(store, noted, index, restart)
@@ -99,8 +99,9 @@ def _give_up(tasks: list[TrialTask], max_restarts: int) -> int:
     return EXIT_FAILED
 
 
-def _launch(noted: Submission) -> LaunchConfig:
-    return LaunchConfig(num_workers=noted.num_workers, time_limit_minutes=noted.time_limit_minutes)
+def launch_of(noted: Submission) -> LaunchConfig:
+    fields = {"num_workers", "time_limit_minutes", "stall_minutes", "warm_workers"}
+    return LaunchConfig(**noted.model_dump(include=fields))
 
 
 def cores() -> tuple[int, str]:

@@ -14,6 +14,7 @@ from harness.errors import UserError
 from harness.launch.slurm.logs import job_folder
 from harness.record import RecordModel
 from harness.store import Store, write_atomically
+from harness.worker.watchdog import DEFAULT_STALL_MINUTES
 
 FOLDERS = ("log", "started", "ended")
 
@@ -37,6 +38,8 @@ class Submission(RecordModel):
     max_restarts: int
     num_workers: int | None = None
     time_limit_minutes: float | None = None
+    stall_minutes: float | None = DEFAULT_STALL_MINUTES
+    warm_workers: bool = True
 
     @property
     def is_array(self) -> bool:

@@ -184,6 +184,8 @@ def _write_intent(batch: _Batch, array: JobArray) -> Submission:
         max_restarts=plan.launch.max_restarts,
         num_workers=plan.launch.num_workers,
         time_limit_minutes=plan.launch.time_limit_minutes,
+        stall_minutes=plan.launch.stall_minutes,
+        warm_workers=plan.launch.warm_workers,
     )
     submission.write(store, noted)
     reconcile.assign(store, noted, batch.words)

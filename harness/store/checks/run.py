@@ -120,7 +120,10 @@ def _check_config(folder: TrialFolder, locations: Locations) -> Iterator[RunFind
     trial = get_field(config, "trial", None)
     if isinstance(data_identity, str) and isinstance(trial, dict):
         location_fields = locations(str(get_field(trial, "data.name", "")))
-        _, own = ids_of_config(trial, data_identity, trial.get("seed"), location_fields)
+        try:
+            _, own = ids_of_config(trial, data_identity, trial.get("seed"), location_fields)
+        except (ValueError, TypeError):  # NaN, or a value that JSON lacks
+            own = "unknown"
         if own != folder.trial_id:
             what = f"it is the configuration of trial {own}"
             yield RunFinding(str(folder.config_file), what, f"{SWEEP}: it writes the file")

@@ -8,9 +8,11 @@ import pytest
 
 from harness.cli import main
 from harness.errors import UserError
-from harness.launch.slurm import acceptance
+from harness.launch.slurm import acceptance, submission
+from harness.launch.slurm.job import launch_of
 from harness.launch.slurm.search import Arrays
 from harness.launch.snapshot import OWN
+from harness.store import Store
 from tests.e2e import statuses, write_sweep
 from tests.launch.slurm.conftest import Fake, Program, planned
 
@@ -33,6 +35,7 @@ PASSING = [
     "allocation failure: Requested nodes are busy",
     "allocation failure: Unable to contact slurm controller (connect failure)",
     "sbatch: error: QOSMaxSubmitJobPerUserLimit\nallocation failure: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)",
+    "allocation failure: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)",
     "lorem ipsum",
 ]
 
@@ -106,3 +109,10 @@ def test_a_search_asks_once_and_ends_where_slurm_refuses(slurm: Fake, tmp_path: 
     with pytest.raises(UserError, match="would never start"):
         arrays.start(tasks)
     assert {item["status"] for item in statuses(store.path).values()} == {"queued"}
+
+
+def test_jobs_have_the_limits_of_the_sweep(slurm: Fake, tmp_path: Path) -> None:
+    assert sweep(tmp_path, "--set", "launch.stall_minutes=null", "--set", "launch.warm_workers=false") == 0
+    (noted,) = submission.every(Store(tmp_path / "runs/mini"))
+    launch = launch_of(noted)
+    assert (launch.stall_minutes, launch.warm_workers) == (None, False)
