@@ -43,7 +43,8 @@ def trial(changes: dict[str, Any]) -> TrialConfig:
 def run(job: dict[str, Any], group: Group, checkpoint: Path) -> dict[str, Any]:
     """Trains one job and returns its weights, losses and the way it ended; `stop` is a (rank, step) that interrupts it."""
     config = trial(job["changes"])
-    model, sources = build(config, {"variant_dirs": [], "data_identity": data_identity(config.data)})
+    launch = {"variant_dirs": [], "data_identity": data_identity(config.data)}
+    model, sources = build(config, launch, lambda unit: None)
     group.seed(config.seed)
     model = model.double() if job.get("double") else model
     steps = [0]
