@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 from harness import __version__
 from harness.cli.common.os_errors import os_error_line
-from harness.cli.common.streams import make_output_readable
 from harness.cli.common.verbs import HIDDEN, SHOWN, Verb, overview
 from harness.errors import EXIT_USER_ERROR, UserError, did_you_mean, on_command_line
+from harness.text.readable import make_output_readable
 from harness.text.streams import clean_output
 
 EXIT_INTERRUPTED = 130

@@ -19,6 +19,7 @@ from harness.launch.tasks import State, state_of
 from harness.record import OPEN_STATUSES
 from harness.store import Store, TrialFolder, TrialStatus
 from harness.store.files import is_locked
+from harness.store.marks import are_mixed
 from harness.store.plan_file import PlanFile
 from harness.text.clean import LINE_LIMIT, one_line
 
@@ -87,7 +88,7 @@ def several_codes(found: Iterable[Standing]) -> list[str]:
     return [
         f"{label}: seeds of several versions of the code: {', '.join(f'{code} ({n})' for code, n in counts.items())}"
         for label, counts in rows.items()
-        if len(counts) > 1 or "+" in next(iter(counts))
+        if are_mixed(counts)
     ]
 
 

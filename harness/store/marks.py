@@ -7,7 +7,7 @@ the colon are of one kind: a row shows the first of a kind, with their number.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from harness import units
 from harness.proofs import UNPROVEN as UNPROVEN
@@ -18,6 +18,12 @@ from harness.record import Costs, Record, Timing
 CostMarks = Callable[[Costs], tuple[str, ...]]
 TrialMarks = Callable[[Record], tuple[str, ...]]
 LOWER_BOUND = "MACs are a lower bound"
+
+
+def are_mixed(codes: Iterable[str]) -> bool:
+    """Return whether results come from several versions of the code: between trials, or within one ("A+B")."""
+    every = set(codes)
+    return len(every) > 1 or any("+" in code for code in every)
 
 
 def unproven_marks(record: Record) -> tuple[str, ...]:

@@ -62,21 +62,14 @@ def open_journal(run: Path) -> tuple[JournalStorage, SealedJournal]:
     end = check_journal(path)
     if lost := check_against_studies(run, end):
         print(f"{path}: its last {lost} lines are lost; the search makes them again from the records", flush=True)
-    if path.exists():
-        _cut_to_whole_lines(path)
+    if path.exists() and path.stat().st_size > end.num_bytes:
+        os.truncate(path, end.num_bytes)
     backend = SealedJournal(path, end)
     try:
         return JournalStorage(backend), backend
     except Exception as error:  # lines of an older version have no seal: optuna may raise anything
         number = _first_refused(list(backend.read_logs(0)))
         raise damaged_line(path, number, f"optuna refuses it: {type(error).__name__}") from error
-
-
-def _cut_to_whole_lines(path: Path) -> None:
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(path, whole)
 
 
 class _Lines(BaseJournalBackend):

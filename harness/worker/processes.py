@@ -47,6 +47,11 @@ def subreaping() -> Iterator[bool]:
             become_subreaper(False)
 
 
+def stat_fields(pid: int | str) -> list[str]:
+    """Returns the fields of /proc/PID/stat from the state on, see `man proc`. Raises: OSError."""
+    return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+
+
 def children_of(pid: int) -> list[int]:
     """Returns the ids of the children of a process."""
     found: list[int] = []

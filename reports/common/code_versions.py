@@ -9,12 +9,13 @@ from harness import units
 from harness.fields import get_field
 from harness.record import Record
 from harness.store.load import LoadedRun
+from harness.store.marks import are_mixed
 
 
 def row_marks(records: Iterable[Record]) -> list[str]:
     """Return a mark where the seeds of a row were made by several versions of the code, with each of them."""
     counts = Counter(_version(record) for record in records)
-    return [f"several versions of the code: {_listed(counts, 'seed')}"] if _is_mixed(counts) else []
+    return [f"several versions of the code: {_listed(counts, 'seed')}"] if are_mixed(counts) else []
 
 
 def warnings(run: LoadedRun) -> list[str]:
@@ -23,7 +24,7 @@ def warnings(run: LoadedRun) -> list[str]:
     for record in run.records.values():
         name = str(get_field(record.config, "variant.name", "the model"))
         variants.setdefault(name, Counter())[_version(record)] += 1
-    mixed = {name: counts for name, counts in variants.items() if _is_mixed(counts)}
+    mixed = {name: counts for name, counts in variants.items() if are_mixed(counts)}
     found = [
         f"Trials of {name} were made by several versions of the code, so their differences may come from the code: "
         f"{_listed(counts, 'trial')}. `--stale rerun` repeats those of earlier code."
@@ -39,13 +40,10 @@ def warnings(run: LoadedRun) -> list[str]:
 
 
 def _version(record: Record) -> str:
-    return (record.code or "not recorded").replace("+", ", then ")
-
-
-def _is_mixed(counts: Counter[str]) -> bool:
-    return len(counts) > 1 or any(", then " in version for version in counts)
+    return record.code or "not recorded"
 
 
 def _listed(counts: Counter[str], unit: str) -> str:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return "; ".join(f"{version} ({units.counted(number, unit)})" for version, number in ordered)
+    shown = [(version.replace("+", ", then "), number) for version, number in ordered]
+    return "; ".join(f"{version} ({units.counted(number, unit)})" for version, number in shown)

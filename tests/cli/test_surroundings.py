@@ -16,8 +16,8 @@ import pytest
 import harness
 from harness.cli import main
 from harness.cli.common.os_errors import os_error_line
-from harness.cli.common.streams import make_output_readable
 from harness.store import Store
+from harness.text.readable import make_output_readable
 from tests.e2e import MINI, write_sweep
 
 #: what a disk, a file server, a limit of the user or a path can answer

@@ -6,7 +6,6 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from harness.launch.local.workers import Running, write_if_possible, wrote_its_end
 from harness.launch.tasks import TrialTask
@@ -15,6 +14,7 @@ from harness.store.holders import holder_of
 from harness.store.lease import BEAT_SECONDS
 from harness.sweep.launch.config import LaunchConfig
 from harness.text.log_files import trim
+from harness.worker.processes import stat_fields
 from harness.worker.watchdog import AwakeClock
 
 GRACE_SECONDS = 20.0  # between the request to stop and SIGKILL
@@ -75,7 +75,7 @@ class Limits:
 
 def _is_suspended(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "tT"
+        return stat_fields(pid)[0] in "tT"
     except OSError:
         return False
 

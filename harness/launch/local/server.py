@@ -12,9 +12,9 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from harness.worker.processes import stat_fields
 from harness.worker.signals import end_with_parent
 
 #: what a worker imports sooner or later. No variant: that code is not ours, and runs in its own worker only
@@ -103,7 +103,7 @@ def _become_worker(request: dict[str, Any]) -> list[str]:
 
 def set_title(words: Sequence[str]) -> None:
     """Replaces the command line of this process as `ps` and /proc show it, as far as its arguments have space."""
-    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    fields = stat_fields("self")
     start, end = int(fields[45]), int(fields[46])
     size = end - start
     if start and size > 0:

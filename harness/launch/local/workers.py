@@ -83,20 +83,21 @@ def write_end(item: Running, stopping: bool, time_limit_minutes: float | None) -
 
 def wrote_its_end(item: Running) -> bool:
     """Returns whether a worker wrote how it ended. Its exit code does not show that: a variant may exit with any."""
-    return _has_begun(item) and item.task.folder.written_status().status != "running"
+    own = _own_status(item)
+    return own is not None and own.status != "running"
 
 
 def is_locked_out(item: Running) -> bool:
     """Returns whether a worker ended because another one has the trial. A variant may exit with the same code."""
     if item.process.returncode != worker.EXIT_LOCKED:
         return False
-    return not _has_begun(item) or item.task.folder.is_held()
+    return _own_status(item) is None or item.task.folder.is_held()
 
 
-def _has_begun(item: Running) -> bool:
-    """Returns whether a worker wrote a status; an older status may name the same process id."""
+def _own_status(item: Running) -> TrialStatus | None:
+    """Returns the status that the worker itself wrote, if it did; an older status may name the same process id."""
     written = item.task.folder.written_status()
-    return written.pid == item.process.pid and written.num_starts > item.starts_before
+    return written if written.pid == item.process.pid and written.num_starts > item.starts_before else None
 
 
 def _explained(item: Running) -> tuple[str, str]:

@@ -31,6 +31,8 @@ class JournalEnd:
     """The end of a journal, by the seals of all its lines."""
 
     seals: tuple[str, ...] = ()
+    num_bytes: int = 0
+    """Of the whole lines."""
 
     @property
     def num_lines(self) -> int:
@@ -78,7 +80,7 @@ def check_journal(path: Path) -> JournalEnd:
                 raise DamagedError("it, or a line before it, is not what was written")
         except DamagedError as error:
             raise damaged_line(path, number, str(error)) from error
-    return JournalEnd(tuple(seals))
+    return JournalEnd(tuple(seals), content.rfind(b"\n") + 1)
 
 
 def damaged_line(path: Path, number: int, reason: str) -> UserError:
